@@ -1,0 +1,86 @@
+"""What every stage does around its main(): one instance at a time, one line for an error."""
+
+import fcntl
+import inspect
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stages.common.errors import InputError
+
+SCRATCH = Path("scratch")
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call main(scratch, *coordinates) with the coordinates of the command line, then exit.
+
+    An InputError, a full disk and Ctrl-C end in one line and a non-zero exit status. Anything else
+    is a defect of ours and keeps its traceback. What is in the scratch folder survives a failure,
+    so that the next run can go on from there, and is gone after success.
+    """
+    stage = Path(sys.argv[0]).stem
+    names = list(inspect.signature(main).parameters)[1:]
+    if len(sys.argv) != len(names) + 1:
+        sys.exit(f"usage: python -m stages.{stage} {' '.join(names).upper()}")
+    follow_parent()
+    try:
+        with scratch_folder("-".join([stage, *sys.argv[1:]])) as scratch:
+            main(scratch, *sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"{stage}: {error}")
+    except OSError as error:
+        sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted; `dvc repro` goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def follow_parent() -> None:
+    """End this process when the one that started it has ended: nobody waits for its result."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """The folder scratch/<name>, held by one process at a time, removed if the block ends well.
+
+    A stage outlives a dvc that was killed for a moment, or longer under a shell: the next run of
+    the same stage must not write beside it, so it waits here for the lock on the folder.
+    """
+    folder = SCRATCH / name
+    lock = _lock(folder)
+    try:
+        yield folder
+        shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+    with suppress(OSError):  # not empty: another stage is at work
+        SCRATCH.rmdir()
+
+
+def _lock(folder: Path) -> int:
+    """A locked file descriptor of `folder`, which exists while the lock is held."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder}: waiting for another run of this stage to end", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Who held the lock may have removed the folder: then we hold one that nobody else will see.
+        if folder.exists() and os.path.samestat(os.fstat(lock), folder.stat()):
+            return lock
+        os.close(lock)

@@ -1,0 +1,67 @@
+"""Files written whole or not at all, and JSON and CSV written one way."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path, scratch: Path) -> Iterator[Path]:
+    """A temporary path in `scratch` that becomes `path` when the block ends well.
+
+    The bytes are on the disk before the name is: a power cut leaves the old file or the new one.
+    """
+    temporary = scratch / f"{path.name}.part"
+    yield temporary
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_bytes(path: Path, content: bytes, scratch: Path) -> None:
+    """Write `content`, whole or not at all."""
+    with replacing(path, scratch) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any, scratch: Path) -> None:
+    """Write JSON that diffs well: indented, a final newline, floats rounded to 5 digits.
+
+    Raises ValueError for NaN and infinities, which are not JSON and which every diff shows.
+    """
+    text = json.dumps(rounded(content), indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, f"{text}\n".encode(), scratch)
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], scratch: Path
+) -> None:
+    """Write a table with a header, floats rounded to 5 digits, lines ended by \\n."""
+    with (
+        replacing(path, scratch) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rounded(list(row)) for row in rows)
+
+
+def rounded(value: Any, digits: int = 5) -> Any:
+    """`value` with every float in it rounded to `digits` decimals."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, dict):
+        return {key: rounded(each, digits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each, digits) for each in value]
+    return value
