@@ -17,6 +17,11 @@ def replacing(path: Path, scratch: Path) -> Iterator[Path]:
     """
     temporary = scratch / f"{path.name}.part"
     yield temporary
+    publish(temporary, path)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, and take what had it before away, in one step."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     path.parent.mkdir(parents=True, exist_ok=True)

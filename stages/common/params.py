@@ -1,5 +1,6 @@
 """params.yaml, read strictly: a section is a frozen dataclass, and every departure an error."""
 
+import json
 from pathlib import Path
 from typing import TypeVar, dataclass_transform
 
@@ -32,7 +33,8 @@ def load(name: str, cls: type[T]) -> T:
             raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")
         value = value[key]
     try:
-        return TypeAdapter(cls).validate_python(value)
+        # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
+        return TypeAdapter(cls).validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         problems = (
             f"{'.'.join([name, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()

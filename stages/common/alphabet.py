@@ -1,0 +1,11 @@
+"""The classes, their order, and how the archives' folders name them."""
+
+import string
+
+DIGITS = tuple(string.digits)
+CHARACTERS = (*string.digits, *string.ascii_uppercase, *string.ascii_lowercase)
+
+# Member paths are <root>/<class folder>/<image>. trainPart1 numbers its folders from 1 in the order
+# of CHARACTERS; mnistTask3 names them by the label it gives.
+CHARACTER_FOLDERS = {f"Sample{i:03d}": i - 1 for i in range(1, len(CHARACTERS) + 1)}
+DIGIT_FOLDERS = {digit: label for label, digit in enumerate(DIGITS)}

@@ -1,0 +1,55 @@
+"""A split of a data set at rest: a safetensors file, which needs neither pickle nor torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from stages.common import files
+from stages.common.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images with their labels, ready for a network."""
+
+    images: NDArray[np.uint8]  # [N, 1, size, size], bright ink on dark
+    labels: NDArray[np.int64]  # [N], indices into classes
+    place: NDArray[np.float32]  # [N, 4] as images.Framed has it, [N, 0] where there is no canvas
+    classes: tuple[str, ...]
+    box: int  # the ink's longer side in pixels; how a new image must be framed
+
+    def rows(self, chosen: NDArray[np.intp]) -> "Split":
+        """The split of these rows, in this order."""
+        images, labels, place = self.images[chosen], self.labels[chosen], self.place[chosen]
+        return Split(images, labels, place, self.classes, self.box)
+
+
+def store(split: Split, path: Path, scratch: Path) -> None:
+    """Write a split; equal splits give equal bytes."""
+    tensors: dict[str, NDArray[Any]] = {
+        "images": split.images,
+        "labels": split.labels,
+        "place": split.place,
+    }
+    about = json.dumps({"classes": split.classes, "box": split.box})
+    # One metadata entry: the library writes several in no fixed order.
+    files.write_bytes(path, save(tensors, {"about": about}), scratch)
+
+
+def load(path: Path) -> Split:
+    """Read a split. Raises InputError naming the file if it is missing or not one."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            images, labels, place = (
+                file.get_tensor(name) for name in ("images", "labels", "place")
+            )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a split of tensors: {error}") from None
+    return Split(images, labels, place, tuple(about["classes"]), about["box"])

@@ -1,0 +1,158 @@
+"""The network, and the checkpoint that says everything about it."""
+
+import io
+import math
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from stages.common import files
+from stages.common.errors import InputError
+
+_MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a network is, apart from its weights; and how its input is prepared."""
+
+    classes: tuple[str, ...]
+    size: int  # side of the input in pixels
+    box: int  # longer side of the ink within it
+    margin: int  # pixels of the input's border that hold no ink and are not looked at
+    widths: tuple[int, ...]  # channels of each convolution
+    pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
+
+
+class Norm(nn.Module):
+    """Batch normalisation with a learnt bias and no learnt scale (Ioffe and Szegedy 2015).
+
+    With several processes the statistics are those of the global batch, whoever holds its images.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+        self.momentum = 0.3  # short runs: an average over three or four batches
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and torch.distributed.is_initialized():
+            return self._over_processes(x)
+        return F.batch_norm(
+            x, self.mean, self.variance, None, self.bias, self.training, self.momentum
+        )
+
+    def _over_processes(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        count = wide.new_tensor([wide.numel() / wide.shape[1]])
+        sums = torch.cat([wide.sum((0, 2, 3)), (wide * wide).sum((0, 2, 3)), count])
+        total: Tensor = all_reduce(sums)  # type: ignore[no-untyped-call]
+        channels = wide.shape[1]
+        n = total[-1]
+        mean = total[:channels] / n
+        variance = total[channels : 2 * channels] / n - mean * mean
+        with torch.no_grad():
+            self.mean.lerp_(mean, self.momentum)
+            self.variance.lerp_(variance * n / (n - 1), self.momentum)
+        scale = (variance + 1e-5).rsqrt()
+        shift = self.bias - mean * scale
+        result: Tensor = wide * scale[:, None, None] + shift[:, None, None]
+        return result.to(x.dtype)
+
+
+class Network(nn.Module):
+    """A fully convolutional body and a linear head on its mean over all places.
+
+    uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes].
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.precision = torch.float32  # of the convolutions; weights stay in float32
+        channels = (1, *shape.widths)
+        self.body = nn.ModuleList(
+            nn.Conv2d(*pair, 3, padding=1, bias=False) for pair in pairwise(channels)
+        )
+        self.body[0] = nn.Conv2d(1, shape.widths[0], 5, stride=2, padding=2, bias=False)
+        self.norms = nn.ModuleList(Norm(width) for width in shape.widths)
+        self.head = nn.Linear(shape.widths[-1], len(shape.classes))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the head sees: float32 [B, widths[-1]]."""
+        margin = self.shape.margin
+        inner = images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin]
+        x = ((inner.float() - _MEAN) / _DEVIATION).to(self.precision)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for i, (conv, norm) in enumerate(zip(self.body, self.norms, strict=True)):
+            assert isinstance(conv, nn.Conv2d)  # noqa: S101 - for the type checker
+            x = F.conv2d(x, conv.weight.to(x.dtype), stride=conv.stride, padding=conv.padding)
+            x = F.relu(norm(x))
+            if i in self.shape.pooled:
+                x = F.avg_pool2d(x, 2)
+        return x.float().mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+def fresh(shape: Shape, seed: int) -> Network:
+    """A network with random weights that `seed` alone decides."""
+    generator = torch.Generator().manual_seed(seed)
+    network = Network(shape)
+    with torch.no_grad():
+        for layer in (*network.body, network.head):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            layer.weight.uniform_(-bound, bound, generator=generator)
+        network.head.bias.zero_()
+    return network
+
+
+def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:
+    """A network for `classes`: the body of `source`, and a fresh head that `seed` alone decides."""
+    network = fresh(replace(source.shape, classes=classes), seed)
+    network.body.load_state_dict(source.body.state_dict())
+    network.norms.load_state_dict(source.norms.state_dict())
+    return network
+
+
+def save(network: Network, about: dict[str, Any], path: Path, scratch: Path) -> None:
+    """Write a checkpoint: the weights, the shape, and `about`: the params and data it came from.
+
+    Through a buffer: torch.save puts the name of the file it writes into its bytes.
+    """
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save({"shape": asdict(network.shape), "state": state, "about": about}, buffer)
+    files.write_bytes(path, buffer.getvalue(), scratch)
+
+
+def load(path: Path) -> tuple[Network, dict[str, Any]]:
+    """A checkpoint's network, in eval mode, and what it says about itself.
+
+    Raises InputError if the file is missing or not one of ours. Nothing in it is executed.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        network = Network(Shape(**content["shape"]))
+        network.load_state_dict(content["state"])
+        about: dict[str, Any] = content["about"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a checkpoint of this project: {reason}") from None
+    return network.eval(), about

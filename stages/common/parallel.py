@@ -1,0 +1,43 @@
+"""Independent trainings side by side, over all cores, with the bits of one after another."""
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+from stages.common import cores, entry
+from stages.common.compute import Compute
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute) -> list[Result]:
+    """[function(job) for job in jobs], each in a process of its own where there is room for it.
+
+    What a job computes does not depend on where it runs: each has `compute.threads` threads.
+    """
+    compute.settle()
+    places = min(len(jobs), max(1, cores.available() // compute.threads))
+    if compute.device == "cuda":
+        places = min(places, torch.cuda.device_count())
+    if places == 1:
+        return [function(job) for job in jobs]
+    # A fork shares the imported torch; elsewhere, and with CUDA, it is not safe.
+    forks = sys.platform == "linux" and compute.device == "cpu"
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    tqdm.monitor_interval = 0  # its thread must not live in a process that forks
+    with ProcessPoolExecutor(places, context, _start, (compute,)) as pool:
+        return list(pool.map(function, jobs))
+
+
+def _start(compute: Compute) -> None:
+    """In a new worker: end with the parent, leave Ctrl-C to it, and use no more than our share."""
+    entry.follow_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    compute.settle()

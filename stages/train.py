@@ -1,0 +1,43 @@
+"""Train the base networks of one start, one for each seed, on trainPart1 and nothing else.
+
+`characters` learns all 62 classes, `digits` the images of 0 to 9 alone, and `random` nothing: it is
+the weights that `digits` starts from, so that the arms of every comparison are one program.
+
+reads   data/tensors/<source>/characters/{train,validation}.safetensors
+writes  artifacts/<source>/<start>.pt (seed 0),
+        artifacts/<source>/seeds/<start>/ (all seeds, curves)
+params  compute, network, train.{seeds,smoothing,recipe}, train.epochs.<source>.<start>
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import NonNegativeFloat, PositiveInt
+
+from stages.common import alphabet, arms, dataset, entry, model, params
+from stages.common.compute import Compute
+from stages.common.objectives import Clean
+from stages.common.training import Recipe
+
+
+def main(scratch: Path, source: str, start: str) -> None:
+    splits = Path(f"data/tensors/{source}/characters")
+    layout = params.load("network", arms.Layout)
+    shape = layout.shape(dataset.load(splits / "train.safetensors"))
+    if start != "characters":
+        shape = replace(shape, classes=alphabet.DIGITS)
+    seeds = range(params.load("train.seeds", PositiveInt))
+    plan = arms.Plan(
+        title=start,
+        splits=splits,
+        objective=Clean(params.load("train.smoothing", float)),
+        recipe=params.load("train.recipe", Recipe),
+        epochs=params.load(f"train.epochs.{source}.{start}", NonNegativeFloat),
+        compute=params.load("compute", Compute),
+    )
+    networks = [model.fresh(shape, seed) for seed in seeds]
+    arms.store(arms.train(networks, plan), source, start, scratch)
+
+
+if __name__ == "__main__":
+    entry.run(main)
