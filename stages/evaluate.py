@@ -5,8 +5,7 @@ test split of its own yet: it is measured on the validation images, and its JSON
 
 reads   data/tensors/<source>/mnist/test.safetensors, or characters/validation.safetensors,
         artifacts/<source>/seeds/<network>/ and <network>.pt
-writes  metrics/<source>/<network>.json, and beside it, of seed 0, the confusion table and
-        predictions: metrics/<source>/<network>/{confusion,predictions}.csv
+writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv (of seed 0)
 params  train.seeds
 """
 
@@ -50,8 +49,8 @@ def main(scratch: Path, source: str, name: str) -> None:
         logits = [classifier.logits(chosen.images) for classifier in classifiers]
         metrics = {"split": split_name.replace("/", " "), **measure(logits, chosen.labels)}
         files.write_json(Path(f"metrics/{source}/{network}.json"), metrics, scratch)
-        details = Path(f"metrics/{source}/{network}")
-        write_details(chosen, logits[0], details, scratch)
+        predictions = Path(f"artifacts/{source}/predictions/{network}.csv")
+        write_predictions(chosen, logits[0], predictions, scratch)
         print(
             f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
             f" (sd {100 * metrics['accuracy_sd']:.2f} over {metrics['seeds']} seeds)"
@@ -87,18 +86,15 @@ def calibration_error(logits: torch.Tensor, truth: torch.Tensor, bins: int = 15)
     return (gaps.sum() / len(truth)).item()
 
 
-def write_details(split: Split, logits: torch.Tensor, folder: Path, scratch: Path) -> None:
-    """The confusion table and the predictions of one network, as CSV."""
-    confidence, answers = logits.softmax(1).max(1)
-    classes = split.classes
-    rows = [
-        (row, classes[truth], classes[answer], sure)
-        for row, (truth, answer, sure) in enumerate(
-            zip(split.labels.tolist(), answers.tolist(), confidence.tolist(), strict=True)
-        )
-    ]
-    columns = ("row", "actual", "predicted", "confidence")
-    files.write_csv(folder / "predictions.csv", columns, rows, scratch)
+def write_predictions(split: Split, logits: torch.Tensor, path: Path, scratch: Path) -> None:
+    """What one network, with logits float32 [N, classes], says of each row of a split, as CSV."""
+    confidences, answers = logits.softmax(1).max(1)
+    rows = zip(split.labels.tolist(), answers.tolist(), confidences.tolist(), strict=True)
+    named = (
+        (row, split.classes[truth], split.classes[answer], confidence)
+        for row, (truth, answer, confidence) in enumerate(rows)
+    )
+    files.write_csv(path, ("row", "actual", "predicted", "confidence"), named, scratch)
 
 
 if __name__ == "__main__":

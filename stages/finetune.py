@@ -33,6 +33,8 @@ class Labels:
 
 
 def main(scratch: Path, source: str, name: str, start: str) -> None:
+    compute = params.load("compute", Compute)
+    compute.launch()
     splits = Path(f"data/tensors/{source}/{name}")
     classes = dataset.load(splits / "train.safetensors").classes
     bases = Path(f"artifacts/{source}/seeds/{'random' if start == 'naive' else start}")
@@ -48,7 +50,8 @@ def main(scratch: Path, source: str, name: str, start: str) -> None:
         objective=Clean(params.load("finetune.smoothing", float)) if clean else Complementary(),
         recipe=params.load("finetune.recipe", Recipe),
         epochs=params.load(f"finetune.epochs.{source}.{name}", PositiveFloat),
-        compute=params.load("compute", Compute),
+        compute=compute,
+        scratch=scratch,
     )
     arms.store(arms.train(networks, plan), source, plan.title, scratch)
 

@@ -21,6 +21,8 @@ from stages.common.training import Recipe
 
 
 def main(scratch: Path, source: str, start: str) -> None:
+    compute = params.load("compute", Compute)
+    compute.launch()
     splits = Path(f"data/tensors/{source}/characters")
     layout = params.load("network", arms.Layout)
     shape = layout.shape(dataset.load(splits / "train.safetensors"))
@@ -33,7 +35,8 @@ def main(scratch: Path, source: str, start: str) -> None:
         objective=Clean(params.load("train.smoothing", float)),
         recipe=params.load("train.recipe", Recipe),
         epochs=params.load(f"train.epochs.{source}.{start}", NonNegativeFloat),
-        compute=params.load("compute", Compute),
+        compute=compute,
+        scratch=scratch,
     )
     networks = [model.fresh(shape, seed) for seed in seeds]
     arms.store(arms.train(networks, plan), source, start, scratch)

@@ -10,13 +10,15 @@ import torch
 from pydantic import Field
 
 from stages.common import dataset, files, model, parallel, params
-from stages.common.compute import Compute
+from stages.common.checkpoint import Checkpoint, Point
+from stages.common.compute import Compute, is_writer
 from stages.common.dataset import Split
 from stages.common.model import Network, Shape
 from stages.common.objectives import Objective
-from stages.common.training import Labelled, Point, Recipe, fit
+from stages.common.training import Labelled, Recipe, fit
 
 Width = Annotated[int, Field(gt=0)]
+_SPLITS = ("train", "validation")
 
 
 @params.section
@@ -50,6 +52,7 @@ class Plan:
     recipe: Recipe
     epochs: float
     compute: Compute
+    scratch: Path  # for checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +66,46 @@ class Trained:
 
 def train(networks: list[Network], plan: Plan) -> list[Trained]:
     """The networks, trained; the place in the list is the seed."""
+    plan.compute.warn_if_slow()
     return parallel.run(partial(_train, plan), list(enumerate(networks)), plan.compute)
 
 
 def _train(plan: Plan, job: tuple[int, Network]) -> Trained:
     seed, network = job
-    device = torch.device(plan.compute.device)
-    network.to(device).to(memory_format=torch.channels_last)
-    network.precision = plan.compute.dtype
-    train, validation = (
-        _labelled(plan.splits / f"{name}.safetensors", len(network.shape.classes), device)
-        for name in ("train", "validation")
-    )
     title = f"{plan.title} seed {seed}"
-    curve = fit(network, train, validation, plan.recipe, plan.epochs, plan.objective, seed, title)
-    network.precision = torch.float32
     about = {
         "seed": seed,
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
         "recipe": asdict(plan.recipe),
         "compute": asdict(plan.compute),
-        "train_sha256": sha256((plan.splits / "train.safetensors").read_bytes()).hexdigest(),
+        "data": {name: sha256(_path(plan, name).read_bytes()).hexdigest() for name in _SPLITS},
     }
+    checkpoint = Checkpoint(title, _key(network, about), plan.scratch)
+    device = plan.compute.place
+    network.to(device).to(memory_format=torch.channels_last)
+    network.precision = plan.compute.dtype
+    classes = len(network.shape.classes)
+    train, validation = (_labelled(_path(plan, name), classes, device) for name in _SPLITS)
+    curve = fit(
+        network, train, validation, plan.recipe, plan.epochs, plan.objective, seed, checkpoint
+    )
+    network.precision = torch.float32
     return Trained(network.cpu().eval(), curve, about)
+
+
+def _path(plan: Plan, name: str) -> Path:
+    return plan.splits / f"{name}.safetensors"
+
+
+def _key(network: Network, about: dict[str, Any]) -> str:
+    """A digest of all that a training depends on: start, data, params, code and torch."""
+    key = sha256(f"{torch.__version__} {about}".encode())
+    for tensor in network.state_dict().values():
+        key.update(tensor.contiguous().numpy().tobytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        key.update(path.read_bytes())
+    return key.hexdigest()
 
 
 def _labelled(path: Path, classes: int, device: torch.device) -> Labelled:
@@ -98,7 +117,9 @@ def _labelled(path: Path, classes: int, device: torch.device) -> Labelled:
 
 
 def store(arm: list[Trained], source: str, name: str, scratch: Path) -> None:
-    """Write the checkpoint of seed 0 as <name>.pt, those of all seeds and the curves apart."""
+    """Write the network of seed 0 as <name>.pt, those of all seeds and the curves apart."""
+    if not is_writer():
+        return
     folder = Path(f"artifacts/{source}/seeds/{name}")
     for seed, trained in enumerate(arm):
         model.save(trained.network, trained.about, folder / f"{seed}.pt", scratch)

@@ -31,13 +31,17 @@ class Augmentation:
         return not (self.rotation or self.scale or self.shear or self.shift)
 
 
-def augment(images: Tensor, strength: Augmentation, generator: torch.Generator) -> Tensor:
-    """uint8 [B, 1, S, S] -> float32 [B, 1, S, S] from 0 to 255, each image moved its own way.
+def draw(count: int, generator: torch.Generator) -> Tensor:
+    """The random numbers for `count` images, float32 [5, count] in -1 to 1.
 
-    The numbers are drawn on the CPU, whatever the device: they are the same everywhere.
+    Drawn on the CPU, whatever the device: they are the same everywhere.
     """
+    return torch.rand(5, count, generator=generator) * 2 - 1
+
+
+def augment(images: Tensor, strength: Augmentation, draws: Tensor) -> Tensor:
+    """uint8 [B, 1, S, S] -> float32 [B, 1, S, S] from 0 to 255, each image moved its own way."""
     count, size = len(images), images.shape[-1]
-    draws = torch.rand(5, count, generator=generator) * 2 - 1
     angle = draws[0] * math.radians(strength.rotation)
     scale = 1 + draws[1] * strength.scale
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale

@@ -73,14 +73,20 @@ def scratch_folder(name: str) -> Iterator[Path]:
 def _lock(folder: Path) -> int:
     """A locked file descriptor of `folder`, which exists while the lock is held."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY)
+        except (FileNotFoundError, FileExistsError):
+            if folder.is_file():
+                raise
+            continue  # another run removed the folder, or the one above it, at this very moment
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{folder}: waiting for another run of this stage to end", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Who held the lock may have removed the folder: then we hold one that nobody else will see.
-        if folder.exists() and os.path.samestat(os.fstat(lock), folder.stat()):
-            return lock
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), folder.stat()):
+                return lock
         os.close(lock)

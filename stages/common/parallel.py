@@ -26,14 +26,19 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     places = min(len(jobs), max(1, cores.available() // compute.threads))
     if compute.device == "cuda":
         places = min(places, torch.cuda.device_count())
-    if places == 1:
+    if places == 1 or torch.distributed.is_initialized():
         return [function(job) for job in jobs]
     # A fork shares the imported torch; elsewhere, and with CUDA, it is not safe.
     forks = sys.platform == "linux" and compute.device == "cpu"
     context = multiprocessing.get_context("fork" if forks else "spawn")
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
     with ProcessPoolExecutor(places, context, _start, (compute,)) as pool:
-        return list(pool.map(function, jobs))
+        try:
+            return list(pool.map(function, jobs))
+        except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
 
 
 def _start(compute: Compute) -> None:

@@ -34,7 +34,7 @@ def load(name: str, cls: type[T]) -> T:
         value = value[key]
     try:
         # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
-        return TypeAdapter(cls).validate_json(json.dumps(value, default=str))
+        return TypeAdapter(cls).validate_json(_json(name, value))
     except ValidationError as error:
         problems = (
             f"{'.'.join([name, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()
@@ -49,3 +49,10 @@ def _read() -> object:
         raise InputError(f"{PATH}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{PATH}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _json(name: str, value: object) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, ValueError) as error:  # a key that is no text, a mapping in itself
+        raise InputError(f"{PATH}: {name}: {error}") from None

@@ -1,0 +1,51 @@
+# `make repro` and `make test` do everything, set-up included. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+SOURCE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-all lint format lock clean
+SHELL := /bin/sh
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(VENV)/installed ## make the environment: pinned packages in .venv
+
+# The mark is made last: an interrupted installation is begun again.
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	touch $@
+
+repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives)
+	python tools/repro.py $(if $(SOURCE),--source $(SOURCE))
+
+test: setup lint ## lint, types and the tests of a few minutes
+	python -m pytest -n auto
+
+test-all: setup lint ## the slow tests too
+	python -m pytest -n auto -m ''
+
+lint: setup ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: setup ## let ruff mend what it can
+	ruff check --fix .
+	ruff format .
+
+# torch names its CUDA packages and their versions itself; left out here, a CPU build needs none.
+lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all platforms
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+		--no-annotate --no-header --no-emit-index-url pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
+	mv requirements.lock requirements.txt
+
+clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
+	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -1,0 +1,143 @@
+"""entry: one line for an error, one run of a stage at a time, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
+STAGE = """
+import os, sys, time
+from pathlib import Path
+from stages.common import entry
+from stages.common.errors import InputError
+
+def main(scratch, source, dataset):
+    {}
+
+entry.run(main)
+"""
+
+pytestmark = pytest.mark.usefixtures("tmp_dir")
+
+
+def command(body: str) -> list[str]:
+    Path("work.py").write_text(STAGE.format(body))
+    return [sys.executable, "work.py", "sample", "mnist"]
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(body), capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def wait_for(path: str | Path, present: bool = True) -> None:
+    deadline = time.monotonic() + 20
+    while Path(path).exists() != present:
+        assert time.monotonic() < deadline, f"{path} in time"
+        time.sleep(0.01)
+
+
+def test_a_stage_is_given_its_coordinates_and_an_empty_folder() -> None:
+    found = run("print(scratch, list(scratch.iterdir()), source, dataset)")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == "scratch/work-sample-mnist [] sample mnist\n"
+    assert not Path("scratch").exists()
+
+
+def test_other_arguments_end_in_the_usage() -> None:
+    found = subprocess.run(
+        [*command("pass"), "more"], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == "usage: python -m stages.work SOURCE DATASET\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise InputError('params.yaml: a key')", "work: params.yaml: a key\n"),
+        ("open('missing')", "work: missing: No such file or directory\n"),
+        ("raise OSError(28, 'No space left on device')", "work: a file: No space left on device\n"),
+    ],
+)
+def test_an_error_is_one_line_and_keeps_the_scratch_folder(body: str, message: str) -> None:
+    found = run(f"(scratch / 'part').touch(); {body}")
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", message)
+    assert Path("scratch/work-sample-mnist/part").exists()
+    assert run("assert (scratch / 'part').exists()").returncode == 0
+    assert not Path("scratch").exists()
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    found = run("1 / 0")
+    assert found.returncode == 1
+    assert "Traceback" in found.stderr
+    assert "ZeroDivisionError" in found.stderr
+
+
+def test_an_interrupted_stage_says_so() -> None:
+    process = subprocess.Popen(
+        command("Path('begun').touch(); time.sleep(60)"), stderr=subprocess.PIPE, env=ENVIRONMENT
+    )
+    wait_for("begun")
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert message == b"work: interrupted; `dvc repro` goes on from here\n"
+
+
+def test_a_stage_ends_with_the_process_that_started_it() -> None:
+    body = "Path('pid').write_text(str(os.getpid())); os.rename('pid', 'begun'); time.sleep(60)"
+    orphaned = command(body)
+    starter = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", starter, *orphaned], env=ENVIRONMENT)
+    wait_for("begun")
+    process.kill()
+    process.wait()
+    stage = Path("/proc", Path("begun").read_text())
+    if stage.parent.exists():
+        wait_for(stage, present=False)
+
+
+def test_a_second_run_waits_for_the_first() -> None:
+    first = subprocess.Popen(
+        command("Path('begun').touch()\n    while Path('begun').exists(): time.sleep(0.01)"),
+        env=ENVIRONMENT,
+    )
+    wait_for("begun")
+    second = subprocess.Popen(
+        command("print('second', Path('begun').exists())"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert second.stderr is not None
+    assert "waiting for another run" in second.stderr.readline()
+    Path("begun").unlink()
+    assert second.communicate(timeout=20)[0] == "second False\n"
+    assert first.wait(timeout=20) == 0
+    assert second.returncode == 0
+    assert not Path("scratch").exists()
+
+
+def test_runs_that_come_and_go_never_share_the_folder() -> None:
+    code = """
+import os
+from stages.common.entry import scratch_folder
+for _ in range(300):
+    with scratch_folder("a") as folder:
+        os.close(os.open(folder / "alone", os.O_CREAT | os.O_EXCL))
+"""
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, env=ENVIRONMENT)
+        for _ in range(3)
+    ]
+    errors = [run.communicate(timeout=60)[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], errors
+    assert os.listdir() == []  # noqa: PTH208 - all of it is gone
