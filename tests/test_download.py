@@ -582,8 +582,9 @@ def test_a_self_signed_certificate_is_refused(
     serve: Callable[..., Server], certificate: Path
 ) -> None:
     server = serve(good, certificate=certificate)
-    with pytest.raises(InputError, match="certificate verify failed"):
+    with pytest.raises(InputError, match="certificate verify failed") as caught:
         run(server.url)
+    assert "attempt" not in str(caught.value)
     assert not server.requests
 
 
@@ -607,12 +608,19 @@ def test_http_needs_a_digest(serve: Callable[..., Server]) -> None:
     assert not server.requests
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
 def test_https_needs_none_but_starts_over(
-    serve: Callable[..., Server], certificate: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Server],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attempts: int,
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     server = serve(cut, good, certificate=certificate)
-    run(server.url, digest=None)
+    if attempts == 1:
+        with pytest.raises(InputError, match="more expected"):
+            run(server.url, digest=None, attempts=attempts)
+    run(server.url, digest=None, attempts=attempts)
     assert RESULT.read_bytes() == BODY
     assert [request.start for request in server.requests] == [0, 0]
 

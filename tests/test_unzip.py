@@ -343,6 +343,11 @@ def test_what_is_no_zip_is_called_so(content: bytes) -> None:
     assert "not a whole zip archive" in refusal(content)
 
 
+def test_a_zip_of_a_later_version_is_refused() -> None:
+    later = patched(zipped({"a": b"x"}), 6, "<H", 100, where=DIRECTORY)
+    assert "not a whole zip archive: zip file version 10.0" in refusal(later)
+
+
 def test_a_cut_zip_is_refused_at_any_length() -> None:
     archive = zipped(MEMBERS)
     for end in range(0, len(archive), 3):

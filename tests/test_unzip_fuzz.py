@@ -9,16 +9,17 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from random import Random
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from stages import unzip
-from stages.common.archives import Limits
+from stages.common.archives import Limits, collisions
 from stages.common.errors import InputError
 
 LIMITS = Limits(max_bytes=2_000_000, max_ratio=50.0, max_members=100)
@@ -214,6 +215,28 @@ def test_names_are_refused_or_stay_within_their_folder(names: list[str], kind: i
     found = convert("a.zip", file.getvalue())
     if found is not None:
         extract(Path("a.tar"), Path("out/in"), set(found))
+
+
+PATHS = st.lists(
+    st.sampled_from(["a", "A", "b", "B", "a!", "é", "e\u0301"]), min_size=1, max_size=3
+)
+
+
+@settings(FUZZ, max_examples=500)
+@given(st.lists(PATHS.map("/".join), max_size=5))
+def test_collisions_are_those_of_any_two_paths(paths: list[str]) -> None:
+    found = bool(list(collisions(paths)))
+    assert found == any(collide(*pair) for pair in combinations(paths, 2))
+
+
+def collide(one: str, other: str) -> bool:
+    """The definition: a folder or file of both that is not the same, or cannot be shared."""
+    for a, b in zip(one.split("/"), other.split("/"), strict=False):
+        if normalize("NFC", a).lower() != normalize("NFC", b).lower():
+            return False
+        if a != b:
+            return True
+    return True
 
 
 def extract(tar: Path, folder: Path, names: set[str]) -> None:

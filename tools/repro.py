@@ -48,11 +48,11 @@ def main() -> int:
     default = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["source"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--source", default=default, help="a source of params.yaml's archives")
-    parser.add_argument("arguments", nargs="*", help="for DVC; by default: repro")
-    given = parser.parse_args()
+    parser.epilog = "All further arguments are DVC's own command line; by default it is repro."
+    given, arguments = parser.parse_known_args()
     override_source(given.source)
     print(f"Reproducing the pipeline, source: {given.source}", flush=True)
-    status = int(dvc(given.arguments or ["repro"]))
+    status = int(dvc(arguments or ["repro"]))
     if status == 0:
         print(f"\nAccuracy, source {given.source}:\n{headlines(given.source)}")
         print(f"\nThe report: artifacts/{given.source}/report.html; all metrics: dvc metrics show")

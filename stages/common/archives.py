@@ -29,17 +29,8 @@ _LOCAL_HEADER = 30  # bytes before the name of a member
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags: by password, strongly, with its directory
 _PATCH = 0x20  # flag: the data is a difference to another file
 
-# All that zipfile and zlib are known to raise on bytes that are not what they say.
-_BROKEN = (
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# What zipfile and zlib raise on bytes that are not what they say, and on a disk that fails.
+_BROKEN = (EOFError, NotImplementedError, OSError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @params.section

@@ -27,16 +27,18 @@ def run(main: Callable[..., None]) -> None:
     names = list(inspect.signature(main).parameters)[1:]
     if len(sys.argv) != len(names) + 1:
         sys.exit(f"usage: python -m stages.{stage} {' '.join(names).upper()}")
+    folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
     follow_parent()
     try:
-        with scratch_folder("-".join([stage, *sys.argv[1:]])) as scratch:
-            main(scratch, *sys.argv[1:])
+        with held(folder):
+            main(folder, *sys.argv[1:])
     except InputError as error:
         sys.exit(f"{stage}: {error}")
     except OSError as error:
         sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print(f"{stage}: interrupted; `dvc repro` goes on from here", file=sys.stderr)
+        kept = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
+        print(f"{stage}: interrupted; kept in {folder} for the next run: {kept}", file=sys.stderr)
         sys.exit(130)
 
 
@@ -53,21 +55,23 @@ def follow_parent() -> None:
 
 
 @contextmanager
-def scratch_folder(name: str) -> Iterator[Path]:
-    """The folder scratch/<name>, held by one process at a time, removed if the block ends well.
+def held(folder: Path) -> Iterator[None]:
+    """A scratch folder that one process at a time has, removed if the block ends well.
 
     A stage outlives a dvc that was killed for a moment, or longer under a shell: the next run of
     the same stage must not write beside it, so it waits here for the lock on the folder.
     """
-    folder = SCRATCH / name
+    if int(os.environ.get("RANK", "0")) > 0:  # the first of a group of processes has it for all
+        yield
+        return
     lock = _lock(folder)
     try:
-        yield folder
+        yield
         shutil.rmtree(folder)
     finally:
         os.close(lock)
     with suppress(OSError):  # not empty: another stage is at work
-        SCRATCH.rmdir()
+        folder.parent.rmdir()
 
 
 def _lock(folder: Path) -> int:

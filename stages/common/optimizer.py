@@ -35,6 +35,7 @@ class Optimizer:
 
     def __init__(self, network: Network, rates: Rates) -> None:
         self.rates = rates
+        self.precision = network.precision
         trained = [p for p in network.parameters() if p.requires_grad]
         self.kernels: list[Tensor] = [p for p in trained if p.ndim == 4]
         self.weights: list[Tensor] = [p for p in trained if p.ndim == 2]
@@ -59,7 +60,8 @@ class Optimizer:
         moves = _nesterov(self.momenta[: len(gradients)], gradients, self.rates.momentum)
         for kernel, move in zip(self.kernels, moves, strict=True):
             kernel.mul_(math.sqrt(len(kernel)) / kernel.norm())
-            kernel.add_(orthogonal(move.flatten(1)).view_as(kernel), alpha=-step)
+            direction = orthogonal(move.flatten(1).to(self.precision))
+            kernel.add_(direction.view_as(kernel), alpha=-step)
 
     def _slide(self, part: slice, gradients: list[Tensor], step: float) -> None:
         weights, decay = self.parameters[part], self.rates.weight_decay
@@ -78,14 +80,14 @@ def _nesterov(momenta: list[Tensor], gradients: list[Tensor], momentum: float) -
 def orthogonal(matrix: Tensor) -> Tensor:
     """The semi-orthogonal matrix nearest to `matrix` [m, n], roughly: all singular values near 1.
 
-    Three steps of Muon's quintic Newton-Schulz iteration, in bfloat16 as it was published.
+    Three steps of Muon's quintic Newton-Schulz iteration, in the precision of `matrix`.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (matrix / (matrix.norm() + 1e-7)).bfloat16()
+    x = matrix / (matrix.norm() + 1e-7)
     if tall := x.shape[0] > x.shape[1]:
         x = x.T
     for _ in range(3):
         square = x @ x.T
         x = a * x + torch.addmm(square, square, square, beta=b, alpha=c) @ x
-    wide: Tensor = x.T if tall else x
-    return wide.to(matrix.dtype)
+    result: Tensor = x.T if tall else x
+    return result

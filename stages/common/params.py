@@ -45,7 +45,7 @@ def load(name: str, cls: type[T]) -> T:
 def _read() -> object:
     try:
         return yaml.safe_load(PATH.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
         raise InputError(f"{PATH}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{PATH}: not YAML: {' '.join(str(error).split())}") from None

@@ -80,15 +80,15 @@ def test_a_defect_keeps_its_traceback() -> None:
     assert "ZeroDivisionError" in found.stderr
 
 
-def test_an_interrupted_stage_says_so() -> None:
-    process = subprocess.Popen(
-        command("Path('begun').touch(); time.sleep(60)"), stderr=subprocess.PIPE, env=ENVIRONMENT
-    )
+def test_an_interrupted_stage_says_what_it_kept() -> None:
+    body = "(scratch / 'part').touch(); Path('begun').touch(); time.sleep(60)"
+    process = subprocess.Popen(command(body), stderr=subprocess.PIPE, env=ENVIRONMENT)
     wait_for("begun")
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert message == b"work: interrupted; `dvc repro` goes on from here\n"
+    kept = b"kept in scratch/work-sample-mnist for the next run: part"
+    assert message == b"work: interrupted; " + kept + b"\n"
 
 
 def test_a_stage_ends_with_the_process_that_started_it() -> None:
@@ -129,9 +129,11 @@ def test_a_second_run_waits_for_the_first() -> None:
 def test_runs_that_come_and_go_never_share_the_folder() -> None:
     code = """
 import os
-from stages.common.entry import scratch_folder
+from pathlib import Path
+from stages.common.entry import held
 for _ in range(300):
-    with scratch_folder("a") as folder:
+    folder = Path("scratch/a")
+    with held(folder):
         os.close(os.open(folder / "alone", os.O_CREAT | os.O_EXCL))
 """
     runs = [

@@ -71,7 +71,7 @@ def test_json_has_only_numbers(number: Any) -> None:
 
 
 def test_csv_is_rounded_and_quoted() -> None:
-    rows = [[1, 0.123456789, "a,b"], [2, None, "é\n"]]
+    rows: list[list[Any]] = [[1, 0.123456789, "a,b"], [2, None, "é\n"]]
     files.write_csv(Path("a.csv"), ["n", "x", "text"], rows, Path())
     expected = 'n,x,text\n1,0.12346,"a,b"\n2,,"é\n"\n'
     assert Path("a.csv").read_bytes() == expected.encode()

@@ -57,7 +57,7 @@ def test_a_section_cannot_be_changed() -> None:
         ("0.5", "fast", "a.b.inner.rates.1: Input should be a valid number"),
         ("0.5", ".nan", "a.b.inner.rates.1: "),
         ("limit: null", "limit: .inf", "a.b.limit: "),
-        ("epochs: 3", "? [1, 2]\n: 3", "a.b"),
+        ("epochs: 3", "? [1, 2]\n: 3", "not YAML"),
         ("{epochs", "[epochs", "params.yaml: "),
         ("b: {", "c: {", "the key a.b is missing"),
         ("a: {", "c: {", "the key a is missing"),
@@ -68,6 +68,7 @@ def test_a_section_cannot_be_changed() -> None:
         (VALID, "a: {b: {2020-01-01: 1}}", "a.b: "),
         (VALID, "a: {b: !!python/object:os.system {}}", "not YAML"),
         (VALID, "\t", "not YAML"),
+        (VALID, "a: 2020-13-01", "cannot be read"),
     ],
 )
 def test_an_error_names_the_key(old: str, new: str, key: str) -> None:

@@ -1,0 +1,84 @@
+"""A checkpoint says everything about its network, and is never executed."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.common import model
+from stages.common.errors import InputError
+from stages.common.model import Shape
+
+SHAPE = Shape(
+    classes=tuple("0123456789"), size=28, box=20, margin=2, widths=(8, 8, 16), pooled=(1,)
+)
+
+
+def test_a_checkpoint_gives_back_the_network_and_what_it_came_from(tmp_path: Path) -> None:
+    network = model.fresh(SHAPE, 3).eval()
+    model.save(network, {"seed": 3}, tmp_path / "a.pt", tmp_path)
+    loaded, about = model.load(tmp_path / "a.pt")
+    images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(network(images), loaded(images))
+    assert loaded.shape == SHAPE
+    assert about == {"seed": 3}
+
+
+def test_the_bytes_of_a_checkpoint_do_not_depend_on_its_name(tmp_path: Path) -> None:
+    for name in ("one.pt", "another.pt"):
+        model.save(model.fresh(SHAPE, 0), {}, tmp_path / name, tmp_path)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
+
+
+class Trap:
+    """What a hostile pickle does."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("sprung"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no checkpoint",
+        pickle.dumps(Trap()),
+        pickle.dumps({"shape": {}}),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_in_one_line_and_not_run(
+    content: bytes, tmp_dir: Path
+) -> None:
+    (tmp_dir / "bad.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.pt: not a checkpoint") as caught:
+        model.load(Path("bad.pt"))
+    assert "\n" not in str(caught.value)
+    assert not Path("sprung").exists()
+
+
+def test_a_pickled_object_inside_a_torch_file_is_refused_and_not_run(tmp_dir: Path) -> None:
+    torch.save({"shape": Trap()}, tmp_dir / "bad.pt")
+    with pytest.raises(InputError, match=r"bad\.pt: not a checkpoint"):
+        model.load(Path("bad.pt"))
+    assert not Path("sprung").exists()
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        model.load(tmp_path / "absent.pt")
+
+
+def test_a_transplant_carries_the_body_and_nothing_of_the_head() -> None:
+    source = model.fresh(SHAPE, 0)
+    network = model.transplant(source, tuple("abc"), 1)
+    for name, tensor in source.state_dict().items():
+        if not name.startswith("head"):
+            assert torch.equal(network.state_dict()[name], tensor), name
+    assert network.head.out_features == 3
+
+
+def test_the_network_scales_its_input_itself() -> None:
+    network = model.fresh(SHAPE, 0).eval()
+    images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(network(images), network(images.float()))

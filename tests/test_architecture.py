@@ -1,0 +1,159 @@
+"""The rules of the house, read from the source and from dvc.yaml."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SOURCES = sorted(ROOT.glob("stages/**/*.py"))
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The modules that a file imports, by their dotted names."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def ours(path: Path) -> set[Path]:
+    """The files of the project that a file imports."""
+    candidates = {ROOT / (name.replace(".", "/") + ".py") for name in imported(path)}
+    return {candidate for candidate in candidates if candidate.exists()}
+
+
+def closure(path: Path) -> set[Path]:
+    """A file and all of the project that it imports, directly or not."""
+    found, waiting = set(), {path}
+    while waiting:
+        found.add(next_one := waiting.pop())
+        waiting |= ours(next_one) - found
+    return found
+
+
+def program(stage: dict[str, Any]) -> Path:
+    words: list[str] = stage["cmd"].split()
+    assert words[:2] == ["python", "-m"]
+    return ROOT / (words[2].replace(".", "/") + ".py")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_all_code_that_it_imports_and_on_no_other(name: str) -> None:
+    listed = {ROOT / dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    assert listed == closure(program(STAGES[name])) | {ROOT / "stages/__init__.py"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_source_is_the_first_coordinate_of_every_stage(name: str) -> None:
+    stage = STAGES[name]
+    assert next(iter(stage["matrix"].items())) == ("source", ["${source}"])
+    for path in [*stage["deps"], *stage["outs"], *stage.get("metrics", [])]:
+        location = path if isinstance(path, str) else next(iter(path))
+        assert location.startswith("stages/") or "${item.source}" in location
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_only_evaluate_depends_on_a_test_split(name: str) -> None:
+    reads = any("test.safetensors" in dep for dep in STAGES[name]["deps"])
+    assert reads == (name in {"evaluate-mnist", "evaluate-mnistTask3"})
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_that_learns_or_measures_sees_where_a_row_came_from(name: str) -> None:
+    assert not any("sources" in dep for dep in STAGES[name]["deps"])
+
+
+def test_every_stage_says_what_it_is_for() -> None:
+    assert all(stage.get("desc") for stage in STAGES.values())
+
+
+def test_the_default_path_has_at_most_25_stage_instances() -> None:
+    def instances(stage: dict[str, Any]) -> int:
+        count = 1
+        for values in stage["matrix"].values():
+            count *= len(values)
+        return count
+
+    assert sum(map(instances, STAGES.values())) <= 25
+
+
+def test_the_files_in_stages_are_the_programs_of_dvc_yaml_and_the_door_for_users() -> None:
+    programs = {program(stage) for stage in STAGES.values()}
+    doors = {ROOT / "stages/predict.py", ROOT / "stages/__init__.py"}
+    assert set(ROOT.glob("stages/*.py")) == programs | doors
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    stages = {each for each in ours(path) if each.parent == ROOT / "stages"}
+    allowed = {ROOT / "stages/predict.py"} if path.name == "evaluate.py" else set()
+    assert stages <= allowed
+
+
+@pytest.mark.parametrize(
+    ("library", "users"),
+    [
+        ("yaml", {"params.py"}),
+        ("requests", {"download.py"}),
+        ("plotly", {"report.py"}),
+        ("PIL", {"images.py"}),
+        ("kornia_rs", {"images.py"}),
+        ("safetensors", {"dataset.py"}),
+    ],
+)
+def test_a_library_has_one_user(library: str, users: set[str]) -> None:
+    found = {p.name for p in SOURCES if any(n.split(".")[0] == library for n in imported(p))}
+    assert found == users
+
+
+@pytest.mark.parametrize("name", ["download", "unzip", "preprocess", "report"])
+def test_stages_that_train_nothing_never_import_torch(name: str) -> None:
+    for path in closure(ROOT / f"stages/{name}.py"):
+        assert not any(module.split(".")[0] == "torch" for module in imported(path))
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 55, f"{path.name}: {node.name}"
+
+
+def test_every_module_and_public_function_says_what_it_is_for() -> None:
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_":
+                assert ast.get_docstring(node) or node.name == "main", f"{path.name}: {node.name}"
+
+
+def test_pickle_is_never_loaded() -> None:
+    for path in SOURCES:
+        assert "pickle" not in imported(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                assert "weights_only=True" in ast.unparse(node)
+
+
+def test_every_direct_dependency_is_justified() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    wanted = text[text.index("dependencies = [") : text.index("[tool.ruff]")]
+    for line in wanted.splitlines():
+        if line.strip().startswith('"'):
+            assert "#" in line, line
+
+
+def test_the_lock_names_versions_and_no_index() -> None:
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        assert "==" in line
+        assert "://" not in line

@@ -1,0 +1,49 @@
+"""One training in several processes."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.common import model
+from tests import workspace
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def test_two_processes_agree_with_one_and_only_the_first_writes(
+    reproduced: Path, tmp_path: Path
+) -> None:
+    for name in ("stages", "data/tensors/sample/characters"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    params = workspace.read_params(reproduced)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    params["compute"]["launcher"] = (
+        f"torchrun --nproc-per-node 2 --master-addr 127.0.0.1 --master-port {port}"
+    )
+    workspace.write_params(tmp_path, params)
+    said = workspace.run(tmp_path, "python", "-m", "stages.train", "sample", "digits").stdout
+    assert said.count("seed 0: validation accuracy") == 1
+    for seed in range(2):
+        path = f"artifacts/sample/seeds/digits/{seed}.pt"
+        two, one = (model.load(folder / path)[0] for folder in (tmp_path, reproduced))
+        for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_launcher_that_does_not_exist_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:
+    for name in ("stages", "data/tensors/sample/characters"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    params = workspace.read_params(reproduced)
+    params["compute"]["launcher"] = "no-such-program"
+    workspace.write_params(tmp_path, params)
+    done = workspace.run(tmp_path, "python", "-m", "stages.train", "sample", "digits", check=False)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines() == [
+        "train: params.yaml: compute.launcher: no-such-program: No such file or directory"
+    ]

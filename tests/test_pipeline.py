@@ -1,0 +1,102 @@
+"""The whole road on a small cut of the sample, with real git and real DVC."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import workspace
+from tests.workspace import run
+
+pytestmark = pytest.mark.xdist_group("pipeline")  # one worker, one run for all of these
+
+
+def instances() -> list[str]:
+    """The names of all stage instances of the default path."""
+    listed = run(workspace.ROOT, "dvc", "stage", "list", "--name-only").stdout.split()
+    assert len(listed) > 20
+    return listed
+
+
+def test_dvc_repro_touches_nothing_but_the_lock_and_the_metrics(reproduced: Path) -> None:
+    changed = run(reproduced, "git", "status", "--porcelain").stdout.splitlines()
+    assert {line[3:].split("/")[0] for line in changed} <= {"dvc.lock", "metrics"}
+
+
+def test_a_second_repro_runs_nothing(reproduced: Path) -> None:
+    said = run(reproduced, "dvc", "repro").stdout
+    assert "Running stage" not in said
+    assert "up to date" in said
+
+
+def test_make_repro_for_another_source_leaves_params_yaml_alone(reproduced: Path) -> None:
+    before = (reproduced / "params.yaml").read_bytes()
+    arguments = ("python", "tools/repro.py", "--source", "dropbox", "stage", "list", "--name-only")
+    assert "finetune@dropbox-mnist-random" in run(reproduced, *arguments).stdout
+    assert (reproduced / "params.yaml").read_bytes() == before
+
+
+def test_metrics_are_rounded_numbers_with_their_counts(reproduced: Path) -> None:
+    for path in (reproduced / "metrics/sample").glob("*.json"):
+        metrics = json.loads(path.read_text())
+        assert metrics["images"] > 0
+        assert len(metrics["correct"]) == metrics["seeds"] == 2
+        accuracy = sum(metrics["correct"]) / metrics["seeds"] / metrics["images"]
+        assert metrics["accuracy"] == pytest.approx(accuracy, abs=1e-5)
+
+
+def test_the_accuracy_of_seed_0_is_that_of_its_predictions(reproduced: Path) -> None:
+    for path in (reproduced / "metrics/sample").glob("*.json"):
+        table = reproduced / f"artifacts/sample/predictions/{path.stem}.csv"
+        rows = [line.split(",") for line in table.read_text().splitlines()[1:]]
+        right = sum(actual == predicted for _, actual, predicted, _ in rows)
+        assert right == json.loads(path.read_text())["correct"][0]
+
+
+def test_metrics_params_and_plots_are_shown(reproduced: Path) -> None:
+    shown = run(reproduced, "dvc", "metrics", "show").stdout
+    assert "metrics/sample/mnist-random.json" in shown
+    assert run(reproduced, "dvc", "metrics", "diff", "main").returncode == 0
+    assert run(reproduced, "dvc", "params", "diff", "main").returncode == 0
+    page = run(reproduced, "dvc", "plots", "show").stdout.strip()
+    assert Path(page.removeprefix("file://")).exists()
+
+
+def files_in(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield str(path.relative_to(folder))
+
+
+@pytest.mark.parametrize("name", instances())
+def test_a_stage_alone_needs_what_it_declares_and_leaves_what_it_declares(
+    name: str, reproduced: Path, tmp_path: Path
+) -> None:
+    entry: dict[str, Any] = yaml.safe_load((reproduced / "dvc.lock").read_text())["stages"][name]
+    for dep in entry["deps"]:
+        source, target = reproduced / dep["path"], tmp_path / dep["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, target)
+    params: dict[str, Any] = {}
+    for key, value in entry.get("params", {}).get("params.yaml", {}).items():
+        section = params
+        *parents, last = key.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    workspace.write_params(tmp_path, params)
+    before = set(files_in(tmp_path))
+    run(tmp_path, *entry["cmd"].split())
+    expected: set[str] = set()
+    for out in entry["outs"]:
+        path = reproduced / out["path"]
+        inside = [f"{out['path']}/{each}" for each in files_in(path)]
+        expected |= set(inside if path.is_dir() else [out["path"]])
+    assert set(files_in(tmp_path)) - before == expected
+    for each in expected:
+        assert (tmp_path / each).read_bytes() == (reproduced / each).read_bytes(), each

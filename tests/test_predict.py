@@ -1,0 +1,137 @@
+"""The door for users, on networks that the pipeline made."""
+
+import csv
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from stages.common import dataset
+from stages.common.errors import InputError
+from stages.predict import Classifier
+from tests import workspace
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def drawing(ink: str, paper: str, mode: str = "RGB", size: tuple[int, int] = (300, 200)) -> bytes:
+    """A thick slanted stroke, as a PNG."""
+    image = Image.new("RGB", size, paper)
+    ImageDraw.Draw(image).line([(120, 160), (170, 40)], fill=ink, width=16)
+    buffer = io.BytesIO()
+    image.convert(mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def model_file(reproduced: Path, tmp_dir: Path) -> Path:
+    """A checkpoint, alone in an empty folder."""
+    return Path(shutil.copy(reproduced / "artifacts/sample/characters.pt", tmp_dir / "letters.pt"))
+
+
+def predict(*arguments: str | Path, check: bool = True) -> tuple[int, str, str]:
+    """(exit status, output, errors) of the command line, run in the project's root."""
+    words = [
+        str(Path(each).absolute()) if not str(each).startswith("-") else str(each)
+        for each in arguments
+    ]
+    done = workspace.run(workspace.ROOT, "python", "-m", "stages.predict", *words, check=check)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_checkpoint_alone_answers_label_index_and_probabilities(model_file: Path) -> None:
+    classifier = Classifier(model_file)
+    label, index, probabilities = classifier.predict(drawing("black", "white"))
+    assert classifier.classes[index] == label
+    assert probabilities.shape == (62,)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_answer_does_not_depend_on_polarity_or_mode(model_file: Path) -> None:
+    classifier = Classifier(model_file)
+    expected = classifier.predict(drawing("black", "white")).probabilities
+    for content in (
+        drawing("white", "black"),
+        drawing("black", "white", mode="L"),
+        drawing("black", "white", mode="1"),
+        drawing("black", "white", mode="P"),
+    ):
+        assert np.allclose(classifier.predict(content).probabilities, expected, atol=1e-5)
+
+
+def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> None:
+    classifier = Classifier(reproduced / "artifacts/sample/characters.pt")
+    split = dataset.load(reproduced / "data/tensors/sample/characters/validation.safetensors")
+    table = reproduced / "data/tensors/sample/characters-sources.csv"
+    with table.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "validation"][:5]
+    with zipfile.ZipFile(reproduced / "data/sample/trainPart1.zip") as archive:
+        for row in rows:
+            answer = classifier.predict(archive.read(row["source"]))
+            image = split.images[int(row["row"])]
+            assert np.array_equal(classifier.probabilities(image[None])[0], answer.probabilities)
+
+
+def test_files_folders_and_zips_become_sorted_rows(model_file: Path) -> None:
+    Path("folder/inner").mkdir(parents=True)
+    for name in ("folder/b.png", "folder/a.PNG", "folder/inner/c.jpg", "single.png"):
+        Path(name).write_bytes(drawing("black", "white"))
+    Path("folder/notes.txt").write_text("not an image")
+    with zipfile.ZipFile("letters.zip", "w") as archive:
+        archive.write("single.png", "in/it.png")
+    _, out, _ = predict(model_file, "single.png", "folder", "letters.zip")
+    header, *rows = csv.reader(out.splitlines())
+    assert header == ["path", "label", "confidence"]
+    names = [row[0] for row in rows]
+    assert names == sorted(names)
+    assert [Path(name).name for name in names] == [
+        "a.PNG",
+        "b.png",
+        "c.jpg",
+        "it.png",
+        "single.png",
+    ]
+    assert all(0 < float(row[2]) <= 1 for row in rows)
+
+
+def test_the_output_file_is_the_table_that_is_printed(model_file: Path) -> None:
+    Path("single.png").write_bytes(drawing("black", "white"))
+    _, printed, _ = predict(model_file, "single.png")
+    predict(model_file, "single.png", f"--output={Path('table.csv').absolute()}")
+    assert Path("table.csv").read_text() == printed
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "letters.pt",
+        "single.png",
+        "table.csv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("blank.png", drawing("white", "white"), "a blank image"),
+        ("text.png", b"hello", "not an image"),
+        ("half.png", drawing("black", "white")[:200], "damaged"),
+        ("bad.zip", b"PK\x03\x04 nothing", "zip"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_file_and_leaves_nothing(
+    name: str, content: bytes, reason: str, model_file: Path
+) -> None:
+    Path(name).write_bytes(content)
+    output = Path("table.csv").absolute()
+    status, _, errors = predict(model_file, name, f"--output={output}", check=False)
+    assert status != 0
+    assert len(errors.strip().splitlines()) == 1
+    assert name in errors
+    assert reason in errors
+    assert not output.exists()
+
+
+def test_a_missing_image_is_named(model_file: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.png"):
+        Classifier(model_file).predict("absent.png")
