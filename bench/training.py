@@ -1,0 +1,279 @@
+"""The race to 99% on MNIST: our recipe against PyTorch's own example, interleaved in one run.
+
+python -m bench.training [--seeds N] [--races fast middle strong] [--full]
+
+Rules. Each runs on one thread; what counts is CPU seconds of training, start-up and evaluation of
+ours included, the example's evaluations left out. The example stops after its first epoch at 99.0%
+or better on the test split, which favours it: 14 epochs, and its 99.5%, are for --full. Ours runs a
+schedule that was fixed beforehand on held-out training images, and is measured once, at its end.
+
+reads   MNIST's idx files from $DATA_MIRROR, or the sample's
+writes  bench/results/training.json, bench/results/training.html
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import datasets, transforms
+
+from stages.common import alphabet, model, params, training
+from stages.common.arms import Layout
+from stages.common.augmentation import Augmentation
+from stages.common.checkpoint import Checkpoint
+from stages.common.compute import Compute
+from stages.common.model import Shape
+from stages.common.objectives import Clean
+from stages.common.training import Labelled, Recipe
+
+RESULTS = Path("bench/results")
+_OFF = Augmentation(rotation=0, scale=0, shear=0, shift=0)
+_NAMES = {"train": "train", "test": "t10k"}
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """A target, and the schedule that reaches it: chosen on held-out training images."""
+
+    target: float  # test accuracy
+    widths: tuple[int, ...]
+    epochs: float
+    augmented: bool
+
+
+RACES = {
+    "fast": Race(0.990, (16, 32, 48, 48, 96), 0.43, augmented=False),
+    "middle": Race(0.995, (24, 48, 64, 64, 128), 2.5, augmented=True),
+    "strong": Race(0.997, (24, 48, 80, 80, 160), 14.0, augmented=True),
+}
+
+
+class Example(nn.Module):
+    """The network of PyTorch's own example (github.com/pytorch/examples, mnist/main.py)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5)),
+            *(nn.Linear(128, 10), nn.LogSoftmax(dim=1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32 [B, 1, 28, 28] -> log-probabilities [B, 10]."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+def example_epochs(folder: Path, seed: int) -> Iterator[tuple[float, float]]:
+    """(CPU seconds of training so far, test accuracy) after each of the example's 14 epochs.
+
+    Its optimiser, schedule, batch size, loader and transforms. It is given the shuffling that its
+    CPU path forgets.
+    """
+    torch.manual_seed(seed)
+    normalise = transforms.Normalize((0.1307,), (0.3081,))
+    transform = transforms.Compose([transforms.ToTensor(), normalise])
+    train, test = (datasets.MNIST(str(folder), train=t, transform=transform) for t in (True, False))
+    network = Example()
+    optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
+    scheduler = StepLR(optimizer, step_size=1, gamma=0.7)
+    seconds = 0.0
+    for _ in range(14):
+        start = time.process_time()
+        network.train()
+        for images, labels in DataLoader(train, batch_size=64, shuffle=True):
+            optimizer.zero_grad()
+            loss = F.nll_loss(network(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        scheduler.step()
+        seconds += time.process_time() - start
+        network.eval()
+        with torch.inference_mode():
+            right = sum(
+                int((network(images).argmax(1) == labels).sum())
+                for images, labels in DataLoader(test, batch_size=1000)
+            )
+        yield seconds, right / len(test)
+
+
+def example(folder: Path, seed: int, full: bool) -> dict[str, Any]:
+    """The example's run: until 99.0%, or all of it."""
+    reached: dict[str, float | None] = {"0.99": None, "0.995": None}
+    epochs = []
+    for seconds, accuracy in example_epochs(folder, seed):
+        epochs.append({"cpu_seconds": seconds, "accuracy": accuracy})
+        for target, already in reached.items():
+            if already is None and accuracy >= float(target):
+                reached[target] = seconds
+        if reached["0.99"] is not None and not full:
+            break
+    return {"epochs": epochs, "cpu_seconds_to": reached}
+
+
+def ours(race: Race, splits: dict[str, Labelled], compute: Compute, seed: int) -> dict[str, Any]:
+    """One training by a race's schedule, measured once, at its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        wall, cpu = time.perf_counter(), time.process_time()
+        network = model.fresh(shape_of(race), seed)
+        network.to(memory_format=torch.channels_last)
+        network.precision = compute.dtype
+        checkpoint = Checkpoint(f"seed {seed}", "", Path(folder))
+        few = Labelled(splits["train"].images[:1], splits["train"].targets[:1])
+        training.fit(
+            network, splits["train"], few, recipe(race), race.epochs, Clean(0.1), seed, checkpoint
+        )
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    logits = training.logits_of(network, splits["test"].images)
+    accuracy = Clean(0).accuracy(logits, splits["test"].targets)
+    return {"cpu_seconds": cpu, "wall_seconds": wall, "accuracy": accuracy}
+
+
+def shape_of(race: Race) -> Shape:
+    """The network of params.yaml, with the race's widths."""
+    shared = params.load("network", Layout)
+    return Shape(
+        classes=alphabet.DIGITS,
+        size=28,
+        box=20,
+        margin=shared.margin,
+        widths=race.widths,
+        pooled=shared.pooled,
+    )
+
+
+def recipe(race: Race) -> Recipe:
+    """params.yaml's recipe of fine-tuning, with the race's augmentation and no curve."""
+    shared = params.load("finetune.recipe", Recipe)
+    return replace(
+        shared, curve_points=2, augmentation=shared.augmentation if race.augmented else _OFF
+    )
+
+
+def share_of_peak(race: Race, compute: Compute) -> dict[str, float]:
+    """Training steps against a bare matrix product: FLOPs a CPU second of both, and the ratio."""
+    network = model.fresh(shape_of(race), 0).to(memory_format=torch.channels_last)
+    network.precision = compute.dtype
+    images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        network(images).sum().backward()
+    start = time.process_time()
+    for _ in range(20):
+        network(images).sum().backward()
+    achieved = 20 * counter.get_total_flops() / (time.process_time() - start)
+    a = torch.randn(2048, 2048).to(compute.dtype)
+    a @ a
+    start = time.process_time()
+    for _ in range(10):
+        a @ a
+    peak = 10 * 2 * 2048**3 / (time.process_time() - start)
+    return {"flops": achieved, "matrix_product_flops": peak, "share": achieved / peak}
+
+
+def read_mnist(mirror: Path, folder: Path) -> dict[str, Labelled]:
+    """The idx files as tensors; unpacked into `folder` as torchvision's MNIST wants them."""
+    raw = folder / "MNIST/raw"
+    raw.mkdir(parents=True)
+    splits = {}
+    for split, prefix in _NAMES.items():
+        contents = []
+        for kind in ("images-idx3", "labels-idx1"):
+            content = gzip.decompress((mirror / f"{prefix}-{kind}-ubyte.gz").read_bytes())
+            (raw / f"{prefix}-{kind}-ubyte").write_bytes(content)
+            contents.append(bytearray(content))
+        images = torch.frombuffer(contents[0], dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
+        labels = torch.frombuffer(contents[1], dtype=torch.uint8, offset=8).long()
+        splits[split] = Labelled(images, labels)
+    return splits
+
+
+def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Means over the seeds, and the ratio that matters."""
+    mean = statistics.fmean
+    summary: dict[str, Any] = {
+        name: {
+            "accuracy": mean(run["accuracy"] for run in runs[name]),
+            "cpu_seconds": mean(run["cpu_seconds"] for run in runs[name]),
+            "seeds": len(runs[name]),
+        }
+        for name in RACES
+        if runs.get(name)
+    }
+    times = [run["cpu_seconds_to"]["0.99"] for run in runs.get("example", [])]
+    reached = [seconds for seconds in times if seconds is not None]
+    if reached and "fast" in summary:
+        summary["example"] = {"cpu_seconds_to_0.99": mean(reached), "seeds": len(reached)}
+        summary["times_less_cpu_to_0.99"] = mean(reached) / summary["fast"]["cpu_seconds"]
+    return summary
+
+
+def page(runs: dict[str, list[dict[str, Any]]]) -> str:
+    """Accuracy against CPU seconds, a point for each run."""
+    figure = go.Figure()
+    for name in RACES:
+        if done := runs.get(name):
+            x, y = ([run[key] for run in done] for key in ("cpu_seconds", "accuracy"))
+            figure.add_scatter(x=x, y=y, mode="markers", name=f"ours, {name}")
+    for run in runs.get("example", []):
+        x, y = ([each[key] for each in run["epochs"]] for key in ("cpu_seconds", "accuracy"))
+        figure.add_scatter(x=x, y=y, mode="lines+markers", name="PyTorch's example")
+    figure.update_xaxes(type="log", title="CPU seconds of training")
+    figure.update_yaxes(title="MNIST test accuracy", range=[0.97, 1])
+    figure.update_layout(title="The race to 99% on MNIST")
+    return str(figure.to_html(include_plotlyjs=True, div_id="race"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--races", nargs="+", choices=RACES, default=["fast", "middle"])
+    parser.add_argument("--full", action="store_true", help="all 14 epochs of the example")
+    given = parser.parse_args()
+    fast = torch.cpu.get_capabilities().get("avx512_bf16")
+    precision: Literal["float32", "bfloat16"] = "bfloat16" if fast else "float32"
+    compute = replace(params.load("compute", Compute), precision=precision, threads=1, device="cpu")
+    compute.settle()
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ("example", *given.races)}
+    mirror = Path(os.environ.get("DATA_MIRROR", "data/sample"))
+    with tempfile.TemporaryDirectory() as folder:
+        splits = read_mnist(mirror, Path(folder))
+        for seed in range(given.seeds):
+            for name in given.races:
+                runs[name].append(ours(RACES[name], splits, compute, seed))
+                print(f"ours, {name}, seed {seed}: {runs[name][-1]}", flush=True)
+            runs["example"].append(example(Path(folder), seed, given.full))
+            print(f"example, seed {seed}: {runs['example'][-1]}", flush=True)
+    about = {
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
+        "torch": torch.__version__,
+        "precision": precision,
+        "train_images": len(splits["train"].images),
+        "test_images": len(splits["test"].images),
+    }
+    peak = {name: share_of_peak(RACES[name], compute) for name in given.races}
+    content = {"about": about, "summary": summarise(runs), "peak": peak, "runs": runs}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "training.json").write_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / "training.html").write_text(page(runs))
+    print(json.dumps(content["summary"] | {"peak": peak}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
