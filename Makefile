@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 SOURCE ?=
+DEVICE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lint format lock clean
+.PHONY: help setup repro test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -22,8 +23,8 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
 	touch $@
 
-repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives)
-	python tools/repro.py $(if $(SOURCE),--source $(SOURCE))
+repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
+	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto
@@ -46,6 +47,13 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 		--no-annotate --no-header --no-emit-index-url pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
 	mv requirements.lock requirements.txt
+
+bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
+	python -m bench.preprocess
+	python -m bench.training
+
+bench-full: setup ## the same, with the strongest recipe and all epochs of the example: an hour
+	python -m bench.training --seeds 5 --races fast middle strong --full
 
 clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
 	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -33,11 +33,17 @@ def test_a_second_repro_runs_nothing(reproduced: Path) -> None:
     assert "up to date" in said
 
 
-def test_make_repro_for_another_source_leaves_params_yaml_alone(reproduced: Path) -> None:
+def test_another_source_is_named_in_memory_and_leaves_params_yaml_alone(reproduced: Path) -> None:
     before = (reproduced / "params.yaml").read_bytes()
-    arguments = ("python", "tools/repro.py", "--source", "dropbox", "stage", "list", "--name-only")
-    assert "finetune@dropbox-mnist-random" in run(reproduced, *arguments).stdout
+    words = ("python", "-m", "tools.repro", "--source", "dropbox", "stage", "list", "--name-only")
+    assert "finetune@dropbox-mnist-random" in run(reproduced, *words).stdout
     assert (reproduced / "params.yaml").read_bytes() == before
+
+
+def test_a_source_that_is_none_is_one_clear_line(reproduced: Path) -> None:
+    done = run(reproduced, "python", "-m", "tools.repro", "--source", "moon", check=False)
+    assert done.returncode != 0
+    assert done.stderr == "repro: params.yaml: source: moon is none of sample, dropbox\n"
 
 
 def test_metrics_are_rounded_numbers_with_their_counts(reproduced: Path) -> None:

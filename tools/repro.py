@@ -6,13 +6,16 @@ nothing edited. `dvc repro`, with the source that params.yaml names, does the sa
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.cli import main as dvc
 from dvc.parsing import DataResolver
+
+from stages.common import params
+from stages.common.errors import InputError
 
 
 def override_source(source: str) -> None:
@@ -44,15 +47,34 @@ def headlines(source: str) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    default = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["source"]
+def set_device(device: str) -> None:
+    """Write the device into params.yaml, where the stages and dvc.lock have it from."""
+    text = params.PATH.read_text(encoding="utf-8")
+    changed = re.sub(r"(?m)^(  device:) \w+", rf"\1 {device}", text, count=1)
+    if changed != text:
+        temporary = params.PATH.with_name(".params.yaml.part")
+        temporary.write_text(changed, encoding="utf-8")
+        temporary.replace(params.PATH)
+        print(f"{params.PATH}: compute.device is now {device}: keep such a run on its own branch")
+
+
+def reproduce() -> int:
+    """Run DVC as the command line says; its exit status."""
+    sources = params.load("archives", dict)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--source", default=default, help="a source of params.yaml's archives")
+    parser.add_argument("--source", default=params.load("source", str), help=", ".join(sources))
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="set compute.device first")
     parser.epilog = "All further arguments are DVC's own command line; by default it is repro."
     given, arguments = parser.parse_known_args()
+    if given.source not in sources:
+        raise InputError(f"{params.PATH}: source: {given.source} is none of {', '.join(sources)}")
+    if given.device:
+        set_device(given.device)
     override_source(given.source)
+    if arguments:
+        return int(dvc(arguments))
     print(f"Reproducing the pipeline, source: {given.source}", flush=True)
-    status = int(dvc(arguments or ["repro"]))
+    status = int(dvc(["repro"]))
     if status == 0:
         print(f"\nAccuracy, source {given.source}:\n{headlines(given.source)}")
         print(f"\nThe report: artifacts/{given.source}/report.html; all metrics: dvc metrics show")
@@ -60,4 +82,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(reproduce())
+    except InputError as problem:
+        sys.exit(f"repro: {problem}")
