@@ -58,9 +58,9 @@ class Race:
 
 
 RACES = {
-    "fast": Race(0.990, (16, 32, 48, 48, 96), 0.43, augmented=False),
+    "fast": Race(0.990, (16, 32, 48, 48, 96), 0.37, augmented=False),
     "middle": Race(0.995, (24, 48, 64, 64, 128), 2.5, augmented=True),
-    "strong": Race(0.997, (24, 48, 80, 80, 160), 14.0, augmented=True),
+    "strong": Race(0.997, (24, 48, 80, 80, 160), 16.0, augmented=True),
 }
 
 

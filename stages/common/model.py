@@ -1,6 +1,7 @@
 """The network, and the checkpoint that says everything about it."""
 
 import io
+import json
 import math
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -29,6 +30,15 @@ class Shape:
     margin: int  # pixels of the input's border that hold no ink and are not looked at
     widths: tuple[int, ...]  # channels of each convolution
     pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> "Shape":
+        """The shape whose fields came from JSON, which knows no tuples."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
 
 
 class Norm(nn.Module):
@@ -99,7 +109,7 @@ class Network(nn.Module):
         for i, (conv, norm) in enumerate(zip(self.body, self.norms, strict=True)):
             assert isinstance(conv, nn.Conv2d)  # noqa: S101 - for the type checker
             x = F.conv2d(x, conv.weight.to(x.dtype), stride=conv.stride, padding=conv.padding)
-            x = F.relu(norm(x))
+            x = F.relu(norm(x), inplace=True)
             if i in self.shape.pooled:
                 x = F.avg_pool2d(x, 2)
         return x.float().mean((2, 3))
@@ -132,11 +142,13 @@ def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:
 def save(network: Network, about: dict[str, Any], path: Path, scratch: Path) -> None:
     """Write a checkpoint: the weights, the shape, and `about`: the params and data it came from.
 
-    Through a buffer: torch.save puts the name of the file it writes into its bytes.
+    Equal networks give equal bytes: torch.save puts the name of the file it writes and the identity
+    of equal strings into them, hence the buffer and the text.
     """
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    text = json.dumps({"shape": asdict(network.shape), "about": about})
     buffer = io.BytesIO()
-    torch.save({"shape": asdict(network.shape), "state": state, "about": about}, buffer)
+    torch.save({"text": text, "state": state}, buffer)
     files.write_bytes(path, buffer.getvalue(), scratch)
 
 
@@ -147,9 +159,10 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        network = Network(Shape(**content["shape"]))
+        text = json.loads(content["text"])
+        network = Network(Shape.of(text["shape"]))
         network.load_state_dict(content["state"])
-        about: dict[str, Any] = content["about"]
+        about: dict[str, Any] = text["about"]
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except Exception as error:

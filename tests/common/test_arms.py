@@ -1,0 +1,126 @@
+"""The networks of an arm: side by side as one after another, and kept when something goes wrong."""
+
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.common import arms, cores, dataset, model
+from stages.common.augmentation import Augmentation
+from stages.common.compute import Compute
+from stages.common.dataset import Split
+from stages.common.errors import InputError
+from stages.common.objectives import Clean
+from stages.common.optimizer import Rates
+from stages.common.training import Recipe
+
+RECIPE = Recipe(
+    batch_size=32,
+    rates=Rates(
+        convolutions=0.24,
+        momentum=0.6,
+        head=0.2,
+        biases=0.05,
+        head_momentum=0.85,
+        weight_decay=5e-4,
+    ),
+    warmup=0.1,
+    augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1),
+    curve_points=3,
+)
+LAYOUT = arms.Layout(margin=2, widths=(8, 8, 16), pooled=(1,))
+
+
+@pytest.fixture
+def plan(tmp_dir: Path) -> arms.Plan:
+    """A small plan, with data for it."""
+    random = np.random.default_rng(0)
+    for name, count in (("train", 96), ("validation", 32)):
+        split = Split(
+            images=random.integers(0, 256, (count, 1, 28, 28), np.uint8),
+            labels=np.arange(count) % 10,
+            place=np.zeros((count, 0), np.float32),
+            classes=tuple("0123456789"),
+            box=20,
+        )
+        dataset.store(split, Path(f"data/{name}.safetensors"), tmp_dir)
+    Path("scratch").mkdir()
+    return arms.Plan(
+        title="an arm",
+        splits=Path("data"),
+        objective=Clean(0.1),
+        recipe=RECIPE,
+        epochs=2,
+        compute=Compute(device="cpu", precision="float32", threads=1, launcher=""),
+        scratch=Path("scratch"),
+    )
+
+
+def networks(plan: arms.Plan, seeds: int) -> list[model.Network]:
+    shape = LAYOUT.shape(dataset.load(plan.splits / "train.safetensors"))
+    return [model.fresh(shape, seed) for seed in range(seeds)]
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_side_by_side_gives_the_bytes_of_one_after_another(
+    plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for places in (1, 3):
+        monkeypatch.setattr(cores, "available", lambda places=places: places)
+        for path in Path("scratch").iterdir():
+            path.unlink()
+        arms.store(arms.train(networks(plan, 3), plan), "sample", "arm", plan.scratch)
+        results.append(files("artifacts"))
+    assert results[0] == results[1]
+    assert len(results[0]) == 5
+
+
+def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) -> None:
+    half = replace(plan, compute=replace(plan.compute, precision="bfloat16"))
+    runs = [arms.train(networks(plan, 1), each)[0].network for each in (half, half, plan)]
+    weights = [run.head.weight for run in runs]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_one_clear_line(plan: arms.Plan) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    compute = replace(plan.compute, device="cuda")
+    with pytest.raises(InputError, match="finds no GPU here"):
+        arms.train(networks(plan, 1), replace(plan, compute=compute))
+
+
+def test_a_full_disk_ends_in_the_error_of_the_system_and_keeps_the_last_checkpoint(
+    plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 1)
+    arms.train(networks(plan, 1), plan)
+    kept = files("scratch")
+    more = replace(plan, epochs=3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            arms.train(networks(plan, 1), more)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path: files("scratch")[path] for path in kept} == kept
+
+
+def test_a_failed_training_ends_the_others(
+    plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    broken = networks(plan, 2)
+    with torch.no_grad():
+        broken[1].head.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="an arm seed 1: the loss is nan"):
+        arms.train(broken, plan)
