@@ -78,14 +78,14 @@ def fit(
         losses = objective.loss(replica(images), train.targets[mine])
         loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
         optimizer.step(loss, rate(step, steps, recipe.warmup))
-        if (last := step == steps) or step in watched or checkpoint.due():
-            if not math.isfinite(loss.item()):
-                raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
-            if step in watched:
-                score = validate(network, validation, objective)
-                curve.append(Point(step, step * len(batch), *score))
-            if last or checkpoint.due():
-                checkpoint.save(network, optimizer.momenta, step, curve)
+        due = step == steps or checkpoint.due()
+        if (due or step in watched) and not math.isfinite(loss.item()):
+            raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
+        if step in watched:
+            score = validate(network, validation, objective)
+            curve.append(Point(step, step * len(batch), *score))
+        if due:
+            checkpoint.save(network, optimizer.momenta, step, curve)
     return curve
 
 
