@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import torch
@@ -117,20 +118,20 @@ def _labelled(path: Path, classes: int, device: torch.device) -> Labelled:
 
 
 def store(arm: list[Trained], source: str, name: str, scratch: Path) -> None:
-    """Write the network of seed 0 as <name>.pt, those of all seeds and the curves apart."""
+    """Write the network of seed 0 as <name>.pt, those of all seeds, their curves and mean apart."""
     if not is_writer():
         return
     folder = Path(f"artifacts/{source}/seeds/{name}")
     for seed, trained in enumerate(arm):
         model.save(trained.network, trained.about, folder / f"{seed}.pt", scratch)
     model.save(arm[0].network, arm[0].about, Path(f"artifacts/{source}/{name}.pt"), scratch)
-    rows = (
-        [seed, point.step, point.images_seen, point.loss, point.accuracy]
-        for seed, trained in enumerate(arm)
-        for point in trained.curve
+    rows = ([seed, *point] for seed, trained in enumerate(arm) for point in trained.curve)
+    files.write_csv(folder / "curves.csv", ["seed", *Point._fields], rows, scratch)
+    means = (
+        [*points[0][:2], *(fmean(values) for values in list(zip(*points, strict=True))[2:])]
+        for points in zip(*(trained.curve for trained in arm), strict=True)
     )
-    columns = ["seed", "step", "images_seen", "loss", "accuracy"]
-    files.write_csv(folder / "curves.csv", columns, rows, scratch)
+    files.write_csv(folder / "mean.csv", Point._fields, means, scratch)
     for seed, trained in enumerate(arm):
         last = trained.curve[-1]
         print(

@@ -79,7 +79,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         arms.store(arms.train(networks(plan, 3), plan), "sample", "arm", plan.scratch)
         results.append(files("artifacts"))
     assert results[0] == results[1]
-    assert len(results[0]) == 5
+    assert len(results[0]) == 6
 
 
 def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) -> None:
