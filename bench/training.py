@@ -1,6 +1,6 @@
 """The race to 99% on MNIST: our recipe against PyTorch's own example, interleaved in one run.
 
-python -m bench.training [--seeds N] [--races fast middle strong] [--full]
+python -m bench.training [--seeds N] [--strengths fast middle strong] [--full]
 
 Rules. Each runs on one thread; what counts is CPU seconds of training, start-up and evaluation of
 ours included, the example's evaluations left out. The example stops after its first epoch at 99.0%
@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
 from stages.common import alphabet, model, params, training
-from stages.common.arms import Layout
-from stages.common.augmentation import Augmentation
+from stages.common.arms import Layout, Strength
 from stages.common.checkpoint import Checkpoint
 from stages.common.compute import Compute
 from stages.common.model import Shape
@@ -43,25 +42,8 @@ from stages.common.objectives import Clean
 from stages.common.training import Labelled, Recipe
 
 RESULTS = Path("bench/results")
-_OFF = Augmentation(rotation=0, scale=0, shear=0, shift=0)
+STRENGTHS = ("fast", "middle", "strong")
 _NAMES = {"train": "train", "test": "t10k"}
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """A target, and the schedule that reaches it: chosen on held-out training images."""
-
-    target: float  # test accuracy
-    widths: tuple[int, ...]
-    epochs: float
-    augmented: bool
-
-
-RACES = {
-    "fast": Race(0.990, (16, 32, 48, 48, 96), 0.37, augmented=False),
-    "middle": Race(0.995, (24, 48, 64, 64, 128), 2.5, augmented=True),
-    "strong": Race(0.997, (24, 48, 80, 80, 160), 16.0, augmented=True),
-}
 
 
 class Example(nn.Module):
@@ -128,17 +110,28 @@ def example(folder: Path, seed: int, full: bool) -> dict[str, Any]:
     return {"epochs": epochs, "cpu_seconds_to": reached}
 
 
-def ours(race: Race, splits: dict[str, Labelled], compute: Compute, seed: int) -> dict[str, Any]:
-    """One training by a race's schedule, measured once, at its end."""
+def ours(
+    strength: Strength, splits: dict[str, Labelled], compute: Compute, seed: int
+) -> dict[str, Any]:
+    """One training of a strength of params.yaml, measured once, at its end."""
     with tempfile.TemporaryDirectory() as folder:
+        recipe = replace(params.load("finetune.recipe", Recipe), curve_points=2)
         wall, cpu = time.perf_counter(), time.process_time()
-        network = model.fresh(shape_of(race), seed)
+        network = model.fresh(shape_of(strength), seed)
         network.to(memory_format=torch.channels_last)
         network.precision = compute.dtype
         checkpoint = Checkpoint(f"seed {seed}", "", Path(folder))
         few = Labelled(splits["train"].images[:1], splits["train"].targets[:1])
         training.fit(
-            network, splits["train"], few, recipe(race), race.epochs, Clean(0.1), seed, checkpoint
+            network,
+            splits["train"],
+            few,
+            recipe,
+            strength.augmentation,
+            strength.epochs,
+            Clean(params.load("finetune.smoothing", float)),
+            seed,
+            checkpoint,
         )
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     logits = training.logits_of(network, splits["test"].images)
@@ -146,30 +139,22 @@ def ours(race: Race, splits: dict[str, Labelled], compute: Compute, seed: int) -
     return {"cpu_seconds": cpu, "wall_seconds": wall, "accuracy": accuracy}
 
 
-def shape_of(race: Race) -> Shape:
-    """The network of params.yaml, with the race's widths."""
-    shared = params.load("network", Layout)
+def shape_of(strength: Strength) -> Shape:
+    """The network of params.yaml."""
+    layout = params.load("network", Layout)
     return Shape(
         classes=alphabet.DIGITS,
         size=28,
         box=20,
-        margin=shared.margin,
-        widths=race.widths,
-        pooled=shared.pooled,
+        margin=layout.margin,
+        widths=strength.widths,
+        pooled=layout.pooled,
     )
 
 
-def recipe(race: Race) -> Recipe:
-    """params.yaml's recipe of fine-tuning, with the race's augmentation and no curve."""
-    shared = params.load("finetune.recipe", Recipe)
-    return replace(
-        shared, curve_points=2, augmentation=shared.augmentation if race.augmented else _OFF
-    )
-
-
-def share_of_peak(race: Race, compute: Compute) -> dict[str, float]:
+def share_of_peak(strength: Strength, compute: Compute) -> dict[str, float]:
     """Training steps against a bare matrix product: FLOPs a CPU second of both, and the ratio."""
-    network = model.fresh(shape_of(race), 0).to(memory_format=torch.channels_last)
+    network = model.fresh(shape_of(strength), 0).to(memory_format=torch.channels_last)
     network.precision = compute.dtype
     images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
     with FlopCounterMode(display=False) as counter:
@@ -213,7 +198,7 @@ def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "cpu_seconds": mean(run["cpu_seconds"] for run in runs[name]),
             "seeds": len(runs[name]),
         }
-        for name in RACES
+        for name in STRENGTHS
         if runs.get(name)
     }
     times = [run["cpu_seconds_to"]["0.99"] for run in runs.get("example", [])]
@@ -227,7 +212,7 @@ def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 def page(runs: dict[str, list[dict[str, Any]]]) -> str:
     """Accuracy against CPU seconds, a point for each run."""
     figure = go.Figure()
-    for name in RACES:
+    for name in STRENGTHS:
         if done := runs.get(name):
             x, y = ([run[key] for run in done] for key in ("cpu_seconds", "accuracy"))
             figure.add_scatter(x=x, y=y, mode="markers", name=f"ours, {name}")
@@ -243,20 +228,21 @@ def page(runs: dict[str, list[dict[str, Any]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--races", nargs="+", choices=RACES, default=["fast", "middle"])
+    parser.add_argument("--strengths", nargs="+", choices=STRENGTHS, default=["fast", "middle"])
     parser.add_argument("--full", action="store_true", help="all 14 epochs of the example")
     given = parser.parse_args()
     fast = torch.cpu.get_capabilities().get("avx512_bf16")
     precision: Literal["float32", "bfloat16"] = "bfloat16" if fast else "float32"
     compute = replace(params.load("compute", Compute), precision=precision, threads=1, device="cpu")
     compute.settle()
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ("example", *given.races)}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ("example", *given.strengths)}
+    strengths = {n: params.load(f"strengths.{n}", Strength) for n in given.strengths}
     mirror = Path(os.environ.get("DATA_MIRROR", "data/sample"))
     with tempfile.TemporaryDirectory() as folder:
         splits = read_mnist(mirror, Path(folder))
         for seed in range(given.seeds):
-            for name in given.races:
-                runs[name].append(ours(RACES[name], splits, compute, seed))
+            for name in given.strengths:
+                runs[name].append(ours(strengths[name], splits, compute, seed))
                 print(f"ours, {name}, seed {seed}: {runs[name][-1]}", flush=True)
             runs["example"].append(example(Path(folder), seed, given.full))
             print(f"example, seed {seed}: {runs['example'][-1]}", flush=True)
@@ -267,7 +253,7 @@ def main() -> None:
         "train_images": len(splits["train"].images),
         "test_images": len(splits["test"].images),
     }
-    peak = {name: share_of_peak(RACES[name], compute) for name in given.races}
+    peak = {name: share_of_peak(strengths[name], compute) for name in given.strengths}
     content = {"about": about, "summary": summarise(runs), "peak": peak, "runs": runs}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "training.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -184,6 +184,7 @@ def complaint(part: Part, file: File, limits: archives.Limits) -> str | None:
 
 
 def copy(part: Part, path: Path) -> bool:
+    """Fill `part` from a local file. It is never made of pieces."""
     if not path.is_file():
         raise UnavailableError("no such file")
     shutil.copyfile(path, part.path)

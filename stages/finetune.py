@@ -8,7 +8,8 @@ reads   data/tensors/<source>/<dataset>/{train,validation}.safetensors,
         artifacts/<source>/seeds/<start>/ (of `random` for `naive`)
 writes  artifacts/<source>/<dataset>-<start>.pt (seed 0),
         artifacts/<source>/seeds/<dataset>-<start>/ (all seeds, curves)
-params  compute, train.seeds, finetune.{smoothing,recipe,labels}, finetune.epochs.<source>.<dataset>
+params  compute, strength, strengths.<strength>, train.seeds,
+        finetune.{smoothing,recipe,labels}, finetune.times.<source>.<dataset>
 """
 
 from pathlib import Path
@@ -42,6 +43,7 @@ def main(scratch: Path, source: str, name: str, start: str) -> None:
     networks = [
         model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
     ]
+    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
     labels = params.load("finetune.labels", Labels)
     clean = getattr(labels, name) == "clean" or start == "naive"
     plan = arms.Plan(
@@ -49,7 +51,8 @@ def main(scratch: Path, source: str, name: str, start: str) -> None:
         splits=splits,
         objective=Clean(params.load("finetune.smoothing", float)) if clean else Complementary(),
         recipe=params.load("finetune.recipe", Recipe),
-        epochs=params.load(f"finetune.epochs.{source}.{name}", PositiveFloat),
+        augmentation=strength.augmentation,
+        epochs=strength.epochs * params.load(f"finetune.times.{source}.{name}", PositiveFloat),
         compute=compute,
         scratch=scratch,
     )

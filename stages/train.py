@@ -6,7 +6,8 @@ the weights that `digits` starts from, so that the arms of every comparison are 
 reads   data/tensors/<source>/characters/{train,validation}.safetensors
 writes  artifacts/<source>/<start>.pt (seed 0),
         artifacts/<source>/seeds/<start>/ (all seeds, curves)
-params  compute, network, train.{seeds,smoothing,recipe}, train.epochs.<source>.<start>
+params  compute, strength, strengths.<strength>, network,
+        train.{seeds,smoothing,recipe,augmentation}, train.epochs.<source>.<start>
 """
 
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from pydantic import NonNegativeFloat, PositiveInt
 
 from stages.common import alphabet, arms, dataset, entry, model, params
+from stages.common.augmentation import Augmentation
 from stages.common.compute import Compute
 from stages.common.objectives import Clean
 from stages.common.training import Recipe
@@ -24,8 +26,9 @@ def main(scratch: Path, source: str, start: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
     splits = Path(f"data/tensors/{source}/characters")
+    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
     layout = params.load("network", arms.Layout)
-    shape = layout.shape(dataset.load(splits / "train.safetensors"))
+    shape = arms.shape_of(layout, strength, dataset.load(splits / "train.safetensors"))
     if start != "characters":
         shape = replace(shape, classes=alphabet.DIGITS)
     seeds = range(params.load("train.seeds", PositiveInt))
@@ -34,6 +37,7 @@ def main(scratch: Path, source: str, start: str) -> None:
         splits=splits,
         objective=Clean(params.load("train.smoothing", float)),
         recipe=params.load("train.recipe", Recipe),
+        augmentation=params.load("train.augmentation", Augmentation),
         epochs=params.load(f"train.epochs.{source}.{start}", NonNegativeFloat),
         compute=compute,
         scratch=scratch,

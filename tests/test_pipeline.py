@@ -72,6 +72,17 @@ def test_metrics_params_and_plots_are_shown(reproduced: Path) -> None:
     assert Path(page.removeprefix("file://")).exists()
 
 
+@pytest.mark.slow
+def test_two_clones_in_two_folders_give_the_same_lock(reproduced: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "somewhere" / "else"
+    folder.parent.mkdir()
+    run(tmp_path, "git", "clone", "--quiet", str(reproduced), str(folder))
+    run(folder, "dvc", "repro")
+    assert (folder / "dvc.lock").read_bytes() == (reproduced / "dvc.lock").read_bytes()
+    for path in (reproduced / "metrics/sample").glob("*.json"):
+        assert (folder / "metrics/sample" / path.name).read_bytes() == path.read_bytes()
+
+
 def files_in(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

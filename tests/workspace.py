@@ -67,10 +67,10 @@ def make_small(folder: Path) -> None:
     sizes["characters"]["images"] = count
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
-    params["network"]["widths"] = [8, 8, 8, 16]
+    params["strengths"]["middle"] |= {"widths": [8, 8, 8, 16], "epochs": 2}
     params["train"]["seeds"] = 2
     params["train"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 2}
-    params["finetune"]["epochs"]["sample"] = {"mnist": 2, "mnistTask3": 2}
+    params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}
     write_params(folder, params)
     commit(folder, "a small cut")
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from stages.common import dataset, files, model, parallel, params
+from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute, is_writer
 from stages.common.dataset import Split
@@ -27,20 +28,28 @@ class Layout:
     """What all networks have in common, so that a body fits wherever it is carried."""
 
     margin: Annotated[int, Field(ge=0)]  # pixels of the border that are not looked at
-    widths: Annotated[tuple[Width, ...], Field(min_length=1)]  # channels of each convolution
-    pooled: tuple[Annotated[int, Field(ge=0)], ...]  # which of them are followed by a halving
+    pooled: tuple[Annotated[int, Field(ge=0)], ...]  # the convolutions followed by a halving
 
-    def shape(self, split: Split) -> Shape:
-        """The network's shape for the images and classes of a split."""
-        size = split.images.shape[-1]
-        return Shape(
-            classes=split.classes,
-            size=size,
-            box=split.box,
-            margin=self.margin,
-            widths=self.widths,
-            pooled=self.pooled,
-        )
+
+@params.section
+class Strength:
+    """How much a result may cost: fast, middle or strong."""
+
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]  # channels of each convolution
+    epochs: Annotated[float, Field(gt=0)]  # passes over MNIST's training images
+    augmentation: Augmentation  # of the digits
+
+
+def shape_of(layout: Layout, strength: Strength, split: Split) -> Shape:
+    """The shape of a network for the images and classes of a split."""
+    return Shape(
+        classes=split.classes,
+        size=split.images.shape[-1],
+        box=split.box,
+        margin=layout.margin,
+        widths=strength.widths,
+        pooled=layout.pooled,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class Plan:
     splits: Path  # the folder of train and validation; only the network's classes are looked at
     objective: Objective
     recipe: Recipe
+    augmentation: Augmentation
     epochs: float
     compute: Compute
     scratch: Path  # for checkpoints
@@ -79,6 +89,7 @@ def _train(plan: Plan, job: tuple[int, Network]) -> Trained:
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
         "recipe": asdict(plan.recipe),
+        "augmentation": asdict(plan.augmentation),
         "compute": asdict(plan.compute),
         "data": {name: sha256(_path(plan, name).read_bytes()).hexdigest() for name in _SPLITS},
     }
@@ -89,7 +100,15 @@ def _train(plan: Plan, job: tuple[int, Network]) -> Trained:
     classes = len(network.shape.classes)
     train, validation = (_labelled(_path(plan, name), classes, device) for name in _SPLITS)
     curve = fit(
-        network, train, validation, plan.recipe, plan.epochs, plan.objective, seed, checkpoint
+        network,
+        train,
+        validation,
+        plan.recipe,
+        plan.augmentation,
+        plan.epochs,
+        plan.objective,
+        seed,
+        checkpoint,
     )
     network.precision = torch.float32
     return Trained(network.cpu().eval(), curve, about)

@@ -26,12 +26,11 @@ _EVALUATION_BATCH = 1000
 
 @params.section
 class Recipe:
-    """How a network is trained."""
+    """What all trainings of a kind have in common."""
 
     batch_size: Annotated[int, Field(gt=0)]  # of all processes together
     rates: Rates
     warmup: Annotated[float, Field(ge=0, lt=1)]  # of the steps: up to the full rates, then down
-    augmentation: Augmentation
     curve_points: Annotated[int, Field(ge=2)]  # validations along the way
 
 
@@ -48,6 +47,7 @@ def fit(
     train: Labelled,
     validation: Labelled,
     recipe: Recipe,
+    augmentation: Augmentation,
     epochs: float,
     objective: Objective,
     seed: int,
@@ -72,9 +72,9 @@ def fit(
         network.train()
         mine = batch[rank::world]
         images = train.images[mine]
-        if not recipe.augmentation.off:
+        if not augmentation.off:
             draws = draw(len(batch), generator(seed, step, "augment"))[:, rank::world]
-            images = augment(images, recipe.augmentation, draws)
+            images = augment(images, augmentation, draws)
         losses = objective.loss(replica(images), train.targets[mine])
         loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
         optimizer.step(loss, rate(step, steps, recipe.warmup))

@@ -28,10 +28,11 @@ RECIPE = Recipe(
         weight_decay=5e-4,
     ),
     warmup=0.1,
-    augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1),
     curve_points=3,
 )
-LAYOUT = arms.Layout(margin=2, widths=(8, 8, 16), pooled=(1,))
+AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
+LAYOUT = arms.Layout(margin=2, pooled=(1,))
+STRENGTH = arms.Strength(widths=(8, 8, 16), epochs=1, augmentation=AUGMENTATION)
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def plan(tmp_dir: Path) -> arms.Plan:
         splits=Path("data"),
         objective=Clean(0.1),
         recipe=RECIPE,
+        augmentation=AUGMENTATION,
         epochs=2,
         compute=Compute(device="cpu", precision="float32", threads=1, launcher=""),
         scratch=Path("scratch"),
@@ -60,7 +62,7 @@ def plan(tmp_dir: Path) -> arms.Plan:
 
 
 def networks(plan: arms.Plan, seeds: int) -> list[model.Network]:
-    shape = LAYOUT.shape(dataset.load(plan.splits / "train.safetensors"))
+    shape = arms.shape_of(LAYOUT, STRENGTH, dataset.load(plan.splits / "train.safetensors"))
     return [model.fresh(shape, seed) for seed in range(seeds)]
 
 

@@ -32,9 +32,9 @@ RECIPE = Recipe(
         weight_decay=5e-4,
     ),
     warmup=0.1,
-    augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1),
     curve_points=4,
 )
+AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
 Rate = Callable[[int, int, float], float]
 
 
@@ -60,9 +60,16 @@ def trained(
     folder.mkdir(exist_ok=True)
     network = model.fresh(SHAPE, seed)
     checkpoint = Checkpoint("a test", f"{recipe} {seed} {epochs}", folder)
-    data = data or bars(64)
     curve = fit(
-        network, data, bars(32, 1), recipe, epochs, objective or Clean(0.1), seed, checkpoint
+        network,
+        data or bars(64),
+        bars(32, 1),
+        recipe,
+        AUGMENTATION,
+        epochs,
+        objective or Clean(0.1),
+        seed,
+        checkpoint,
     )
     return network, curve
 
