@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from stages.common import files
 from stages.common.errors import InputError
@@ -32,14 +32,20 @@ class Split:
 
 def store(split: Split, path: Path, scratch: Path) -> None:
     """Write a split; equal splits give equal bytes."""
-    tensors: dict[str, NDArray[Any]] = {
+    columns: dict[str, NDArray[Any]] = {
         "images": split.images,
         "labels": split.labels,
         "place": split.place,
     }
+    # The library writes the memory that an array begins at, and asks that it be in order.
+    tensors = {name: np.ascontiguousarray(column) for name, column in columns.items()}
+    # One metadata entry: it writes several in no fixed order.
     about = json.dumps({"classes": split.classes, "box": split.box})
-    # One metadata entry: the library writes several in no fixed order.
-    files.write_bytes(path, save(tensors, {"about": about}), scratch)
+    with files.replacing(path, scratch) as temporary:
+        try:
+            save_file(tensors, temporary, {"about": about})
+        except SafetensorError as error:
+            raise InputError(f"{path}: cannot be written: {error}") from None
 
 
 def load(path: Path) -> Split:
@@ -47,9 +53,7 @@ def load(path: Path) -> Split:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            images, labels, place = (
-                file.get_tensor(name) for name in ("images", "labels", "place")
-            )
+            images, labels, place = map(file.get_tensor, ("images", "labels", "place"))
+            return Split(images, labels, place, tuple(about["classes"]), about["box"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a split of tensors: {error}") from None
-    return Split(images, labels, place, tuple(about["classes"]), about["box"])

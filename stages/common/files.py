@@ -58,7 +58,9 @@ def write_csv(
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rounded(list(row)) for row in rows)
+        writer.writerows(
+            [rounded(value) if isinstance(value, float) else value for value in row] for row in rows
+        )
 
 
 def rounded(value: Any, digits: int = 5) -> Any:
