@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
 from stages.common import alphabet, model, params, training
-from stages.common.arms import Layout, Strength
+from stages.common.arms import Strength, shape_of
 from stages.common.checkpoint import Checkpoint
 from stages.common.compute import Compute
 from stages.common.model import Shape
@@ -117,7 +117,7 @@ def ours(
     with tempfile.TemporaryDirectory() as folder:
         recipe = replace(params.load("finetune.recipe", Recipe), curve_points=2)
         wall, cpu = time.perf_counter(), time.process_time()
-        network = model.fresh(shape_of(strength), seed)
+        network = model.fresh(shape(strength), seed)
         network.to(memory_format=torch.channels_last)
         network.precision = compute.dtype
         checkpoint = Checkpoint(f"seed {seed}", "", Path(folder))
@@ -139,22 +139,14 @@ def ours(
     return {"cpu_seconds": cpu, "wall_seconds": wall, "accuracy": accuracy}
 
 
-def shape_of(strength: Strength) -> Shape:
-    """The network of params.yaml."""
-    layout = params.load("network", Layout)
-    return Shape(
-        classes=alphabet.DIGITS,
-        size=28,
-        box=20,
-        margin=layout.margin,
-        widths=strength.widths,
-        pooled=layout.pooled,
-    )
+def shape(strength: Strength) -> Shape:
+    """The network of params.yaml for MNIST."""
+    return shape_of(strength, params.load("network.margin", int), 28, 20, alphabet.DIGITS)
 
 
 def share_of_peak(strength: Strength, compute: Compute) -> dict[str, float]:
     """Training steps against a bare matrix product: FLOPs a CPU second of both, and the ratio."""
-    network = model.fresh(shape_of(strength), 0).to(memory_format=torch.channels_last)
+    network = model.fresh(shape(strength), 0).to(memory_format=torch.channels_last)
     network.precision = compute.dtype
     images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
     with FlopCounterMode(display=False) as counter:

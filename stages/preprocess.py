@@ -8,10 +8,11 @@ params  preprocess.<source>.<dataset>
 """
 
 import math
+import os
 import signal
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from stages.common.dataset import Split
 from stages.common.errors import InputError
 
 _CHUNK = 64  # images a worker is given at a time
+_WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
 _LISTED = 10  # offenders of a kind that an error names
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
 
@@ -79,8 +81,9 @@ class Table:
         return Table(self.split.rows(chosen), keys, digests, sources)
 
     def order(self) -> NDArray[np.intp]:
-        """Its rows by key. Those that have the same go by label, so that names decide nothing."""
-        ranks = list(zip(self.keys, self.split.labels.tolist(), self.sources, strict=True))
+        """Its rows by key. A name decides only between rows that are the same in all else."""
+        labels = self.split.labels.tolist()
+        ranks = list(zip(self.keys, self.digests, labels, self.sources, strict=True))
         return np.array(sorted(range(len(ranks)), key=ranks.__getitem__), np.intp)
 
 
@@ -91,7 +94,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     tables = read_idx(archive, recipe) if name == "mnist" else read_folders(archive, name, recipe)
     splits = divide(tables, recipe.validation)
     del tables  # as large as what is made of them
-    check_disjoint(archive, splits)
+    check_splits(archive, splits)
     for split_name, table in splits.items():
         dataset.store(table.split, tensors / name / f"{split_name}.safetensors", scratch)
     rows = ((s, i, path) for s, table in splits.items() for i, path in enumerate(table.sources))
@@ -156,17 +159,19 @@ class Chunk:
 
 
 @contextmanager
-def decoded(decode: "partial[Chunk]", members: Sequence[Member]) -> Iterator[Iterable[Chunk]]:
+def decoded(
+    decode: Callable[[Sequence[Member]], Chunk], members: Sequence[Member]
+) -> Iterator[Iterable[Chunk]]:
     """What `decode` makes of the members, chunk by chunk in their order, worked out on all cores.
 
-    A single core needs no other process.
+    Where there is one core, or little to do, that is in this process.
     """
     chunks = [members[i : i + _CHUNK] for i in range(0, len(members), _CHUNK)]
-    workers = min(cores.available(), len(chunks))
+    workers = min(cores.available(), sum(each.length for each in members) // _WORTH)
     if workers < 2:
         yield map(decode, chunks)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (os.getpid(),)) as pool:
         try:
             yield pool.map(decode, chunks)
         except BaseException:
@@ -174,9 +179,11 @@ def decoded(decode: "partial[Chunk]", members: Sequence[Member]) -> Iterator[Ite
             raise
 
 
-def _start() -> None:
+def _start(parent: int) -> None:
     """In a new worker: end with the parent, and leave Ctrl-C to it."""
     entry.follow_parent()
+    if os.getppid() != parent:  # it was killed before it could be followed
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -296,14 +303,15 @@ def misplaced(
     }
 
 
-def check_disjoint(archive: Path, splits: Mapping[str, Table]) -> None:
-    """No image is in two splits. Raises InputError, which lists those that are."""
+def check_splits(archive: Path, splits: Mapping[str, Table]) -> None:
+    """Every split has an image, and none is in two. Raises InputError, which lists them."""
     shared = []
     for (name, table), (other_name, other) in combinations(splits.items(), 2):
         for digest in set(table.digests).intersection(other.digests):
             path, twin = (each.sources[each.digests.index(digest)] for each in (table, other))
             shared.append(f"{path} of {name} is {twin} of {other_name}")
-    _refuse(archive, {"images in two splits": sorted(shared)})
+    empty = [name for name, table in splits.items() if not table.digests]
+    _refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
 
 
 def summarise(splits: Mapping[str, Table]) -> dict[str, Any]:

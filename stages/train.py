@@ -10,10 +10,9 @@ params  compute, strength, strengths.<strength>, network,
         train.{seeds,smoothing,recipe,augmentation}, train.epochs.<source>.<start>
 """
 
-from dataclasses import replace
 from pathlib import Path
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from stages.common import alphabet, arms, dataset, entry, model, params
 from stages.common.augmentation import Augmentation
@@ -27,10 +26,10 @@ def main(scratch: Path, source: str, start: str) -> None:
     compute.launch()
     splits = Path(f"data/tensors/{source}/characters")
     strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
-    layout = params.load("network", arms.Layout)
-    shape = arms.shape_of(layout, strength, dataset.load(splits / "train.safetensors"))
-    if start != "characters":
-        shape = replace(shape, classes=alphabet.DIGITS)
+    split = dataset.load(splits / "train.safetensors")
+    classes = split.classes if start == "characters" else alphabet.DIGITS
+    margin = params.load("network.margin", NonNegativeInt)
+    shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
     seeds = range(params.load("train.seeds", PositiveInt))
     plan = arms.Plan(
         title=start,

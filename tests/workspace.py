@@ -67,7 +67,7 @@ def make_small(folder: Path) -> None:
     sizes["characters"]["images"] = count
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
-    params["strengths"]["middle"] |= {"widths": [8, 8, 8, 16], "epochs": 2}
+    params["strengths"]["middle"] |= {"widths": [8, 8, 8, 8, 16], "epochs": 2}
     params["train"]["seeds"] = 2
     params["train"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 2}
     params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}

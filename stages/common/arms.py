@@ -1,11 +1,12 @@
 """An arm of the study: networks of one kind, one for each seed, trained side by side and stored."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,41 +15,37 @@ from stages.common import dataset, files, model, parallel, params
 from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute, is_writer
-from stages.common.dataset import Split
 from stages.common.model import Network, Shape
 from stages.common.objectives import Objective
 from stages.common.training import Labelled, Recipe, fit
 
-Width = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
 _SPLITS = ("train", "validation")
 
 
 @params.section
-class Layout:
-    """What all networks have in common, so that a body fits wherever it is carried."""
-
-    margin: Annotated[int, Field(ge=0)]  # pixels of the border that are not looked at
-    pooled: tuple[Annotated[int, Field(ge=0)], ...]  # the convolutions followed by a halving
-
-
-@params.section
 class Strength:
-    """How much a result may cost: fast, middle or strong."""
+    """How much the networks may cost: fast, middle or strong. A body fits into any of its own."""
 
-    widths: Annotated[tuple[Width, ...], Field(min_length=1)]  # channels of each convolution
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # channels of each convolution
+    stem_stride: Literal[1, 2]  # of the first of them
+    pooled: tuple[Annotated[int, Field(ge=0)], ...]  # which of them are followed by a halving
+    grid: Count  # the head sees means over grid x grid parts of what the last one gives
     epochs: Annotated[float, Field(gt=0)]  # passes over MNIST's training images
     augmentation: Augmentation  # of the digits
 
 
-def shape_of(layout: Layout, strength: Strength, split: Split) -> Shape:
-    """The shape of a network for the images and classes of a split."""
+def shape_of(strength: Strength, margin: int, size: int, box: int, classes: Sequence[str]) -> Shape:
+    """The shape of a network for size x size images with ink in a box, and their classes."""
     return Shape(
-        classes=split.classes,
-        size=split.images.shape[-1],
-        box=split.box,
-        margin=layout.margin,
+        classes=tuple(classes),
+        size=size,
+        box=box,
+        margin=margin,
         widths=strength.widths,
-        pooled=layout.pooled,
+        stem_stride=strength.stem_stride,
+        pooled=strength.pooled,
+        grid=strength.grid,
     )
 
 

@@ -1,5 +1,6 @@
 """Which images of a data set are the same picture, or very nearly."""
 
+import math
 from collections.abc import Iterator
 from hashlib import sha256
 
@@ -26,14 +27,14 @@ def tolerance(pixels: int) -> int:
 
 def signatures(images: NDArray[np.uint8]) -> Signatures:
     """What near() compares, of uint8 [N, ...]: the pixels are dealt to tolerance() + 1 bands."""
-    pixels = images.reshape(len(images), -1)
+    pixels = images.reshape(len(images), math.prod(images.shape[1:]))
     bands = tolerance(pixels.shape[1]) + 1
     filling = -pixels.shape[1] % (64 * bands)
     blocks = []
     for start in range(0, max(1, len(pixels)), _BLOCK):
         ink = np.pad(pixels[start : start + _BLOCK] >= _INK, ((0, 0), (0, filling)))
-        dealt = ink.reshape(len(ink), -1, bands).swapaxes(1, 2)
-        blocks.append(np.packbits(dealt, axis=2).view(np.uint64))
+        dealt = np.packbits(ink.reshape(len(ink), -1, bands).swapaxes(1, 2), axis=2)
+        blocks.append(np.ascontiguousarray(dealt).view(np.uint64))
     return np.concatenate(blocks)
 
 

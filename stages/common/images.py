@@ -239,7 +239,7 @@ def _gray_by_pillow(content: bytes, name: str) -> Pixels:
             warnings.simplefilter("ignore")  # oddities that Pillow warns of and reads all the same
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise InputError(f"{name}: {image.width} x {image.height} pixels: too large")
+                    raise Image.DecompressionBombError
                 bands = image.getbands()
                 image.verify()
             if content[:2] == b"\xff\xd8" and len(bands) in (1, 3):
@@ -247,7 +247,9 @@ def _gray_by_pillow(content: bytes, name: str) -> Pixels:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 ImageOps.exif_transpose(image, in_place=True)
                 return _gray_of(image)
-    except (InputError, MemoryError):
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels: too large") from None
+    except MemoryError:  # tells of this machine, not of the image
         raise
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image") from None

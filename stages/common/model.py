@@ -29,7 +29,9 @@ class Shape:
     box: int  # longer side of the ink within it
     margin: int  # pixels of the input's border that hold no ink and are not looked at
     widths: tuple[int, ...]  # channels of each convolution
+    stem_stride: int  # of the first convolution
     pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
+    grid: int  # the head sees means over grid x grid parts of the body's output
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Shape":
@@ -83,7 +85,7 @@ class Norm(nn.Module):
 
 
 class Network(nn.Module):
-    """A fully convolutional body and a linear head on its mean over all places.
+    """A fully convolutional body and a linear head on its means over a few places or all.
 
     uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes].
     """
@@ -96,12 +98,13 @@ class Network(nn.Module):
         self.body = nn.ModuleList(
             nn.Conv2d(*pair, 3, padding=1, bias=False) for pair in pairwise(channels)
         )
-        self.body[0] = nn.Conv2d(1, shape.widths[0], 5, stride=2, padding=2, bias=False)
+        stem = nn.Conv2d(1, shape.widths[0], 5, stride=shape.stem_stride, padding=2, bias=False)
+        self.body[0] = stem
         self.norms = nn.ModuleList(Norm(width) for width in shape.widths)
-        self.head = nn.Linear(shape.widths[-1], len(shape.classes))
+        self.head = nn.Linear(shape.widths[-1] * shape.grid**2, len(shape.classes))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees: float32 [B, widths[-1]]."""
+        """What the head sees: float32 [B, widths[-1] * grid * grid]."""
         margin = self.shape.margin
         inner = images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin]
         x = ((inner.float() - _MEAN) / _DEVIATION).to(self.precision)
@@ -112,7 +115,10 @@ class Network(nn.Module):
             x = F.relu(norm(x), inplace=True)
             if i in self.shape.pooled:
                 x = F.avg_pool2d(x, 2)
-        return x.float().mean((2, 3))
+        part, rest = divmod(x.shape[2], self.shape.grid)
+        if rest:  # parts that overlap: no deterministic gradient on a GPU
+            return F.adaptive_avg_pool2d(x.float(), self.shape.grid).flatten(1)
+        return F.avg_pool2d(x.float(), part).flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))

@@ -31,8 +31,9 @@ RECIPE = Recipe(
     curve_points=3,
 )
 AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
-LAYOUT = arms.Layout(margin=2, pooled=(1,))
-STRENGTH = arms.Strength(widths=(8, 8, 16), epochs=1, augmentation=AUGMENTATION)
+STRENGTH = arms.Strength(
+    widths=(8, 8, 16), stem_stride=2, pooled=(1,), grid=1, epochs=1, augmentation=AUGMENTATION
+)
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def plan(tmp_dir: Path) -> arms.Plan:
     )
 
 
-def networks(plan: arms.Plan, seeds: int) -> list[model.Network]:
-    shape = arms.shape_of(LAYOUT, STRENGTH, dataset.load(plan.splits / "train.safetensors"))
+def networks(seeds: int) -> list[model.Network]:
+    shape = arms.shape_of(STRENGTH, 2, 28, 20, "0123456789")
     return [model.fresh(shape, seed) for seed in range(seeds)]
 
 
@@ -78,7 +79,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         monkeypatch.setattr(cores, "available", lambda places=places: places)
         for path in Path("scratch").iterdir():
             path.unlink()
-        arms.store(arms.train(networks(plan, 3), plan), "sample", "arm", plan.scratch)
+        arms.store(arms.train(networks(3), plan), "sample", "arm", plan.scratch)
         results.append(files("artifacts"))
     assert results[0] == results[1]
     assert len(results[0]) == 6
@@ -86,7 +87,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
 
 def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) -> None:
     half = replace(plan, compute=replace(plan.compute, precision="bfloat16"))
-    runs = [arms.train(networks(plan, 1), each)[0].network for each in (half, half, plan)]
+    runs = [arms.train(networks(1), each)[0].network for each in (half, half, plan)]
     weights = [run.head.weight for run in runs]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -97,21 +98,21 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_clear_line(plan: arms.Plan) -
         pytest.skip("there is one")
     compute = replace(plan.compute, device="cuda")
     with pytest.raises(InputError, match="finds no GPU here"):
-        arms.train(networks(plan, 1), replace(plan, compute=compute))
+        arms.train(networks(1), replace(plan, compute=compute))
 
 
 def test_a_full_disk_ends_in_the_error_of_the_system_and_keeps_the_last_checkpoint(
     plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "available", lambda: 1)
-    arms.train(networks(plan, 1), plan)
+    arms.train(networks(1), plan)
     kept = files("scratch")
     more = replace(plan, epochs=3)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            arms.train(networks(plan, 1), more)
+            arms.train(networks(1), more)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path: files("scratch")[path] for path in kept} == kept
@@ -121,7 +122,7 @@ def test_a_failed_training_ends_the_others(
     plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "available", lambda: 2)
-    broken = networks(plan, 2)
+    broken = networks(2)
     with torch.no_grad():
         broken[1].head.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="an arm seed 1: the loss is nan"):

@@ -1,4 +1,4 @@
-"""dataset: what is stored comes back, the same bytes for the same split, and nothing else is read."""
+"""dataset: what is stored comes back; the same split is the same bytes; nothing else is read."""
 
 from pathlib import Path
 

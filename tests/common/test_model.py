@@ -11,7 +11,14 @@ from stages.common.errors import InputError
 from stages.common.model import Shape
 
 SHAPE = Shape(
-    classes=tuple("0123456789"), size=28, box=20, margin=2, widths=(8, 8, 16), pooled=(1,)
+    classes=tuple("0123456789"),
+    size=28,
+    box=20,
+    margin=2,
+    widths=(8, 8, 16),
+    stem_stride=2,
+    pooled=(1,),
+    grid=1,
 )
 
 

@@ -19,7 +19,14 @@ from stages.common.optimizer import Rates, orthogonal
 from stages.common.training import Labelled, Recipe, fit
 
 SHAPE = Shape(
-    classes=tuple("0123"), size=28, box=20, margin=2, widths=(8, 8, 16, 16), pooled=(1, 2)
+    classes=tuple("0123"),
+    size=28,
+    box=20,
+    margin=2,
+    widths=(8, 8, 16, 16),
+    stem_stride=2,
+    pooled=(1, 2),
+    grid=1,
 )
 RECIPE = Recipe(
     batch_size=16,
@@ -222,6 +229,10 @@ def test_arms_with_one_seed_share_head_order_and_augmentation() -> None:
 
 
 @pytest.mark.parametrize("size", [28, 48])
-def test_one_body_serves_images_of_other_sizes(size: int) -> None:
-    network = model.fresh(replace(SHAPE, size=size), 0).eval()
+@pytest.mark.parametrize("grid", [1, 3])
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_one_body_serves_images_of_other_sizes(size: int, grid: int, stem_stride: int) -> None:
+    pooled = (0, 1, 2) if stem_stride == 1 else (1, 2)
+    shape = replace(SHAPE, size=size, grid=grid, stem_stride=stem_stride, pooled=pooled)
+    network = model.fresh(shape, 0).eval()
     assert network(torch.zeros(2, 1, size, size, dtype=torch.uint8)).shape == (2, 4)

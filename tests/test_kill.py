@@ -1,0 +1,137 @@
+"""kill -9 at random moments of every stage, then `dvc repro`: the same bytes in the end."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import workspace
+from tests.workspace import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+
+KILLS = 10  # of each kind of stage, by turns of the whole process group and of dvc alone
+PATIENCE = 120  # seconds for what takes one or two
+# An instance of each kind of stage, in the order of the road, and what has to be there before it.
+# `naive` is the program of finetune, and the other evaluations are that of evaluate-mnist.
+INSTANCES: dict[str, tuple[str, ...]] = {
+    "download@sample-characters": (),
+    "unzip@sample-characters": (),
+    "preprocess@sample-characters": (),
+    "train@sample-characters": (),
+    "finetune@sample-mnist-characters": ("preprocess@sample-mnist",),
+    "evaluate-mnist@sample": ("finetune@sample-mnist-random", "finetune@sample-mnist-digits"),
+    "report@sample": ("evaluate-characters@sample", "evaluate-mnistTask3@sample"),
+}
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A clone in which stages are killed, beside one in which the same ran in peace."""
+
+    folder: Path
+    peace: Path
+
+    def command(self, name: str) -> list[str]:
+        """The command line of a stage."""
+        lock = yaml.safe_load((self.peace / "dvc.lock").read_text())
+        words: list[str] = lock["stages"][name]["cmd"].split()
+        return words
+
+    def seconds(self, name: str) -> float:
+        """How long the stage takes that nobody kills, without dvc."""
+        start = time.monotonic()
+        run(self.folder, *self.command(name))
+        return time.monotonic() - start
+
+    def kill(self, name: str, moment: float, alone: bool) -> None:
+        """Have dvc run the stage, and kill dvc or the whole group `moment` seconds into it."""
+        process = subprocess.Popen(
+            ["dvc", "repro", "--force", "--single-item", name],
+            cwd=self.folder,
+            env=workspace.ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        module = self.command(name)[2].encode()
+        wait(lambda: process.poll() is not None or module in b"".join(children(process.pid)))
+        time.sleep(moment)
+        if alone:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def at_work(self) -> bool:
+        """Whether a process of a stage is left in the clone."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                here = (entry / "cwd").readlink() == self.folder
+                if here and b"stages." in (entry / "cmdline").read_bytes():
+                    return True
+            except OSError:  # it has ended
+                continue
+        return False
+
+    def check_outputs(self) -> None:
+        """What is there under its final name is whole: the bytes that the run in peace wrote."""
+        for path in self.outputs():
+            expected = self.peace / path.relative_to(self.folder)
+            assert path.read_bytes() == expected.read_bytes(), path
+
+    def outputs(self) -> Iterator[Path]:
+        for folder in ("data/raw", "data/images", "data/tensors", "artifacts", "metrics/sample"):
+            yield from (path for path in (self.folder / folder).rglob("*") if path.is_file())
+
+
+def children(process: int) -> Iterator[bytes]:
+    """The command lines of the children of a process."""
+    try:
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            yield Path(f"/proc/{child}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def victim(reproduced: Path, tmp_path: Path) -> Victim:
+    run(tmp_path, "git", "clone", "--quiet", str(reproduced), str(tmp_path / "clone"))
+    shutil.rmtree(tmp_path / "clone/metrics")  # they are those of the whole sample
+    return Victim(tmp_path / "clone", reproduced)
+
+
+def test_kills_at_random_moments_change_no_byte(victim: Victim) -> None:
+    moments = random.Random(0)
+    for name, before in INSTANCES.items():
+        if before:
+            run(victim.folder, "dvc", "repro", *before)
+        seconds = victim.seconds(name)
+        for i in range(KILLS):
+            victim.kill(name, moments.uniform(0, seconds), alone=i % 2 == 0)
+            if i % 2:
+                victim.check_outputs()
+        wait(lambda: not victim.at_work())
+        victim.check_outputs()
+        run(victim.folder, "dvc", "repro", name)
+    run(victim.folder, "dvc", "repro")
+    assert not (victim.folder / "scratch").exists()
+    assert (victim.folder / "dvc.lock").read_bytes() == (victim.peace / "dvc.lock").read_bytes()
+    victim.check_outputs()
+    there = {path.relative_to(victim.folder) for path in victim.outputs()}
+    assert there == {p.relative_to(victim.peace) for p in Victim(victim.peace, Path()).outputs()}
