@@ -81,10 +81,12 @@ class Table:
         return Table(self.split.rows(chosen), keys, digests, sources)
 
     def order(self) -> NDArray[np.intp]:
-        """Its rows by key. A name decides only between rows that are the same in all else."""
-        labels = self.split.labels.tolist()
-        ranks = list(zip(self.keys, self.digests, labels, self.sources, strict=True))
-        return np.array(sorted(range(len(ranks)), key=ranks.__getitem__), np.intp)
+        """Its rows by key. What is the same in all that a network sees stays in its order."""
+        keys, digests = (
+            np.frombuffer(b"".join(column), ">u8").reshape(-1, 4).T
+            for column in (self.keys, self.digests)
+        )
+        return np.lexsort([self.split.labels, *digests, *keys[::-1]])
 
 
 def main(scratch: Path, source: str, name: str) -> None:
@@ -272,11 +274,12 @@ def divide(tables: Mapping[str, Table], share: float) -> dict[str, Table]:
     table = tables["train"]
     order = table.order()
     times = Counter(table.digests)
+    single = np.array([times[digest] == 1 for digest in table.digests])[order]
     held_out = np.zeros(len(order), bool)
     for label in range(len(table.split.classes)):
-        of_class = np.flatnonzero(table.split.labels[order] == label)
-        single = [i for i in of_class if times[table.digests[order[i]]] == 1]
-        held_out[single[: round(share * len(of_class))]] = True
+        of_class = table.split.labels[order] == label
+        chosen = np.flatnonzero(of_class & single)[: round(share * of_class.sum())]
+        held_out[chosen] = True
     splits = {"train": table.rows(order[~held_out]), "validation": table.rows(order[held_out])}
     if test := tables.get("test"):
         splits["test"] = test.rows(test.order())
