@@ -46,6 +46,13 @@ def test_a_source_that_is_none_is_one_clear_line(reproduced: Path) -> None:
     assert done.stderr == "repro: params.yaml: source: moon is none of sample, dropbox\n"
 
 
+def test_a_record_that_a_killed_dvc_left_half_written_is_no_obstacle(reproduced: Path) -> None:
+    rwlock = reproduced / ".dvc/tmp/rwlock"
+    rwlock.write_text('{"half')
+    assert run(reproduced, "dvc", "repro", check=False).returncode != 0
+    assert "up to date" in run(reproduced, "python", "-m", "tools.repro").stdout
+
+
 def test_metrics_are_rounded_numbers_with_their_counts(reproduced: Path) -> None:
     for path in (reproduced / "metrics/sample").glob("*.json"):
         metrics = json.loads(path.read_text())

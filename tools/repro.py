@@ -33,6 +33,21 @@ def override_source(source: str) -> None:
     DataResolver.__init__ = resolve
 
 
+def forget_broken_rwlock() -> None:
+    """Remove DVC's record of who reads what, if a kill has left half of one.
+
+    DVC writes it in place, and refuses to start on what is not JSON. Of a whole one it drops by
+    itself the entries of processes that are no more.
+    """
+    path = Path(".dvc/tmp/rwlock")
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError:
+        path.unlink()
+
+
 def headlines(source: str) -> str:
     """The accuracies of all networks, with their counts."""
     lines = []
@@ -71,6 +86,7 @@ def reproduce() -> int:
     if given.device:
         set_device(given.device)
     override_source(given.source)
+    forget_broken_rwlock()
     if arguments:
         return int(dvc(arguments))
     print(f"Reproducing the pipeline, source: {given.source}", flush=True)
