@@ -1,8 +1,10 @@
 """What the tests share: an empty folder to work in, and a clone in which the pipeline has run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests import workspace
 
@@ -15,13 +17,27 @@ def tmp_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A repository with a small cut of the sample, in which `dvc repro` has run: only to be read.
 
-    Tests that use it are in the xdist group "pipeline": one worker, and one run for all of them.
+    One for all workers: the first makes it, the others wait.
     """
-    folder = tmp_path_factory.mktemp("clone")
-    workspace.copy_project(folder)
-    workspace.make_small(folder)
-    workspace.run(folder, "dvc", "repro")
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder, done = shared / "clone", shared / "clone is done"
+    with FileLock(shared / "clone.lock"):
+        if not done.exists():
+            folder.mkdir()
+            workspace.copy_project(folder)
+            workspace.make_small(folder)
+            workspace.run(folder, "dvc", "repro")
+            done.touch()
     return folder
+
+
+@pytest.fixture
+def alone(reproduced: Path) -> Iterator[None]:
+    """No other worker runs DVC in the shared repository: it refuses to work beside itself."""
+    with FileLock(reproduced.with_name("dvc.lock")):
+        yield

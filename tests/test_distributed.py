@@ -4,13 +4,10 @@ import shutil
 import socket
 from pathlib import Path
 
-import pytest
 import torch
 
 from stages.common import model
 from tests import workspace
-
-pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 def test_two_processes_agree_with_one_and_only_the_first_writes(

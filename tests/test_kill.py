@@ -16,7 +16,7 @@ import yaml
 from tests import workspace
 from tests.workspace import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 KILLS = 10  # of each kind of stage, by turns of the whole process group and of dvc alone
 PATIENCE = 120  # seconds for what takes one or two

@@ -12,8 +12,6 @@ import yaml
 from tests import workspace
 from tests.workspace import run
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one worker, one run for all of these
-
 
 def instances() -> list[str]:
     """The names of all stage instances of the default path."""
@@ -27,12 +25,14 @@ def test_dvc_repro_touches_nothing_but_the_lock_and_the_metrics(reproduced: Path
     assert {line[3:].split("/")[0] for line in changed} <= {"dvc.lock", "metrics"}
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_second_repro_runs_nothing(reproduced: Path) -> None:
     said = run(reproduced, "dvc", "repro").stdout
     assert "Running stage" not in said
     assert "up to date" in said
 
 
+@pytest.mark.usefixtures("alone")
 def test_another_source_is_named_in_memory_and_leaves_params_yaml_alone(reproduced: Path) -> None:
     before = (reproduced / "params.yaml").read_bytes()
     words = ("python", "-m", "tools.repro", "--source", "dropbox", "stage", "list", "--name-only")
@@ -46,6 +46,7 @@ def test_a_source_that_is_none_is_one_clear_line(reproduced: Path) -> None:
     assert done.stderr == "repro: params.yaml: source: moon is none of sample, dropbox\n"
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_record_that_a_killed_dvc_left_half_written_is_no_obstacle(reproduced: Path) -> None:
     rwlock = reproduced / ".dvc/tmp/rwlock"
     rwlock.write_text('{"half')
@@ -70,6 +71,7 @@ def test_the_accuracy_of_seed_0_is_that_of_its_predictions(reproduced: Path) -> 
         assert right == json.loads(path.read_text())["correct"][0]
 
 
+@pytest.mark.usefixtures("alone")
 def test_metrics_params_and_plots_are_shown(reproduced: Path) -> None:
     shown = run(reproduced, "dvc", "metrics", "show").stdout
     assert "metrics/sample/mnist-random.json" in shown
