@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from stages.common import files
+from stages.common import files, hand
 from stages.common.errors import InputError
 
 _MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
@@ -32,6 +32,8 @@ class Shape:
     stem_stride: int  # of the first convolution
     pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
     grid: int  # the head sees means over grid x grid parts of the body's output
+    place: int = 0  # channels that the head sees of an image's size and place; 0: it sees nothing
+    temperature: float = 1.0  # what the logits of a trained network are divided by
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Shape":
@@ -69,7 +71,8 @@ class Norm(nn.Module):
     def _over_processes(self, x: Tensor) -> Tensor:
         wide = x.float()
         count = wide.new_tensor([wide.numel() / wide.shape[1]])
-        sums = torch.cat([wide.sum((0, 2, 3)), (wide * wide).sum((0, 2, 3)), count])
+        others = [i for i in range(wide.ndim) if i != 1]
+        sums = torch.cat([wide.sum(others), (wide * wide).sum(others), count])
         total: Tensor = all_reduce(sums)  # type: ignore[no-untyped-call]
         channels = wide.shape[1]
         n = total[-1]
@@ -80,7 +83,8 @@ class Norm(nn.Module):
             self.variance.lerp_(variance * n / (n - 1), self.momentum)
         scale = (variance + 1e-5).rsqrt()
         shift = self.bias - mean * scale
-        result: Tensor = wide * scale[:, None, None] + shift[:, None, None]
+        channelwise = (-1, *(1 for _ in others[1:]))
+        result: Tensor = wide * scale.view(channelwise) + shift.view(channelwise)
         return result.to(x.dtype)
 
 
@@ -88,6 +92,8 @@ class Network(nn.Module):
     """A fully convolutional body and a linear head on its means over a few places or all.
 
     uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes].
+    With shape.place, it also takes what was lost when the ink was cut out and scaled: the numbers
+    of hand.numbers(), float32 [B, hand.NUMBERS].
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -101,10 +107,14 @@ class Network(nn.Module):
         stem = nn.Conv2d(1, shape.widths[0], 5, stride=shape.stem_stride, padding=2, bias=False)
         self.body[0] = stem
         self.norms = nn.ModuleList(Norm(width) for width in shape.widths)
-        self.head = nn.Linear(shape.widths[-1] * shape.grid**2, len(shape.classes))
+        seen = shape.widths[-1] * shape.grid**2 + shape.place
+        self.head = nn.Linear(seen, len(shape.classes))
+        if shape.place:
+            self.place = nn.Linear(hand.NUMBERS, shape.place, bias=False)
+            self.place_norm = Norm(shape.place)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees: float32 [B, widths[-1] * grid * grid]."""
+        """What the head sees of the pixels: float32 [B, widths[-1] * grid * grid]."""
         margin = self.shape.margin
         inner = images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin]
         x = ((inner.float() - _MEAN) / _DEVIATION).to(self.precision)
@@ -120,9 +130,12 @@ class Network(nn.Module):
             return F.adaptive_avg_pool2d(x.float(), self.shape.grid).flatten(1)
         return F.avg_pool2d(x.float(), part).flatten(1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(images))
-        return logits
+    def forward(self, images: Tensor, place: Tensor | None = None) -> Tensor:
+        seen = self.features(images)
+        if self.shape.place:
+            seen = torch.cat([seen, F.relu(self.place_norm(self.place(place)))], dim=1)
+        logits: Tensor = self.head(seen)
+        return logits if self.training else logits / self.shape.temperature
 
 
 def fresh(shape: Shape, seed: int) -> Network:
@@ -130,7 +143,8 @@ def fresh(shape: Shape, seed: int) -> Network:
     generator = torch.Generator().manual_seed(seed)
     network = Network(shape)
     with torch.no_grad():
-        for layer in (*network.body, network.head):
+        places = (network.place,) if shape.place else ()
+        for layer in (*network.body, network.head, *places):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             layer.weight.uniform_(-bound, bound, generator=generator)
         network.head.bias.zero_()

@@ -37,8 +37,10 @@ class Optimizer:
         self.rates = rates
         self.precision = network.precision
         trained = [p for p in network.parameters() if p.requires_grad]
-        self.kernels: list[Tensor] = [p for p in trained if p.ndim == 4]
-        self.weights: list[Tensor] = [p for p in trained if p.ndim == 2]
+        # What batch normalisation follows: the convolutions, and the layer of the place numbers.
+        normed = [p for p in trained if p.ndim > 1 and p is not network.head.weight]
+        self.kernels: list[Tensor] = normed
+        self.weights: list[Tensor] = [p for p in trained if p is network.head.weight]
         self.biases: list[Tensor] = [p for p in trained if p.ndim == 1]
         self.parameters = self.kernels + self.weights + self.biases
         self.momenta = [torch.zeros_like(p) for p in self.parameters]

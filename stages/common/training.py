@@ -14,9 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from stages.common import params
-from stages.common.augmentation import Augmentation, augment, draw
+from stages.common.augmentation import Augmentation, augment, draw, move
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.errors import InputError
+from stages.common.hand import Sampler
 from stages.common.model import Network
 from stages.common.objectives import Objective
 from stages.common.optimizer import Optimizer, Rates
@@ -40,12 +41,13 @@ class Labelled:
 
     images: Tensor  # uint8 [N, 1, S, S]
     targets: Tensor  # [N, ...], whatever the objective takes
+    hands: Sampler | None = None  # what is known beside the pixels, for a network that takes it
 
 
 def fit(
     network: Network,
     train: Labelled,
-    validation: Labelled,
+    validation: Labelled | None,
     recipe: Recipe,
     augmentation: Augmentation,
     epochs: float,
@@ -53,7 +55,8 @@ def fit(
     seed: int,
     checkpoint: Checkpoint,
 ) -> list[Point]:
-    """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none); its learning curve.
+    """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none); its learning curve,
+    which is empty without a validation split.
 
     Order and augmentation of step t are a function of (seed, t) alone, so that a run that was
     killed goes on from its checkpoint to the same bits. Several processes share every batch.
@@ -64,29 +67,51 @@ def fit(
     done, curve = checkpoint.restore(network, optimizer.momenta)
     rank, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
-    watched = curve_steps(steps, recipe.curve_points)
+    watched = curve_steps(steps, recipe.curve_points) if validation else set()
     batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
     bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
-    curve = curve or [Point(0, 0, *validate(network, validation, objective))]
+    if validation and not curve:
+        curve.append(Point(0, 0, *validate(network, validation, objective)))
     for step, batch in enumerate(bar, done + 1):
         network.train()
-        mine = batch[rank::world]
-        images = train.images[mine]
-        if not augmentation.off:
-            draws = draw(len(batch), generator(seed, step, "augment"))[:, rank::world]
-            images = augment(images, augmentation, draws)
-        losses = objective.loss(replica(images), train.targets[mine])
+        mine = slice(rank, None, world)
+        images, place, share = examples(train, batch, augmentation, seed, step)
+        logits = replica(images[mine], None if place is None else place[mine])
+        targets = train.targets[batch]
+        losses = objective.loss(logits, targets[mine])
+        if augmentation.mixup:
+            losses = torch.lerp(objective.loss(logits, targets.flip(0)[mine]), losses, share[mine])
         loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
         optimizer.step(loss, rate(step, steps, recipe.warmup))
         due = step == steps or checkpoint.due()
         if (due or step in watched) and not math.isfinite(loss.item()):
             raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
-        if step in watched:
+        if validation and step in watched:
             score = validate(network, validation, objective)
             curve.append(Point(step, step * len(batch), *score))
         if due:
             checkpoint.save(network, optimizer.momenta, step, curve)
     return curve
+
+
+def examples(
+    train: Labelled, batch: Tensor, augmentation: Augmentation, seed: int, step: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """The images of a batch, float32 or uint8 [B, 1, S, S], what is known beside their pixels,
+    float32 [B, hand.NUMBERS] or None, and, float32 [B], the share in each of what `batch` names:
+    the rest is of the image at the mirrored place in the batch.
+    """
+    device = train.images.device
+    draws = draw(len(batch), augmentation, generator(seed, step, "augment"))
+    images, place = augment(train.images[batch], augmentation, draws), None
+    share = draws.share.to(device)
+    if train.hands:
+        own = move(train.hands.place[batch], augmentation, draws)
+        place = train.hands.numbers(batch, own, generator(seed, step, "hands")).to(device)
+    if augmentation.mixup:
+        images = torch.lerp(images.flip(0), images, share[:, None, None, None])
+        place = None if place is None else torch.lerp(place.flip(0), place, share[:, None])
+    return images, place, share
 
 
 def batch_indices(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
@@ -128,14 +153,21 @@ def processes() -> tuple[int, int]:
 
 
 @torch.inference_mode()
-def logits_of(network: Network, images: Tensor) -> Tensor:
-    """float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time."""
+def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
+    """float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time.
+
+    `place` is float32 [N, hand.NUMBERS], for a network that takes it.
+    """
     network.eval()
-    return torch.cat([network(batch) for batch in torch.split(images, _EVALUATION_BATCH)])
+    size = _EVALUATION_BATCH
+    batches = images.split(size)
+    places = [None] * len(batches) if place is None else place.split(size)
+    return torch.cat([network(*each) for each in zip(batches, places, strict=True)])
 
 
 def validate(network: Network, split: Labelled, objective: Objective) -> tuple[float, float]:
     """(mean loss, accuracy) on a split."""
-    logits = logits_of(network, split.images)
+    place = split.hands.unknown().to(split.images.device) if split.hands else None
+    logits = logits_of(network, split.images, place)
     loss = objective.loss(logits, split.targets).mean().item()
     return loss, objective.accuracy(logits, split.targets)
