@@ -1,100 +1,120 @@
-"""Measure the networks of one data set, all seeds, on images that no training has seen.
+"""Measure networks on images that they have not learnt from.
 
-The digit sets are measured on MNIST's test split, the only stage that reads it. `characters` has no
-test split of its own yet: it is measured on the validation images, and its JSON says so.
+`characters`: every image of trainPart1 by the network of question one whose training left it out,
+alone and together with the others by its writer. `digits`: MNIST's test split, which no other stage
+reads, by all networks of questions two and three.
 
-reads   data/tensors/<source>/mnist/test.safetensors, or characters/validation.safetensors,
-        artifacts/<source>/seeds/<network>/ and <network>.pt
-writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv (of seed 0)
-params  train.seeds
+reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters-hands.csv; or
+        artifacts/<source>/seeds/<network>/, data/tensors/<source>/mnist/test.safetensors
+writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv
+params  seeds for digits
 """
 
-import statistics
+import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from stages.common import dataset, entry, files, params
-from stages.common.dataset import Split
+from stages.common import dataset, entry, files, folds, measures, params
+from stages.common.errors import InputError
+from stages.common.measures import Answers
 from stages.predict import Classifier
 
-NETWORKS = {
-    "characters": ["characters", "digits"],
-    "mnist": ["mnist-random", "mnist-digits", "mnist-characters"],
-    "mnistTask3": [
-        "mnistTask3-naive",
-        "mnistTask3-random",
-        "mnistTask3-digits",
-        "mnistTask3-characters",
-    ],
-}
+DIGITS = [
+    "mnist-random",
+    "mnist-digits",
+    "mnist-characters",
+    "mnistTask3-naive",
+    "mnistTask3-random",
+    "mnistTask3-digits",
+    "mnistTask3-characters",
+]
 
 
 def main(scratch: Path, source: str, name: str) -> None:
     torch.set_num_threads(1)
-    characters = name == "characters"
-    split_name = "characters/validation" if characters else "mnist/test"
-    split = dataset.load(Path(f"data/tensors/{source}/{split_name}.safetensors"))
-    seeds = range(params.load("train.seeds", PositiveInt))
-    for network in NETWORKS[name]:
+    evaluate = {"characters": evaluate_characters, "digits": evaluate_digits}[name]
+    evaluate(source, scratch)
+
+
+def evaluate_digits(source: str, scratch: Path) -> None:
+    """All networks of the digits on MNIST's test split."""
+    split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
+    truth = torch.from_numpy(split.labels)
+    seeds = params.load("seeds", PositiveInt)
+    for network in DIGITS:
         folder = Path(f"artifacts/{source}/seeds/{network}")
-        paths = [Path(f"artifacts/{source}/{network}.pt"), *(folder / f"{i}.pt" for i in seeds[1:])]
-        classifiers = [Classifier(path) for path in paths]
-        chosen = split.rows(np.flatnonzero(split.labels < len(classifiers[0].classes)))
-        logits = [classifier.logits(chosen.images) for classifier in classifiers]
-        metrics = {"split": split_name.replace("/", " "), **measure(logits, chosen.labels)}
-        files.write_json(Path(f"metrics/{source}/{network}.json"), metrics, scratch)
-        predictions = Path(f"artifacts/{source}/predictions/{network}.csv")
-        write_predictions(chosen, logits[0], predictions, scratch)
-        print(
-            f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
-            f" (sd {100 * metrics['accuracy_sd']:.2f} over {metrics['seeds']} seeds)"
-        )
+        paths = [folder / f"{seed}.pt" for seed in range(seeds)]
+        runs = [Answers(Classifier(path).logits(split.images), truth) for path in paths]
+        metrics = measures.measure(runs) | {"seeds": seeds, "images": len(truth)}
+        rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
+        report(source, network, "MNIST test", metrics, rows, scratch)
 
 
-def measure(logits: list[torch.Tensor], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """What a number is, with its counts: means over the seeds, and the spread between them.
-
-    `logits` holds float32 [N, classes] of each seed.
-    """
-    truth = torch.from_numpy(labels)
-    correct = [int((each.argmax(1) == truth).sum()) for each in logits]
-    accuracies = [count / len(labels) for count in correct]
-    return {
-        "accuracy": statistics.fmean(accuracies),
-        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
-        "seeds": len(logits),
-        "images": len(labels),
-        "correct": correct,
-        "loss": statistics.fmean(F.cross_entropy(each, truth).item() for each in logits),
-        "calibration_error": statistics.fmean(calibration_error(each, truth) for each in logits),
-    }
-
-
-def calibration_error(logits: torch.Tensor, truth: torch.Tensor, bins: int = 15) -> float:
-    """Expected calibration error: confidence against accuracy in `bins` equal ranges of confidence
-    (Guo et al. 2017, arXiv 1706.04599)."""
-    confidence, answer = logits.softmax(1).max(1)
-    right = (answer == truth).float()
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins).index_add_(0, which, right - confidence).abs()
-    return (gaps.sum() / len(truth)).item()
+def evaluate_characters(source: str, scratch: Path) -> None:
+    """The network of question one on every image, with its writer known or not, and seen or not."""
+    tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
+    split = dataset.load_all(tensors / "characters")
+    hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
+    for way, fold_of in read_folds(folder / "folds.csv").items():
+        alone, together, order = [], [], []
+        for fold in range(fold_of.max() + 1):
+            classifier = Classifier(folder / way / f"{fold}.pt")
+            rows = np.flatnonzero(fold_of == fold)
+            part = split.rows(rows)
+            truth = torch.from_numpy(part.labels)
+            given = part.images, part.place
+            alone.append(Answers(classifier.logits(*given), truth))
+            together.append(Answers(classifier.logits(*given, hands[rows].tolist()), truth))
+            order += [(int(row), fold) for row in rows]
+        for suffix, runs in (("", alone), ("-same-hand", together)):
+            pooled = Answers(*(torch.cat(column) for column in zip(*runs, strict=True)))
+            metrics = measures.measure(runs) | {"folds": len(runs), "images": len(pooled.truth)}
+            metrics |= measures.of_characters(pooled)
+            said = answers(pooled, split.classes)
+            table = [(*where, *what) for where, what in zip(order, said, strict=True)]
+            name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
+            report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
 
 
-def write_predictions(split: Split, logits: torch.Tensor, path: Path, scratch: Path) -> None:
-    """What one network, with logits float32 [N, classes], says of each row of a split, as CSV."""
-    confidences, answers = logits.softmax(1).max(1)
-    rows = zip(split.labels.tolist(), answers.tolist(), confidences.tolist(), strict=True)
-    named = (
-        (row, split.classes[truth], split.classes[answer], confidence)
-        for row, (truth, answer, confidence) in enumerate(rows)
+def read_folds(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """For each way of cross-validation, the fold of each row, int64 [N]."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from None
+    ways = [name for name in rows[0] if name != "row"]
+    return {way: np.array([int(row[way]) for row in rows], np.int64) for way in ways}
+
+
+def answers(run: Answers, classes: Sequence[str]) -> Iterable[tuple[str, str, float]]:
+    """(actual, predicted, confidence) of each image."""
+    confidence, answer = run.logits.softmax(1).max(1)
+    for truth, said, how_sure in zip(run.truth, answer, confidence, strict=True):
+        yield classes[truth], classes[said], how_sure.item()
+
+
+def report(
+    source: str,
+    network: str,
+    split: str,
+    metrics: dict[str, Any],
+    rows: Iterable[Sequence[Any]],
+    scratch: Path,
+) -> None:
+    """Write the metrics and what was said of each image (row, run, actual, ...), and print one."""
+    files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
+    columns = ("row", "run", "actual", "predicted", "confidence")
+    files.write_csv(Path(f"artifacts/{source}/predictions/{network}.csv"), columns, rows, scratch)
+    print(
+        f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
+        f" (sd {100 * metrics['accuracy_sd']:.2f} over {len(metrics['correct'])} runs)"
     )
-    files.write_csv(path, ("row", "actual", "predicted", "confidence"), named, scratch)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,27 @@
 """Train on one digit set, from one kind of base network, one network for each seed.
 
 Seed i carries the body of base network i and a head that only i decides: arms with one seed start
-with the same head and see the same batches, moved the same way. The start `naive` is `random` with
-mnistTask3's folder names taken at their word.
+with the same head and see the same batches, moved the same way. The labels are taken at their word:
+on mnistTask3, whose labels are wrong, that is the trap, and it is called naive.
 
 reads   data/tensors/<source>/<dataset>/{train,validation}.safetensors,
-        artifacts/<source>/seeds/<start>/ (of `random` for `naive`)
+        artifacts/<source>/bases/<start>/
 writes  artifacts/<source>/<dataset>-<start>.pt (seed 0),
-        artifacts/<source>/seeds/<dataset>-<start>/ (all seeds, curves)
-params  compute, strength, strengths.<strength>, train.seeds,
-        finetune.{smoothing,recipe,labels}, finetune.times.<source>.<dataset>
+        artifacts/<source>/seeds/<dataset>-<start>/ (all seeds, curves); of mnistTask3, <start> is
+        naive in these names
+params  compute, strength, strengths.<strength>, seeds,
+        finetune.{smoothing,recipe}, finetune.times.<source>.<dataset>
 """
 
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
 from stages.common import arms, dataset, entry, model, params
 from stages.common.compute import Compute
-from stages.common.objectives import Clean, Complementary
+from stages.common.objectives import Clean
 from stages.common.training import Recipe
-
-Meaning = Literal["clean", "complementary"]
-
-
-@params.section
-class Labels:
-    """What the labels of each digit set mean: the class, or a class that the image is not of."""
-
-    mnist: Meaning
-    mnistTask3: Meaning  # noqa: N815 - the archive's own name
 
 
 def main(scratch: Path, source: str, name: str, start: str) -> None:
@@ -38,25 +29,30 @@ def main(scratch: Path, source: str, name: str, start: str) -> None:
     compute.launch()
     splits = Path(f"data/tensors/{source}/{name}")
     classes = dataset.load(splits / "train.safetensors").classes
-    bases = Path(f"artifacts/{source}/seeds/{'random' if start == 'naive' else start}")
-    seeds = range(params.load("train.seeds", PositiveInt))
-    networks = [
-        model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
-    ]
+    bases = Path(f"artifacts/{source}/bases/{start}")
+    seeds = range(params.load("seeds", PositiveInt))
     strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
-    labels = params.load("finetune.labels", Labels)
-    clean = getattr(labels, name) == "clean" or start == "naive"
     plan = arms.Plan(
-        title=f"{name}-{start}",
-        splits=splits,
-        objective=Clean(params.load("finetune.smoothing", float)) if clean else Complementary(),
+        title=f"{name}-{'naive' if name == 'mnistTask3' else start}",
+        data=partial(held_out, splits),
+        objective=Clean(params.load("finetune.smoothing", float)),
         recipe=params.load("finetune.recipe", Recipe),
         augmentation=strength.augmentation,
         epochs=strength.epochs * params.load(f"finetune.times.{source}.{name}", PositiveFloat),
         compute=compute,
         scratch=scratch,
     )
-    arms.store(arms.train(networks, plan), source, plan.title, scratch)
+    jobs = arms.of_seeds(
+        model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
+    )
+    arms.store_shipped(arms.train(jobs, plan), source, plan.title, scratch)
+
+
+def held_out(splits: Path, _: arms.Job) -> arms.Data:
+    """The train split, and the validation split for the learning curve."""
+    return arms.Data(
+        dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The door that users call: a checkpoint and an image, answered by a label.
 
 python -m stages.predict MODEL IMAGE... | FOLDER | ZIP [--output FILE.csv]
+    [--same-hand | --hand-from REGEX]
 
     classifier = Classifier("artifacts/sample/characters.pt")
     label, index, probabilities = classifier.predict("letter.png")
@@ -8,9 +9,11 @@ python -m stages.predict MODEL IMAGE... | FOLDER | ZIP [--output FILE.csv]
 
 import argparse
 import csv
+import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import files, images, model, training
+from stages.common import files, hand, images, model, training
 from stages.common.errors import InputError
+from stages.common.images import Framed
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-_BATCH = 256  # images decoded before they are shown to the network
 
 
 class Prediction(NamedTuple):
@@ -41,18 +44,36 @@ class Classifier:
         self.network, self.about = model.load(Path(path))
         self.classes = self.network.shape.classes
 
-    def logits(self, prepared: NDArray[np.uint8]) -> torch.Tensor:
-        """float32 [N, classes] of uint8 [N, 1, size, size] as images.prepare makes them."""
-        return training.logits_of(self.network, torch.from_numpy(prepared))
+    def logits(
+        self,
+        pixels: NDArray[np.uint8],
+        place: NDArray[np.float32] | None = None,
+        hands: Sequence[str | None] | None = None,
+    ) -> torch.Tensor:
+        """float32 [N, classes] of uint8 [N, 1, size, size] and place float32 [N, 4], as
+        images.prepare makes them. Images with the same entry in `hands` are by one writer; None
+        says that it is not known. Without `place`, every image has the average one.
+        """
+        numbers = None
+        if self.network.shape.place:
+            average = torch.zeros(len(pixels), 4)
+            own = average if place is None else hand.standardised(torch.from_numpy(place))
+            numbers = hand.known(own, hand.numbered(hands or [None] * len(pixels)))
+        return training.logits_of(self.network, torch.from_numpy(pixels), numbers)
 
-    def probabilities(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """float32 [N, classes] of uint8 [N, 1, size, size] as images.prepare makes them."""
-        return self.logits(prepared).softmax(1).numpy()
+    def probabilities(
+        self,
+        pixels: NDArray[np.uint8],
+        place: NDArray[np.float32] | None = None,
+        hands: Sequence[str | None] | None = None,
+    ) -> NDArray[np.float32]:
+        """float32 [N, classes], each row adding up to 1, of what logits() takes."""
+        return self.logits(pixels, place, hands).softmax(1).numpy()
 
-    def prepare(self, content: bytes, name: str) -> NDArray[np.uint8]:
-        """The bytes of an image file as uint8 [1, size, size]. Raises InputError with `name`."""
+    def prepare(self, content: bytes, name: str) -> Framed:
+        """The bytes of an image file, framed. Raises InputError with `name` in it."""
         shape = self.network.shape
-        return images.prepare(content, name, shape.size, shape.box).image[None]
+        return images.prepare(content, name, shape.size, shape.box)
 
     def predict(self, image: Path | str | bytes) -> Prediction:
         """The label, its index and all probabilities for an image file, or the bytes of one.
@@ -60,7 +81,9 @@ class Classifier:
         Any size and mode; pen on paper or white on black. Raises InputError if it is no image.
         """
         content, name = (image, "image") if isinstance(image, bytes) else (_read(image), str(image))
-        probabilities = self.probabilities(self.prepare(content, name)[None])[0]
+        framed = self.prepare(content, name)
+        place = np.array([framed.place], np.float32)
+        probabilities = self.probabilities(framed.image[None, None], place)[0]
         index = int(probabilities.argmax())
         return Prediction(self.classes[index], index, probabilities)
 
@@ -98,22 +121,46 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{path}: cannot be read as a zip archive: {error}") from None
 
 
-def answers(classifier: Classifier, given: list[Path]) -> Iterator[tuple[str, str, float]]:
-    """(path, label, confidence) of every image."""
-    batch: list[tuple[str, NDArray[np.uint8]]] = []
-
-    def flush() -> Iterator[tuple[str, str, float]]:
-        if batch:
-            rows = classifier.probabilities(np.stack([image for _, image in batch]))
-            for (name, _), row in zip(batch, rows, strict=True):
-                yield name, classifier.classes[row.argmax()], float(row.max())
-            batch.clear()
-
+def answers(
+    classifier: Classifier, given: list[Path], hand_of: Callable[[str], str | None]
+) -> list[tuple[str, str, float]]:
+    """(path, label, confidence) of every image, sorted; `hand_of` tells who wrote a path's image."""
+    names: list[str] = []
+    framed: list[Framed] = []
     for name, content in tqdm(sources(given), unit="image", disable=None):
-        batch.append((name, classifier.prepare(content, name)))
-        if len(batch) == _BATCH:
-            yield from flush()
-    yield from flush()
+        names.append(name)
+        framed.append(classifier.prepare(content, name))
+    pixels = np.stack([each.image for each in framed])[:, None]
+    place = np.array([each.place for each in framed], np.float32)
+    confidences, indices = (
+        classifier.logits(pixels, place, [hand_of(name) for name in names]).softmax(1).max(1)
+    )
+    labels = (classifier.classes[i] for i in indices)
+    return sorted(zip(names, labels, confidences.tolist(), strict=True))
+
+
+def unknown_writer(_: str) -> None:
+    """Nothing is known of who wrote the image at a path."""
+
+
+def one_writer(_: str) -> str:
+    """The same hand for every path."""
+    return "one"
+
+
+def writer_in(pattern: re.Pattern[str], path: str) -> str:
+    """The part of a path that a pattern, or its first group, matches: its writer."""
+    if not (found := pattern.search(path)):
+        raise InputError(f"{path}: --hand-from {pattern.pattern} finds no writer in this path")
+    return found[1] if pattern.groups else found[0]
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression of the command line."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"not a regular expression: {error}") from None
 
 
 def main() -> None:
@@ -123,11 +170,31 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a checkpoint, artifacts/<source>/<name>.pt")
     parser.add_argument("images", type=Path, nargs="+", help="image files, folders or zip archives")
     parser.add_argument("--output", type=Path, help="write CSV here: path, label, confidence")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--same-hand",
+        action="store_true",
+        help="one person wrote all the images: read each in the light of the others",
+    )
+    who.add_argument(
+        "--hand-from",
+        type=pattern,
+        metavar="REGEX",
+        help="the same, where this part of the path (or its first group) names the writer",
+    )
     arguments = parser.parse_args()
+    if arguments.hand_from:
+        hand_of: Callable[[str], str | None] = partial(writer_in, arguments.hand_from)
+    else:
+        hand_of = one_writer if arguments.same_hand else unknown_writer
     try:
         torch.set_num_threads(1)
-        found = answers(Classifier(arguments.model), arguments.images)
-        rows = sorted((name, label, f"{confidence:.4f}") for name, label, confidence in found)
+        rows = [
+            (name, label, f"{confidence:.4f}")
+            for name, label, confidence in answers(
+                Classifier(arguments.model), arguments.images, hand_of
+            )
+        ]
         columns = ("path", "label", "confidence")
         if arguments.output:
             files.write_csv(arguments.output, columns, rows, arguments.output.parent)

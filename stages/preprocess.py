@@ -1,14 +1,18 @@
 """Turn one data set's images into uint8 tensors, in splits that the pixels alone decide.
 
-reads   data/images/<source>/<dataset>.tar
+`bases` are the images of `characters` framed as MNIST's are, for networks to start from.
+
+reads   data/images/<source>/<archive>.tar
 writes  data/tensors/<source>/<dataset>/{train,validation,test}.safetensors (test for mnist alone),
         data/tensors/<source>/<dataset>-sources.csv (which file became which row),
+        data/tensors/<source>/<dataset>-hands.csv (who wrote which row; of characters and bases),
         data/tensors/<source>/<dataset>-summary.json (counts, duplicates and near-duplicates)
 params  preprocess.<source>.<dataset>
 """
 
 import math
 import os
+import re
 import signal
 import tarfile
 from collections import Counter
@@ -34,6 +38,7 @@ from stages.common.errors import InputError
 _CHUNK = 64  # images a worker is given at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
 _LISTED = 10  # offenders of a kind that an error names
+_HAND = re.compile(r"-(\d+)\.\w+$")  # at the end of a file's name, the number of its writer
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
 
 
@@ -91,7 +96,8 @@ class Table:
 
 def main(scratch: Path, source: str, name: str) -> None:
     recipe = params.load(f"preprocess.{source}.{name}", Preprocess)
-    archive = Path(f"data/images/{source}/{name}.tar")
+    characters = name in ("characters", "bases")
+    archive = Path(f"data/images/{source}/{'characters' if characters else name}.tar")
     tensors = Path(f"data/tensors/{source}")
     tables = read_idx(archive, recipe) if name == "mnist" else read_folders(archive, name, recipe)
     splits = divide(tables, recipe.validation)
@@ -101,6 +107,9 @@ def main(scratch: Path, source: str, name: str) -> None:
         dataset.store(table.split, tensors / name / f"{split_name}.safetensors", scratch)
     rows = ((s, i, path) for s, table in splits.items() for i, path in enumerate(table.sources))
     files.write_csv(tensors / f"{name}-sources.csv", ["split", "row", "source"], rows, scratch)
+    if characters:
+        hands = hands_of(archive, splits)
+        files.write_csv(tensors / f"{name}-hands.csv", ["split", "row", "hand"], hands, scratch)
     summary = summarise(splits)
     files.write_json(tensors / f"{name}-summary.json", summary, scratch)
     print("\n".join(sentences(summary)))
@@ -112,8 +121,9 @@ def read_folders(archive: Path, name: str, recipe: Preprocess) -> dict[str, Tabl
     Raises InputError, which lists every offender: first for folders and counts that are not as they
     should be, then for images.
     """
-    folders = alphabet.CHARACTER_FOLDERS if name == "characters" else alphabet.DIGIT_FOLDERS
-    classes = alphabet.CHARACTERS if name == "characters" else alphabet.DIGITS
+    digits = name == "mnistTask3"
+    folders = alphabet.DIGIT_FOLDERS if digits else alphabet.CHARACTER_FOLDERS
+    classes = alphabet.DIGITS if digits else alphabet.CHARACTERS
     members = listing(archive)
     _refuse(archive, misplaced([each.path for each in members], folders, recipe.images))
     pixels = np.empty((len(members), 1, recipe.size, recipe.size), np.uint8)
@@ -315,6 +325,22 @@ def check_splits(archive: Path, splits: Mapping[str, Table]) -> None:
             shared.append(f"{path} of {name} is {twin} of {other_name}")
     empty = [name for name, table in splits.items() if not table.digests]
     _refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
+
+
+def hands_of(archive: Path, splits: Mapping[str, Table]) -> list[tuple[str, int, str]]:
+    """(split, row, hand) of every image, by the number of its writer, imgNNN-<writer>.png.
+
+    For what is about writers: folds that keep them apart, and reading a hand that is known.
+    Raises InputError, which lists the images whose names tell no writer.
+    """
+    found = [
+        (name, row, _HAND.search(path))
+        for name, table in splits.items()
+        for row, path in enumerate(table.sources)
+    ]
+    nameless = [splits[name].sources[row] for name, row, hand in found if not hand]
+    _refuse(archive, {"no number of a writer in the names": nameless})
+    return [(name, row, hand[1]) for name, row, hand in found if hand]
 
 
 def summarise(splits: Mapping[str, Table]) -> dict[str, Any]:

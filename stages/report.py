@@ -1,7 +1,7 @@
 """Everything measured, on one self-contained page: a leaf that computes nothing.
 
 reads   metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv,
-        artifacts/<source>/seeds/<network>/curves.csv
+        artifacts/<source>/seeds/<network>/curves.csv, artifacts/<source>/folds/<way>/curves.csv
 writes  artifacts/<source>/report.html
 """
 
@@ -19,7 +19,12 @@ from stages.common import entry, files
 from stages.common.errors import InputError
 
 QUESTIONS = {
-    "One: how well are 62 handwritten classes read?": ["characters", "digits"],
+    "One: how well are 62 handwritten classes read?": [
+        "characters",
+        "characters-same-hand",
+        "characters-new-hands",
+        "characters-new-hands-same-hand",
+    ],
     "Two: does pretraining on them help on MNIST?": [
         "mnist-random",
         "mnist-digits",
@@ -57,10 +62,14 @@ def main(scratch: Path, source: str) -> None:
 def section(title: str, networks: list[str], source: str) -> str:
     """The HTML of one question: its table, learning curves and confusion table."""
     metrics = {name: read_json(Path(f"metrics/{source}/{name}.json")) for name in networks}
+    if "characters" in networks:
+        shown, folders = "characters", {way: f"folds/{way}" for way in ("known-hands", "new-hands")}
+    else:
+        shown, folders = networks[-1], {name: f"seeds/{name}" for name in networks}
     curves = {
-        name: read_csv(Path(f"artifacts/{source}/seeds/{name}/curves.csv")) for name in networks
+        name: read_csv(Path(f"artifacts/{source}/{folder}/curves.csv"))
+        for name, folder in folders.items()
     }
-    shown = "characters" if "characters" in networks else networks[-1]
     predictions = read_csv(Path(f"artifacts/{source}/predictions/{shown}.csv"))
     charts = html_of(curve_chart(curves), f"curves-{shown}")
     charts += html_of(confusion_chart(predictions, shown), f"confusion-{shown}")
@@ -71,26 +80,27 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
     """The accuracies with their spread and counts."""
     rows = "".join(
         f"<tr><td>{escape(name)}<td>{100 * each['accuracy']:.2f}%"
-        f"<td>{100 * each['accuracy_sd']:.2f}<td>{each['seeds']}<td>{each['images']:,}"
+        f"<td>{100 * each['accuracy_sd']:.2f}<td>{len(each['correct'])}<td>{each['images']:,}"
         f"<td>{escape(each['split'])}"
         for name, each in metrics.items()
     )
-    head = "<tr><th>network<th>accuracy<th>sd over seeds<th>seeds<th>images<th>measured on"
+    head = "<tr><th>network<th>accuracy<th>sd over runs<th>runs<th>images<th>measured on"
     return f"<table>{head}{rows}</table>"
 
 
 def curve_chart(curves: dict[str, list[dict[str, str]]]) -> go.Figure:
-    """Validation accuracy against images seen, a line for each seed."""
+    """Validation accuracy against images seen, a line for each run."""
     figure = go.Figure()
     for colour, (name, rows) in zip(_COLOURS, curves.items(), strict=False):
-        for seed in sorted({row["seed"] for row in rows}):
-            of_seed = [row for row in rows if row["seed"] == seed]
+        runs = sorted({row["run"] for row in rows})
+        for run in runs:
+            of_run = [row for row in rows if row["run"] == run]
             figure.add_scatter(
-                x=[int(row["images_seen"]) for row in of_seed],
-                y=[float(row["accuracy"]) for row in of_seed],
+                x=[int(row["images_seen"]) for row in of_run],
+                y=[float(row["accuracy"]) for row in of_run],
                 name=name,
                 legendgroup=name,
-                showlegend=seed == "0",
+                showlegend=run == runs[0],
                 line={"color": colour, "width": 1.5},
             )
     figure.update_layout(

@@ -13,7 +13,7 @@ from tests import workspace
 def test_two_processes_agree_with_one_and_only_the_first_writes(
     reproduced: Path, tmp_path: Path
 ) -> None:
-    for name in ("stages", "data/tensors/sample/characters"):
+    for name in ("stages", "data/tensors/sample/bases"):
         shutil.copytree(reproduced / name, tmp_path / name)
     params = workspace.read_params(reproduced)
     with socket.socket() as free:
@@ -23,10 +23,10 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
         f"torchrun --nproc-per-node 2 --master-addr 127.0.0.1 --master-port {port}"
     )
     workspace.write_params(tmp_path, params)
-    said = workspace.run(tmp_path, "python", "-m", "stages.train", "sample", "digits").stdout
-    assert said.count("seed 0: validation accuracy") == 1
+    said = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample").stdout
+    assert said.count("digits/0.pt") == 1
     for seed in range(2):
-        path = f"artifacts/sample/seeds/digits/{seed}.pt"
+        path = f"artifacts/sample/bases/digits/{seed}.pt"
         two, one = (model.load(folder / path)[0] for folder in (tmp_path, reproduced))
         for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
@@ -34,13 +34,13 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
 
 
 def test_a_launcher_that_does_not_exist_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:
-    for name in ("stages", "data/tensors/sample/characters"):
+    for name in ("stages", "data/tensors/sample/bases"):
         shutil.copytree(reproduced / name, tmp_path / name)
     params = workspace.read_params(reproduced)
     params["compute"]["launcher"] = "no-such-program"
     workspace.write_params(tmp_path, params)
-    done = workspace.run(tmp_path, "python", "-m", "stages.train", "sample", "digits", check=False)
+    done = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample", check=False)
     assert done.returncode != 0
     assert done.stderr.strip().splitlines() == [
-        "train: params.yaml: compute.launcher: no-such-program: No such file or directory"
+        "pretrain: params.yaml: compute.launcher: no-such-program: No such file or directory"
     ]

@@ -1,6 +1,6 @@
-"""An arm of the study: networks of one kind, one for each seed, trained side by side and stored."""
+"""An arm of the study: networks of one kind, trained side by side and stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from stages.common import dataset, files, model, parallel, params
+from stages.common import files, hand, model, parallel, params
 from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute, is_writer
+from stages.common.dataset import Split
 from stages.common.model import Network, Shape
 from stages.common.objectives import Objective
 from stages.common.training import Labelled, Recipe, fit
 
 Count = Annotated[int, Field(gt=0)]
-_SPLITS = ("train", "validation")
 
 
 @params.section
@@ -46,7 +46,27 @@ def shape_of(strength: Strength, margin: int, size: int, box: int, classes: Sequ
         stem_stride=strength.stem_stride,
         pooled=strength.pooled,
         grid=strength.grid,
+        place=0,
+        temperature=1.0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What one network learns from, and what its learning curve is measured on, if anything."""
+
+    train: Split
+    validation: Split | None
+    hands: Sequence[str] | None = None  # who wrote each row of train, for a network that asks
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One network to train."""
+
+    name: str  # among those of its arm: "seed 0"
+    seed: int  # of the order of the images and of their augmentation
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +74,7 @@ class Plan:
     """How all networks of an arm are trained: small enough to be sent to another process."""
 
     title: str
-    splits: Path  # the folder of train and validation; only the network's classes are looked at
+    data: Callable[[Job], Data]  # read where the training runs
     objective: Objective
     recipe: Recipe
     augmentation: Augmentation
@@ -67,52 +87,67 @@ class Plan:
 class Trained:
     """One network of an arm."""
 
+    name: str
     network: Network
     curve: list[Point]
     about: dict[str, Any]
 
 
-def train(networks: list[Network], plan: Plan) -> list[Trained]:
-    """The networks, trained; the place in the list is the seed."""
+def of_seeds(networks: Iterable[Network]) -> list[Job]:
+    """Jobs for networks whose place in the list is their seed."""
+    return [Job(f"seed {seed}", seed, network) for seed, network in enumerate(networks)]
+
+
+def train(jobs: Sequence[Job], plan: Plan) -> list[Trained]:
+    """The networks, trained."""
     plan.compute.warn_if_slow()
-    return parallel.run(partial(_train, plan), list(enumerate(networks)), plan.compute)
+    return parallel.run(partial(_train, plan), jobs, plan.compute)
 
 
-def _train(plan: Plan, job: tuple[int, Network]) -> Trained:
-    seed, network = job
-    title = f"{plan.title} seed {seed}"
+def _train(plan: Plan, job: Job) -> Trained:
+    title = f"{plan.title} {job.name}"
+    data = plan.data(job)
     about = {
-        "seed": seed,
+        "seed": job.seed,
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
         "recipe": asdict(plan.recipe),
         "augmentation": asdict(plan.augmentation),
         "compute": asdict(plan.compute),
-        "data": {name: sha256(_path(plan, name).read_bytes()).hexdigest() for name in _SPLITS},
+        "data": {
+            "train": _digest(data.train),
+            "validation": _digest(data.validation),
+            "hands": sha256(repr(data.hands).encode()).hexdigest(),
+        },
     }
+    network = job.network
     checkpoint = Checkpoint(title, _key(network, about), plan.scratch)
     device = plan.compute.place
     network.to(device).to(memory_format=torch.channels_last)
     network.precision = plan.compute.dtype
-    classes = len(network.shape.classes)
-    train, validation = (_labelled(_path(plan, name), classes, device) for name in _SPLITS)
     curve = fit(
         network,
-        train,
-        validation,
+        _labelled(data.train, data.hands, network, device),
+        _labelled(data.validation, None, network, device) if data.validation else None,
         plan.recipe,
         plan.augmentation,
         plan.epochs,
         plan.objective,
-        seed,
+        job.seed,
         checkpoint,
     )
     network.precision = torch.float32
-    return Trained(network.cpu().eval(), curve, about)
+    return Trained(job.name, network.cpu().eval(), curve, about)
 
 
-def _path(plan: Plan, name: str) -> Path:
-    return plan.splits / f"{name}.safetensors"
+def _digest(split: Split | None) -> str | None:
+    """The sha256 of all that a split holds."""
+    if split is None:
+        return None
+    digest = sha256(f"{split.classes} {split.box}".encode())
+    for column in (split.images, split.labels, split.place):
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def _key(network: Network, about: dict[str, Any]) -> str:
@@ -125,32 +160,44 @@ def _key(network: Network, about: dict[str, Any]) -> str:
     return key.hexdigest()
 
 
-def _labelled(path: Path, classes: int, device: torch.device) -> Labelled:
-    split = dataset.load(path)
-    if classes < len(split.classes):
-        split = split.rows((split.labels < classes).nonzero()[0])
+def _labelled(
+    split: Split, hands: Sequence[str] | None, network: Network, device: torch.device
+) -> Labelled:
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
-    return Labelled(images.to(device), labels.to(device))
+    sampler = None
+    if network.shape.place:
+        place = hand.standardised(torch.from_numpy(split.place))
+        sampler = hand.Sampler(place, hand.numbered(hands or [None] * len(place)))
+    return Labelled(images.to(device), labels.to(device), sampler)
 
 
-def store(arm: list[Trained], source: str, name: str, scratch: Path) -> None:
-    """Write the network of seed 0 as <name>.pt, those of all seeds, their curves and mean apart."""
+def store(arm: Sequence[Trained], folder: Path, scratch: Path) -> None:
+    """Write the networks, as <n>.pt in their order, their curves and the mean of these."""
     if not is_writer():
         return
-    folder = Path(f"artifacts/{source}/seeds/{name}")
-    for seed, trained in enumerate(arm):
-        model.save(trained.network, trained.about, folder / f"{seed}.pt", scratch)
-    model.save(arm[0].network, arm[0].about, Path(f"artifacts/{source}/{name}.pt"), scratch)
-    rows = ([seed, *point] for seed, trained in enumerate(arm) for point in trained.curve)
-    files.write_csv(folder / "curves.csv", ["seed", *Point._fields], rows, scratch)
+    for i, trained in enumerate(arm):
+        model.save(trained.network, trained.about, folder / f"{i}.pt", scratch)
+    rows = ([trained.name, *point] for trained in arm for point in trained.curve)
+    files.write_csv(folder / "curves.csv", ["run", *Point._fields], rows, scratch)
     means = (
         [*points[0][:2], *(fmean(values) for values in list(zip(*points, strict=True))[2:])]
         for points in zip(*(trained.curve for trained in arm), strict=True)
     )
     files.write_csv(folder / "mean.csv", Point._fields, means, scratch)
-    for seed, trained in enumerate(arm):
-        last = trained.curve[-1]
-        print(
-            f"{source} {name} seed {seed}: validation accuracy {last.accuracy:.4f}"
-            f" after {last.step:,} steps, {last.images_seen:,} images"
-        )
+    for i, trained in enumerate(arm):
+        result = ""
+        if trained.curve:
+            last = trained.curve[-1]
+            result = (
+                f", validation accuracy {last.accuracy:.4f} after {last.step:,} steps,"
+                f" {last.images_seen:,} images"
+            )
+        print(f"{folder}/{i}.pt: {trained.name}{result}")
+
+
+def store_shipped(arm: Sequence[Trained], source: str, name: str, scratch: Path) -> None:
+    """Write the first network where users look for it, <name>.pt, and all of them apart."""
+    if is_writer():
+        store(arm, Path(f"artifacts/{source}/seeds/{name}"), scratch)
+        path = Path(f"artifacts/{source}/{name}.pt")
+        model.save(arm[0].network, arm[0].about, path, scratch)

@@ -67,7 +67,7 @@ def draw(count: int, strength: Augmentation, generator: torch.Generator) -> Draw
         place.normal_(generator=generator)
     share = torch.ones(count)
     if strength.mixup:  # torch has no Beta distribution with a generator
-        beta = np.random.default_rng(torch.randint(1 << 62, (1,), generator=generator).item())
+        beta = np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
         share = torch.from_numpy(beta.beta(strength.mixup, strength.mixup, count)).float()
     return Draws(affine, aspect, knots, stroke, place, share)
 

@@ -1,7 +1,9 @@
 """A split of a data set at rest: a safetensors file, which needs neither pickle nor torch."""
 
+import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,34 @@ class Split:
         """The split of these rows, in this order."""
         images, labels, place = self.images[chosen], self.labels[chosen], self.place[chosen]
         return Split(images, labels, place, self.classes, self.box)
+
+    def of_classes(self, classes: Sequence[str]) -> "Split":
+        """The rows of the first classes, `classes`, alone."""
+        chosen = self.rows(np.flatnonzero(self.labels < len(classes)))
+        return replace(chosen, classes=tuple(classes))
+
+
+def join(first: Split, second: Split) -> Split:
+    """The rows of both, of the same classes and framing."""
+    images, labels, place = (
+        np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("images", "labels", "place")
+    )
+    return Split(images, labels, place, first.classes, first.box)
+
+
+def load_all(folder: Path) -> Split:
+    """The rows of train, then those of validation: for trainings that hold nothing out."""
+    return join(*(load(folder / f"{name}.safetensors") for name in ("train", "validation")))
+
+
+def load_hands(path: Path) -> list[str]:
+    """Whose hand wrote each row of load_all(). Raises InputError naming the file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row["hand"] for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a table of hands: {error}") from None
 
 
 def store(split: Split, path: Path, scratch: Path) -> None:

@@ -5,10 +5,14 @@ how large, is kept as numbers; and what is large for one writer is small for ano
 other images by the same hand, without their labels, tell more than this one alone.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-NUMBERS = 9  # that a network sees: 4 of the image, 4 of it among its hand's, 1 of how many these are
+NUMBERS = (
+    9  # that a network sees: 4 of the image, 4 of it among its hand's, 1 of how many these are
+)
 # Of trainPart1's images: log height, log width, centre y and centre x, as shares of the canvas.
 _MEAN = (-0.747, -1.321, 0.525, 0.488)
 DEVIATION = (0.264, 0.338, 0.053, 0.060)
@@ -20,6 +24,12 @@ def standardised(place: Tensor) -> Tensor:
     """float32 [N, 4], about 0 and 1, of images.Framed.place: height, width, centre y, centre x."""
     logs = place[:, :2].clamp(min=1e-3).log()
     return (torch.cat([logs, place[:, 2:]], 1) - torch.tensor(_MEAN)) / torch.tensor(DEVIATION)
+
+
+def numbered(hands: Sequence[str | None]) -> Tensor:
+    """int64 [N]: equal for equal names of hands; -1 for None, a hand that is not known."""
+    number = {name: i for i, name in enumerate(sorted({each for each in hands if each}))}
+    return torch.tensor([number[each] if each else -1 for each in hands], dtype=torch.int64)
 
 
 def numbers(own: Tensor, mean: Tensor, variance: Tensor, count: Tensor) -> Tensor:

@@ -32,8 +32,8 @@ class Shape:
     stem_stride: int  # of the first convolution
     pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
     grid: int  # the head sees means over grid x grid parts of the body's output
-    place: int = 0  # channels that the head sees of an image's size and place; 0: it sees nothing
-    temperature: float = 1.0  # what the logits of a trained network are divided by
+    place: int  # channels that the head sees of an image's size and place; 0: it sees nothing
+    temperature: float  # what the logits of a trained network are divided by
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Shape":

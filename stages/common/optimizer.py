@@ -36,12 +36,12 @@ class Optimizer:
     def __init__(self, network: Network, rates: Rates) -> None:
         self.rates = rates
         self.precision = network.precision
-        trained = [p for p in network.parameters() if p.requires_grad]
+        trained: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
+        head = network.head.weight
         # What batch normalisation follows: the convolutions, and the layer of the place numbers.
-        normed = [p for p in trained if p.ndim > 1 and p is not network.head.weight]
-        self.kernels: list[Tensor] = normed
-        self.weights: list[Tensor] = [p for p in trained if p is network.head.weight]
-        self.biases: list[Tensor] = [p for p in trained if p.ndim == 1]
+        self.kernels = [p for p in trained if p.ndim > 1 and p is not head]
+        self.weights = [p for p in trained if p is head]
+        self.biases = [p for p in trained if p.ndim == 1]
         self.parameters = self.kernels + self.weights + self.biases
         self.momenta = [torch.zeros_like(p) for p in self.parameters]
 

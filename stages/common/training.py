@@ -159,9 +159,8 @@ def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> 
     `place` is float32 [N, hand.NUMBERS], for a network that takes it.
     """
     network.eval()
-    size = _EVALUATION_BATCH
-    batches = images.split(size)
-    places = [None] * len(batches) if place is None else place.split(size)
+    batches = torch.split(images, _EVALUATION_BATCH)
+    places = torch.split(place, _EVALUATION_BATCH) if place is not None else [None] * len(batches)
     return torch.cat([network(*each) for each in zip(batches, places, strict=True)])
 
 

@@ -30,7 +30,9 @@ RECIPE = Recipe(
     warmup=0.1,
     curve_points=3,
 )
-AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
+AUGMENTATION = Augmentation(
+    rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
+)
 STRENGTH = arms.Strength(
     widths=(8, 8, 16), stem_stride=2, pooled=(1,), grid=1, epochs=1, augmentation=AUGMENTATION
 )
@@ -52,7 +54,7 @@ def plan(tmp_dir: Path) -> arms.Plan:
     Path("scratch").mkdir()
     return arms.Plan(
         title="an arm",
-        splits=Path("data"),
+        data=stored,
         objective=Clean(0.1),
         recipe=RECIPE,
         augmentation=AUGMENTATION,
@@ -62,9 +64,16 @@ def plan(tmp_dir: Path) -> arms.Plan:
     )
 
 
-def networks(seeds: int) -> list[model.Network]:
+def stored(_: arms.Job) -> arms.Data:
+    train, validation = (
+        dataset.load(Path(f"data/{n}.safetensors")) for n in ("train", "validation")
+    )
+    return arms.Data(train, validation)
+
+
+def networks(seeds: int) -> list[arms.Job]:
     shape = arms.shape_of(STRENGTH, 2, 28, 20, "0123456789")
-    return [model.fresh(shape, seed) for seed in range(seeds)]
+    return arms.of_seeds(model.fresh(shape, seed) for seed in range(seeds))
 
 
 def files(folder: str) -> dict[str, bytes]:
@@ -79,7 +88,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         monkeypatch.setattr(cores, "available", lambda places=places: places)
         for path in Path("scratch").iterdir():
             path.unlink()
-        arms.store(arms.train(networks(3), plan), "sample", "arm", plan.scratch)
+        arms.store_shipped(arms.train(networks(3), plan), "sample", "arm", plan.scratch)
         results.append(files("artifacts"))
     assert results[0] == results[1]
     assert len(results[0]) == 6
@@ -124,6 +133,6 @@ def test_a_failed_training_ends_the_others(
     monkeypatch.setattr(cores, "available", lambda: 2)
     broken = networks(2)
     with torch.no_grad():
-        broken[1].head.weight.fill_(float("nan"))
+        broken[1].network.head.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="an arm seed 1: the loss is nan"):
         arms.train(broken, plan)

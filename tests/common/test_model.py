@@ -19,6 +19,8 @@ SHAPE = Shape(
     stem_stride=2,
     pooled=(1,),
     grid=1,
+    place=0,
+    temperature=1,
 )
 
 

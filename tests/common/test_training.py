@@ -27,6 +27,8 @@ SHAPE = Shape(
     stem_stride=2,
     pooled=(1, 2),
     grid=1,
+    place=0,
+    temperature=1,
 )
 RECIPE = Recipe(
     batch_size=16,
@@ -41,7 +43,9 @@ RECIPE = Recipe(
     warmup=0.1,
     curve_points=4,
 )
-AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
+AUGMENTATION = Augmentation(
+    rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
+)
 Rate = Callable[[int, int, float], float]
 
 

@@ -1,0 +1,68 @@
+"""How good the answers of a network are: every ratio with its count, every mean with its spread."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import f1_score
+from torch import Tensor
+
+from stages.common import alphabet
+
+
+class Answers(NamedTuple):
+    """What one network says of images that it has not learnt from."""
+
+    logits: Tensor  # float32 [N, classes]
+    truth: Tensor  # int64 [N]
+
+    @property
+    def right(self) -> Tensor:
+        """bool [N]."""
+        return self.logits.argmax(1) == self.truth
+
+
+def measure(runs: Sequence[Answers]) -> dict[str, Any]:
+    """The accuracy over several runs, be they seeds (of the same images) or folds (of others).
+
+    The spread is the sample standard deviation between the runs.
+    """
+    correct = [int(run.right.sum()) for run in runs]
+    accuracies = [count / len(run.truth) for count, run in zip(correct, runs, strict=True)]
+    return {
+        "accuracy": sum(correct) / sum(len(run.truth) for run in runs),
+        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "correct": correct,
+        "loss": statistics.fmean(F.cross_entropy(*run).item() for run in runs),
+        "calibration_error": statistics.fmean(calibration_error(run) for run in runs),
+    }
+
+
+def calibration_error(answers: Answers, bins: int = 15) -> float:
+    """Expected calibration error: confidence against accuracy in `bins` equal ranges of confidence
+    (Guo et al. 2017, arXiv 1706.04599)."""
+    confidence = answers.logits.softmax(1).amax(1)
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = torch.zeros(bins).index_add_(0, which, answers.right.float() - confidence).abs()
+    return (gaps.sum() / len(confidence)).item()
+
+
+def of_characters(answers: Answers) -> dict[str, Any]:
+    """What else to ask of an answer among the 62 classes."""
+    logits, truth = answers
+    folded = torch.tensor([ord(each.lower()) for each in alphabet.CHARACTERS])
+    digits = truth < len(alphabet.DIGITS)
+    return {
+        "case_folded_accuracy": mean(folded[logits.argmax(1)] == folded[truth]),
+        "top3_accuracy": mean((logits.topk(3).indices == truth[:, None]).any(1)),
+        "digits_accuracy": mean(answers.right[digits]),  # taken for a letter is wrong, too
+        "digit_images": int(digits.sum()),
+        "macro_f1": float(f1_score(truth, logits.argmax(1), average="macro")),
+    }
+
+
+def mean(right: Tensor) -> float:
+    """The share of True in bool [N]."""
+    return right.double().mean().item()

@@ -1,0 +1,63 @@
+"""The network of question one and its training, as params.yaml describes them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat
+
+from stages.common import arms, model, params
+from stages.common.arms import Count
+from stages.common.augmentation import Augmentation
+from stages.common.compute import Compute
+from stages.common.dataset import Split
+from stages.common.model import Network, Shape
+from stages.common.objectives import Clean
+from stages.common.training import Recipe
+
+
+@params.section
+class Architecture:
+    """See Shape in stages/common/model.py."""
+
+    margin: NonNegativeInt
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)]
+    stem_stride: Literal[1, 2]
+    pooled: tuple[NonNegativeInt, ...]
+    grid: Count
+    place: NonNegativeInt
+    temperature: PositiveFloat
+
+
+def fresh(split: Split, seed: int) -> Network:
+    """A network with random weights for the images of a split."""
+    architecture = params.load("train.network", Architecture)
+    shape = Shape(
+        classes=split.classes,
+        size=split.images.shape[-1],
+        box=split.box,
+        margin=architecture.margin,
+        widths=architecture.widths,
+        stem_stride=architecture.stem_stride,
+        pooled=architecture.pooled,
+        grid=architecture.grid,
+        place=architecture.place,
+        temperature=architecture.temperature,
+    )
+    return model.fresh(shape, seed)
+
+
+def plan(
+    source: str, data: Callable[[arms.Job], arms.Data], compute: Compute, scratch: Path
+) -> arms.Plan:
+    """How it is trained."""
+    return arms.Plan(
+        title="characters",
+        data=data,
+        objective=Clean(params.load("train.smoothing", float)),
+        recipe=params.load("train.recipe", Recipe),
+        augmentation=params.load("train.augmentation", Augmentation),
+        epochs=params.load(f"train.epochs.{source}", PositiveFloat),
+        compute=compute,
+        scratch=scratch,
+    )

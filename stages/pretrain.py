@@ -1,0 +1,67 @@
+"""Train the networks that fine-tuning starts from, on trainPart1 and nothing else.
+
+`characters` learns all 62 classes, `digits` the images of 0 to 9 alone, and `random` nothing: it is
+the weights that the others start from, so that the arms of every comparison are one program. All
+images are learnt from: nothing is chosen by these networks, so nothing is held out.
+
+reads   data/tensors/<source>/bases/{train,validation}.safetensors, which are framed as MNIST is
+writes  artifacts/<source>/bases/{random,digits,characters}/<seed>.pt
+params  compute, strength, strengths.<strength>, network, seeds,
+        pretrain.{smoothing,recipe,augmentation}, pretrain.epochs.<source>
+"""
+
+from functools import partial
+from pathlib import Path
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from stages.common import alphabet, arms, dataset, entry, model, params
+from stages.common.augmentation import Augmentation
+from stages.common.compute import Compute
+from stages.common.objectives import Clean
+from stages.common.training import Recipe
+
+STARTS = {"random": alphabet.DIGITS, "digits": alphabet.DIGITS, "characters": alphabet.CHARACTERS}
+
+
+@params.section
+class Epochs:
+    """How often the images are passed over, for each start."""
+
+    random: NonNegativeFloat
+    digits: NonNegativeFloat
+    characters: NonNegativeFloat
+
+
+def main(scratch: Path, source: str) -> None:
+    compute = params.load("compute", Compute)
+    compute.launch()
+    splits = Path(f"data/tensors/{source}/bases")
+    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
+    margin = params.load("network.margin", NonNegativeInt)
+    split = dataset.load(splits / "train.safetensors")
+    epochs = params.load(f"pretrain.epochs.{source}", Epochs)
+    for start, classes in STARTS.items():
+        shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
+        plan = arms.Plan(
+            title=start,
+            data=partial(everything, splits),
+            objective=Clean(params.load("pretrain.smoothing", float)),
+            recipe=params.load("pretrain.recipe", Recipe),
+            augmentation=params.load("pretrain.augmentation", Augmentation),
+            epochs=getattr(epochs, start),
+            compute=compute,
+            scratch=scratch,
+        )
+        seeds = range(params.load("seeds", PositiveInt))
+        jobs = arms.of_seeds(model.fresh(shape, seed) for seed in seeds)
+        arms.store(arms.train(jobs, plan), Path(f"artifacts/{source}/bases/{start}"), scratch)
+
+
+def everything(splits: Path, job: arms.Job) -> arms.Data:
+    """All images of the classes that the network knows."""
+    return arms.Data(dataset.load_all(splits).of_classes(job.network.shape.classes), None)
+
+
+if __name__ == "__main__":
+    entry.run(main)
