@@ -70,8 +70,9 @@ def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> Non
     with zipfile.ZipFile(reproduced / "data/sample/trainPart1.zip") as archive:
         for row in rows:
             answer = classifier.predict(archive.read(row["source"]))
-            image = split.images[int(row["row"])]
-            assert np.array_equal(classifier.probabilities(image[None])[0], answer.probabilities)
+            i = slice(int(row["row"]), int(row["row"]) + 1)
+            expected = classifier.probabilities(split.images[i], split.place[i])[0]
+            assert np.array_equal(expected, answer.probabilities)
 
 
 def test_files_folders_and_zips_become_sorted_rows(model_file: Path) -> None:

@@ -64,12 +64,14 @@ def make_small(folder: Path) -> None:
     params = read_params(folder)
     _digests(folder, params)
     sizes = params["preprocess"]["sample"]
-    sizes["characters"]["images"] = count
+    sizes["characters"]["images"] = sizes["bases"]["images"] = count
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
     params["strengths"]["middle"] |= {"widths": [8, 8, 8, 8, 16], "epochs": 2}
-    params["train"]["seeds"] = 2
-    params["train"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 2}
+    params["seeds"] = 2
+    params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 2}
+    params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
+    params["train"]["epochs"]["sample"] = 2
     params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}
     write_params(folder, params)
     commit(folder, "a small cut")

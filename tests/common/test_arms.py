@@ -94,6 +94,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
     assert len(results[0]) == 6
 
 
+@pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
 def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) -> None:
     half = replace(plan, compute=replace(plan.compute, precision="bfloat16"))
     runs = [arms.train(networks(1), each)[0].network for each in (half, half, plan)]
