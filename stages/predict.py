@@ -124,7 +124,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 def answers(
     classifier: Classifier, given: list[Path], hand_of: Callable[[str], str | None]
 ) -> list[tuple[str, str, float]]:
-    """(path, label, confidence) of every image, sorted; `hand_of` tells the writer from the path."""
+    """(path, label, confidence) of every image, sorted; `hand_of` tells the writer from a path."""
     names: list[str] = []
     framed: list[Framed] = []
     for name, content in tqdm(sources(given), unit="image", disable=None):
