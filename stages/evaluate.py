@@ -2,10 +2,12 @@
 
 `characters`: every image of trainPart1 by the network of question one whose training left it out,
 alone and together with the others by its writer. `digits`: MNIST's test split, which no other stage
-reads, by all networks of questions two and three.
+reads, by all networks of questions two and three. Any other name is an archive of test_archives in
+params.yaml, laid out as trainPart1 is: it is read by the shipped network as a user would have it.
 
 reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters-hands.csv; or
-        artifacts/<source>/seeds/<network>/, data/tensors/<source>/mnist/test.safetensors
+        artifacts/<source>/seeds/<network>/, data/tensors/<source>/mnist/test.safetensors; or
+        artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv
 params  seeds for digits
 """
@@ -19,10 +21,10 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 
-from stages.common import dataset, entry, files, folds, measures, params
+from stages.common import alphabet, dataset, entry, files, folds, measures, params
 from stages.common.errors import InputError
 from stages.common.measures import Answers
-from stages.predict import Classifier
+from stages.predict import Classifier, prepared
 
 DIGITS = [
     "mnist-random",
@@ -37,8 +39,12 @@ DIGITS = [
 
 def main(scratch: Path, source: str, name: str) -> None:
     torch.set_num_threads(1)
-    evaluate = {"characters": evaluate_characters, "digits": evaluate_digits}[name]
-    evaluate(source, scratch)
+    if name == "characters":
+        evaluate_characters(source, scratch)
+    elif name == "digits":
+        evaluate_digits(source, scratch)
+    else:
+        evaluate_archive(source, name, scratch)
 
 
 def evaluate_digits(source: str, scratch: Path) -> None:
@@ -79,6 +85,33 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             table = [(*where, *what) for where, what in zip(order, said, strict=True)]
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
             report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
+
+
+def evaluate_archive(source: str, name: str, scratch: Path) -> None:
+    """The shipped network of question one on every image of an archive, and with its writers known.
+
+    Raises InputError for a path that does not tell the class.
+    """
+    archive = Path(f"data/raw/{source}/{name}")
+    classifier = Classifier(Path(f"artifacts/{source}/characters.pt"))
+    names, pixels, place = prepared(classifier, sorted(archive.glob("*.zip")))
+    truth = torch.tensor([label_of(each) for each in names])
+    writers = [alphabet.WRITER.search(each) for each in names]
+    known = [writer[1] if writer else None for writer in writers]
+    for suffix, hands in (("", None), ("-same-hand", known)):
+        run = Answers(classifier.logits(pixels, place, hands), truth)
+        metrics = measures.measure([run]) | {"images": len(names)} | measures.of_characters(run)
+        said = enumerate(answers(run, classifier.classes))
+        rows = [(row, 0, *each) for row, each in said]
+        report(source, f"{name}{suffix}", name, metrics, rows, scratch)
+
+
+def label_of(path: str) -> int:
+    """The class that the folder of an image names."""
+    folder = Path(path).parent.name
+    if folder not in alphabet.CHARACTER_FOLDERS:
+        raise InputError(f"{path}: not in the folder of a class, Sample001 to Sample062")
+    return alphabet.CHARACTER_FOLDERS[folder]
 
 
 def read_folds(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:

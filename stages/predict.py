@@ -11,7 +11,6 @@ import argparse
 import csv
 import re
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import files, hand, images, model, training
+from stages.common import archives, files, hand, images, model, training
 from stages.common.errors import InputError
 from stages.common.images import Framed
 
+_LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=200, max_members=1_000_000)
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -110,21 +110,19 @@ def sources(given: list[Path]) -> Iterator[tuple[str, bytes]]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in _SUFFIXES)
-            if not names:
-                raise InputError(f"{path}: no images in this archive")
-            for name in names:
-                yield name, archive.read(name)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as a zip archive: {error}") from None
+    with archives.opened([path], _LIMITS) as members:
+        found = [each for each in members if Path(each.path).suffix.lower() in _SUFFIXES]
+        if not found:
+            raise InputError(f"{path}: no images in this archive")
+        for each in found:
+            yield each.path, b"".join(each.chunks())
 
 
-def answers(
-    classifier: Classifier, given: list[Path], hand_of: Callable[[str], str | None]
-) -> list[tuple[str, str, float]]:
-    """(path, label, confidence) of every image, sorted; `hand_of` tells the writer from a path."""
+def prepared(
+    classifier: Classifier, given: list[Path]
+) -> tuple[list[str], NDArray[np.uint8], NDArray[np.float32]]:
+    """Of every image that the arguments name, its path, and as Classifier.logits takes them its
+    pixels, uint8 [N, 1, size, size], and place, float32 [N, 4]."""
     names: list[str] = []
     framed: list[Framed] = []
     for name, content in tqdm(sources(given), unit="image", disable=None):
@@ -132,6 +130,14 @@ def answers(
         framed.append(classifier.prepare(content, name))
     pixels = np.stack([each.image for each in framed])[:, None]
     place = np.array([each.place for each in framed], np.float32)
+    return names, pixels, place
+
+
+def answers(
+    classifier: Classifier, given: list[Path], hand_of: Callable[[str], str | None]
+) -> list[tuple[str, str, float]]:
+    """(path, label, confidence) of every image, sorted; `hand_of` tells the writer from a path."""
+    names, pixels, place = prepared(classifier, given)
     confidences, indices = (
         classifier.logits(pixels, place, [hand_of(name) for name in names]).softmax(1).max(1)
     )

@@ -12,7 +12,6 @@ params  preprocess.<source>.<dataset>
 
 import math
 import os
-import re
 import signal
 import tarfile
 from collections import Counter
@@ -38,7 +37,6 @@ from stages.common.errors import InputError
 _CHUNK = 64  # images a worker is given at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
 _LISTED = 10  # offenders of a kind that an error names
-_HAND = re.compile(r"-(\d+)\.\w+$")  # at the end of a file's name, the number of its writer
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
 
 
@@ -334,7 +332,7 @@ def hands_of(archive: Path, splits: Mapping[str, Table]) -> list[tuple[str, int,
     Raises InputError, which lists the images whose names tell no writer.
     """
     found = [
-        (name, row, _HAND.search(path))
+        (name, row, alphabet.WRITER.search(path))
         for name, table in splits.items()
         for row, path in enumerate(table.sources)
     ]

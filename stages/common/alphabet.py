@@ -1,5 +1,6 @@
 """The classes, their order, and how the archives' folders name them."""
 
+import re
 import string
 
 DIGITS = tuple(string.digits)
@@ -9,3 +10,6 @@ CHARACTERS = (*string.digits, *string.ascii_uppercase, *string.ascii_lowercase)
 # of CHARACTERS; mnistTask3 names them by the label it gives.
 CHARACTER_FOLDERS = {f"Sample{i:03d}": i - 1 for i in range(1, len(CHARACTERS) + 1)}
 DIGIT_FOLDERS = {digit: label for label, digit in enumerate(DIGITS)}
+
+# What an image of trainPart1 is called: imgNNN-<writer>.png. The first group is the writer.
+WRITER = re.compile(r"-(\d+)\.\w+$")

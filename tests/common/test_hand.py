@@ -18,7 +18,7 @@ def test_an_image_alone_has_the_numbers_of_an_unknown_hand() -> None:
 def test_the_numbers_are_relative_to_mean_and_spread_of_the_hand() -> None:
     numbers = hand.known(PLACE, HANDS)
     for i in range(3):
-        of_hand = i == HANDS
+        of_hand = HANDS.eq(i)
         centred = PLACE[of_hand] - PLACE[of_hand].mean(0)
         ratio = numbers[of_hand, 4:8] / centred
         assert torch.allclose(ratio, ratio[:1].expand_as(ratio), rtol=1e-3)

@@ -1,0 +1,99 @@
+"""What is measured, against an independent count; archives for testing alone; folds kept apart."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.common import alphabet, measures
+from stages.common.measures import Answers
+from tests import workspace
+from tests.workspace import run
+
+
+def logits_for(said: list[int], classes: int = 62) -> torch.Tensor:
+    """Logits whose largest is at `said`."""
+    return torch.nn.functional.one_hot(torch.tensor(said), classes).float() * 5
+
+
+def test_case_folding_forgives_the_case_and_nothing_else() -> None:
+    of = alphabet.CHARACTERS.index
+    truth = torch.tensor([of("c"), of("C"), of("0"), of("l")])
+    found = measures.of_characters(Answers(logits_for([of("C"), of("C"), of("O"), of("1")]), truth))
+    assert found["case_folded_accuracy"] == 0.5
+    assert found["digits_accuracy"] == 0
+    assert found["digit_images"] == 1
+
+
+def test_runs_of_different_size_count_by_their_images() -> None:
+    sizes, wrong = (10, 30), (5, 0)
+    runs = [
+        Answers(logits_for([1] * bad + [0] * (size - bad)), torch.zeros(size, dtype=torch.int64))
+        for size, bad in zip(sizes, wrong, strict=True)
+    ]
+    measured = measures.measure(runs)
+    assert measured["correct"] == [5, 30]
+    assert measured["accuracy"] == 35 / 40
+    assert measured["accuracy_sd"] == pytest.approx(0.35355, abs=1e-4)
+
+
+def test_a_network_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> None:
+    half = torch.zeros(100, 2)
+    truth = torch.arange(100) % 2
+    assert measures.calibration_error(Answers(half, truth)) == pytest.approx(0, abs=1e-6)
+    sure = half + torch.tensor([20.0, 0.0])
+    assert measures.calibration_error(Answers(sure, truth)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_no_network_is_measured_on_what_it_has_learnt_from(reproduced: Path) -> None:
+    """The hold-out of every fold, counted from the table alone, is what its predictions cover."""
+    with (reproduced / "artifacts/sample/folds/folds.csv").open() as file:
+        folds = list(csv.DictReader(file))
+    for way, name in (("known-hands", "characters"), ("new-hands", "characters-new-hands")):
+        with (reproduced / f"artifacts/sample/predictions/{name}.csv").open() as file:
+            rows = {row["row"]: row["run"] for row in csv.DictReader(file)}
+        assert rows == {row["row"]: row[way] for row in folds}
+
+
+@pytest.fixture
+def tester(reproduced: Path, tmp_path: Path) -> Path:
+    """A folder with the shipped network and an archive called `later`, in params.yaml alone."""
+    for name in ("stages", "data/sample"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    (tmp_path / "artifacts/sample").mkdir(parents=True)
+    shutil.copy(reproduced / "artifacts/sample/characters.pt", tmp_path / "artifacts/sample")
+    params = workspace.read_params(reproduced)
+    params["archives"]["sample"]["later"] = params["archives"]["sample"]["characters"]
+    params["test_archives"] = ["later"]
+    workspace.write_params(tmp_path, params)
+    return tmp_path
+
+
+def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) -> None:
+    run(tester, "python", "-m", "stages.download", "sample", "later")
+    run(tester, "python", "-m", "stages.evaluate", "sample", "later")
+    model, archive = "artifacts/sample/characters.pt", "data/sample/trainPart1.zip"
+    for name, flags in (("later", ()), ("later-same-hand", ("--hand-from", r"-(\d+)\.png"))):
+        out = run(tester, "python", "-m", "stages.predict", model, archive, *flags).stdout
+        right = sum(
+            alphabet.CHARACTERS[alphabet.CHARACTER_FOLDERS[row["path"].split("/")[-2]]]
+            == row["label"]
+            for row in csv.DictReader(out.splitlines())
+        )
+        metrics = json.loads((tester / f"metrics/sample/{name}.json").read_text())
+        assert metrics["correct"] == [right]
+        assert metrics["images"] == 310
+
+
+def test_naming_an_archive_for_testing_adds_its_stages_and_no_other(
+    reproduced: Path, tester: Path
+) -> None:
+    shutil.copy(reproduced / "dvc.yaml", tester)
+    workspace.run(tester, "git", "init", "--quiet")
+    workspace.run(tester, "dvc", "init", "--quiet")
+    more = set(run(tester, "dvc", "stage", "list", "--name-only").stdout.split())
+    usual = set(run(reproduced, "dvc", "stage", "list", "--name-only").stdout.split())
+    assert more - usual == {"download-test@sample-later", "evaluate-test@sample-later"}
