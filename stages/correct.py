@@ -1,22 +1,30 @@
-"""Learn mnistTask3 from labels that name a class the image is not of.
+"""Learn mnistTask3 from labels that are wrong, in the way that `audit` found them to be.
+
+First from the given labels alone, by forward correction; then, in rounds, also from the network's
+own answers where it is sure of them. Selection uses the given labels of held-out images only.
 
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
-        artifacts/<source>/bases/<start>/
+        artifacts/<source>/bases/<start>/, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
         artifacts/<source>/seeds/mnistTask3-<start>/ (all seeds, curves)
 params  compute, strength, strengths.<strength>, seeds,
-        finetune.recipe, finetune.times.<source>.mnistTask3
+        correct.{recipe,self_training,augmentation}, correct.rounds.<source>
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
 
-from stages.common import arms, dataset, entry, model, params
+from stages.common import arms, correction, dataset, entry, files, model, parallel, params
+from stages.common.augmentation import Augmentation
+from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute
-from stages.common.objectives import Complementary
-from stages.common.training import Recipe
+from stages.common.correction import Corrected, SelfTraining
+from stages.common.training import Labelled, Recipe, fit
 
 
 def main(scratch: Path, source: str, start: str) -> None:
@@ -24,23 +32,26 @@ def main(scratch: Path, source: str, start: str) -> None:
     compute.launch()
     splits = Path(f"data/tensors/{source}/mnistTask3")
     classes = dataset.load(splits / "train.safetensors").classes
-    bases = Path(f"artifacts/{source}/bases/{start}")
+    audit = files.read_json(Path(f"artifacts/{source}/audit/mnistTask3.json"))
     seeds = range(params.load("seeds", PositiveInt))
-    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
     plan = arms.Plan(
         title=f"mnistTask3-{start}",
         data=partial(held_out, splits),
-        objective=Complementary(),
-        recipe=params.load("finetune.recipe", Recipe),
-        augmentation=strength.augmentation,
-        epochs=strength.epochs * params.load(f"finetune.times.{source}.mnistTask3", PositiveFloat),
+        objective=Corrected(tuple(map(tuple, audit["matrix"]))),
+        recipe=params.load("correct.recipe", Recipe),
+        augmentation=params.load("correct.augmentation", Augmentation),
+        epochs=0,
         compute=compute,
         scratch=scratch,
     )
+    rounds = params.load(f"correct.rounds.{source}", list[PositiveFloat])
+    how = params.load("correct.self_training", SelfTraining)
+    bases = Path(f"artifacts/{source}/bases/{start}")
     jobs = arms.of_seeds(
         model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
     )
-    arms.store_shipped(arms.train(jobs, plan), source, plan.title, scratch)
+    arm = parallel.run(partial(learn, plan, rounds, how), jobs, compute)
+    arms.store_shipped(arm, source, plan.title, scratch)
 
 
 def held_out(splits: Path, _: arms.Job) -> arms.Data:
@@ -48,6 +59,53 @@ def held_out(splits: Path, _: arms.Job) -> arms.Data:
     return arms.Data(
         dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
     )
+
+
+def learn(
+    plan: arms.Plan, rounds: Sequence[float], how: SelfTraining, job: arms.Job
+) -> arms.Trained:
+    """One network, through all rounds of so many epochs, each with a schedule of its own."""
+    network, objective, data = job.network, plan.objective, plan.data(job)
+    assert isinstance(objective, Corrected)  # noqa: S101 - for the type checker
+    assert data.validation  # noqa: S101 - for the type checker
+    about = arms.about_of(plan, job, data) | {"rounds": list(rounds), "self_training": asdict(how)}
+    arms.place_on_device(network, plan.compute)
+    train, validation = (
+        with_targets(arms.labelled(split, None, network, plan.compute), objective)
+        for split in (data.train, data.validation)
+    )
+    curve: list[Point] = []
+    for i, epochs in enumerate(rounds):
+        if i > 0:
+            answers = correction.self_labels(
+                network, train.images, train.targets, objective, how, plan.augmentation, job.seed
+            )
+            train = replace(train, targets=torch.cat([train.targets[:, :1], answers], dim=1))
+        title = f"{plan.title} {job.name} round {i}"
+        checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch)
+        seed = job.seed + 1000 * i  # other batches in each round
+        more = fit(
+            *(network, train, validation, plan.recipe, plan.augmentation, epochs, objective),
+            *(seed, checkpoint),
+        )
+        curve += after(curve, more)
+    return arms.finished(job, curve, about)
+
+
+def with_targets(data: Labelled, objective: Corrected) -> Labelled:
+    """The same, with the labels as the objective takes them."""
+    return replace(data, targets=objective.targets(data.targets))
+
+
+def after(curve: Sequence[Point], more: Sequence[Point]) -> list[Point]:
+    """The points of `more` that go on where `curve` ends."""
+    if not curve:
+        return list(more)
+    last = curve[-1]
+    return [
+        Point(last.step + point.step, last.images_seen + point.images_seen, *point[2:])
+        for point in more[1:]
+    ]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network
 params  seeds for digits
 """
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,11 +115,7 @@ def label_of(path: str) -> int:
 
 def read_folds(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
     """For each way of cross-validation, the fold of each row, int64 [N]."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as CSV: {error}") from None
+    rows = files.read_csv(path)
     ways = [name for name in rows[0] if name != "row"]
     return {way: np.array([int(row[way]) for row in rows], np.int64) for way in ways}
 

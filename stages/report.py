@@ -5,8 +5,6 @@ reads   metrics/<source>/<network>.json, artifacts/<source>/predictions/<network
 writes  artifacts/<source>/report.html
 """
 
-import csv
-import json
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -16,7 +14,6 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from stages.common import entry, files
-from stages.common.errors import InputError
 
 QUESTIONS = {
     "One: how well are 62 handwritten classes read?": [
@@ -61,16 +58,16 @@ def main(scratch: Path, source: str) -> None:
 
 def section(title: str, networks: list[str], source: str) -> str:
     """The HTML of one question: its table, learning curves and confusion table."""
-    metrics = {name: read_json(Path(f"metrics/{source}/{name}.json")) for name in networks}
+    metrics = {name: files.read_json(Path(f"metrics/{source}/{name}.json")) for name in networks}
     if "characters" in networks:
         shown, folders = "characters", {way: f"folds/{way}" for way in ("known-hands", "new-hands")}
     else:
         shown, folders = networks[-1], {name: f"seeds/{name}" for name in networks}
     curves = {
-        name: read_csv(Path(f"artifacts/{source}/{folder}/curves.csv"))
+        name: files.read_csv(Path(f"artifacts/{source}/{folder}/curves.csv"))
         for name, folder in folders.items()
     }
-    predictions = read_csv(Path(f"artifacts/{source}/predictions/{shown}.csv"))
+    predictions = files.read_csv(Path(f"artifacts/{source}/predictions/{shown}.csv"))
     charts = html_of(curve_chart(curves), f"curves-{shown}")
     charts += html_of(confusion_chart(predictions, shown), f"confusion-{shown}")
     return f"<h2>{escape(title)}</h2>{table(metrics)}{charts}"
@@ -129,24 +126,6 @@ def confusion_chart(predictions: list[dict[str, str]], name: str) -> go.Figure:
 def html_of(figure: go.Figure, identity: str) -> str:
     """A figure as an HTML element with an id of its own."""
     return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=identity))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A metrics file."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON: {error}") from None
-    return content
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as CSV: {error}") from None
 
 
 if __name__ == "__main__":

@@ -107,7 +107,27 @@ def train(jobs: Sequence[Job], plan: Plan) -> list[Trained]:
 def _train(plan: Plan, job: Job) -> Trained:
     title = f"{plan.title} {job.name}"
     data = plan.data(job)
-    about = {
+    about = about_of(plan, job, data)
+    network = job.network
+    checkpoint = Checkpoint(title, key(network, about), plan.scratch)
+    place_on_device(network, plan.compute)
+    curve = fit(
+        network,
+        labelled(data.train, data.hands, network, plan.compute),
+        labelled(data.validation, None, network, plan.compute) if data.validation else None,
+        plan.recipe,
+        plan.augmentation,
+        plan.epochs,
+        plan.objective,
+        job.seed,
+        checkpoint,
+    )
+    return finished(job, curve, about)
+
+
+def about_of(plan: Plan, job: Job, data: Data) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from: params and digests of the data."""
+    return {
         "seed": job.seed,
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
@@ -120,24 +140,18 @@ def _train(plan: Plan, job: Job) -> Trained:
             "hands": sha256(repr(data.hands).encode()).hexdigest(),
         },
     }
-    network = job.network
-    checkpoint = Checkpoint(title, _key(network, about), plan.scratch)
-    device = plan.compute.place
-    network.to(device).to(memory_format=torch.channels_last)
-    network.precision = plan.compute.dtype
-    curve = fit(
-        network,
-        _labelled(data.train, data.hands, network, device),
-        _labelled(data.validation, None, network, device) if data.validation else None,
-        plan.recipe,
-        plan.augmentation,
-        plan.epochs,
-        plan.objective,
-        job.seed,
-        checkpoint,
-    )
-    network.precision = torch.float32
-    return Trained(job.name, network.cpu().eval(), curve, about)
+
+
+def place_on_device(network: Network, compute: Compute) -> None:
+    """Make a network ready to be trained where and how `compute` says."""
+    network.to(compute.place).to(memory_format=torch.channels_last)
+    network.precision = compute.dtype
+
+
+def finished(job: Job, curve: list[Point], about: dict[str, Any]) -> Trained:
+    """The network of a job that is done, ready to be sent and stored."""
+    job.network.precision = torch.float32
+    return Trained(job.name, job.network.cpu().eval(), curve, about)
 
 
 def _digest(split: Split | None) -> str | None:
@@ -150,25 +164,26 @@ def _digest(split: Split | None) -> str | None:
     return digest.hexdigest()
 
 
-def _key(network: Network, about: dict[str, Any]) -> str:
+def key(network: Network, about: dict[str, Any]) -> str:
     """A digest of all that a training depends on: start, data, params, code and torch."""
-    key = sha256(f"{torch.__version__} {about}".encode())
+    digest = sha256(f"{torch.__version__} {about}".encode())
     for tensor in network.state_dict().values():
-        key.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        key.update(path.read_bytes())
-    return key.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _labelled(
-    split: Split, hands: Sequence[str] | None, network: Network, device: torch.device
+def labelled(
+    split: Split, hands: Sequence[str] | None, network: Network, compute: Compute
 ) -> Labelled:
+    """A split on the device, with what the network asks for beside the pixels."""
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     sampler = None
     if network.shape.place:
         place = hand.standardised(torch.from_numpy(split.place))
         sampler = hand.Sampler(place, hand.numbered(hands or [None] * len(place)))
-    return Labelled(images.to(device), labels.to(device), sampler)
+    return Labelled(images.to(compute.place), labels.to(compute.place), sampler)
 
 
 def store(arm: Sequence[Trained], folder: Path, scratch: Path) -> None:

@@ -1,6 +1,5 @@
 """A split of a data set at rest: a safetensors file, which needs neither pickle nor torch."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,10 +53,9 @@ def load_all(folder: Path) -> Split:
 def load_hands(path: Path) -> list[str]:
     """Whose hand wrote each row of load_all(). Raises InputError naming the file."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [row["hand"] for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a table of hands: {error}") from None
+        return [row["hand"] for row in files.read_csv(path)]
+    except KeyError as error:
+        raise InputError(f"{path}: it has no column {error}") from None
 
 
 def store(split: Split, path: Path, scratch: Path) -> None:

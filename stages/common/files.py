@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path, scratch: Path) -> Iterator[Path]:
@@ -46,6 +48,23 @@ def write_json(path: Path, content: Any, scratch: Path) -> None:
     """
     text = json.dumps(rounded(content), indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, f"{text}\n".encode(), scratch)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError naming it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON: {error}") from None
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a header. Raises InputError naming it."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from None
 
 
 def write_csv(

@@ -1,0 +1,93 @@
+"""Learning from labels that are wrong in a known way, and from what was learnt that way."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from stages.common import params, training
+from stages.common.augmentation import Augmentation, augment, draw
+from stages.common.model import Network
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@params.section
+class SelfTraining:
+    """How a network labels the images that it goes on to learn from."""
+
+    views: Annotated[int, Field(ge=1)]  # of each image, the plain one included
+    temperature: Annotated[float, Field(gt=0, le=1)]  # under 1 sharpens the answers
+    confidence: Share  # answers below it are not learnt from
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Labels that are drawn from a row of a transition matrix, the row of the true class.
+
+    The forward correction of Patrini et al. (2017, arXiv 1609.03683), -log sum_y p_y T[y, label];
+    for labels that name a class which the image is not of, that of Yu et al. (2018). To it comes
+    the cross-entropy to a distribution over the classes, where one is given.
+    """
+
+    matrix: tuple[tuple[float, ...], ...]  # T[true class][given label]; rows add up to 1
+
+    def targets(self, labels: Tensor, answers: Tensor | None = None) -> Tensor:
+        """float32 [N, 1 + C]: the given label, and a distribution over the classes or zeros."""
+        if answers is None:
+            answers = torch.zeros(len(labels), len(self.matrix))
+        return torch.cat([labels[:, None].float(), answers], dim=1)
+
+    def likelihood(self, targets: Tensor) -> Tensor:
+        """log T[y, given label] for every class y: float32 [N, C]."""
+        return torch.tensor(self.matrix).log().T[targets[:, 0].long()].to(targets.device)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See Objective. A difference of two logsumexps stays exact where a p comes near 1."""
+        given = logits.logsumexp(1) - (logits + self.likelihood(targets)).logsumexp(1)
+        return given - (targets[:, 1:] * F.log_softmax(logits, 1)).sum(1)
+
+    def accuracy(self, logits: Tensor, targets: Tensor) -> float:
+        """See Objective. An unbiased estimate from the given labels alone: the inverse matrix
+        weighs each so that the mean over its row is 1 for the true class and 0 for the others
+        (Natarajan et al. 2013; for complementary labels, Ishida et al. 2017)."""
+        weights = torch.tensor(self.matrix, dtype=torch.float64).inverse()
+        given, said = targets[:, 0].long().cpu(), logits.argmax(1).cpu()
+        return weights[given, said].mean().item()
+
+
+def self_labels(
+    network: Network,
+    images: Tensor,
+    targets: Tensor,
+    objective: Corrected,
+    how: SelfTraining,
+    augmentation: Augmentation,
+    seed: int,
+) -> Tensor:
+    """What a network says of uint8 images [N, 1, S, S] whose given labels are known: a distribution
+    over the classes for each, float32 [N, C], or zeros where it is not sure enough.
+
+    The mean over several views of an image, times the likelihood of its given label, sharpened
+    (Berthelot et al. 2019) and kept where the largest is large (Sohn et al. 2020).
+    """
+    network.eval()
+    found = []
+    for i, rows in enumerate(torch.arange(len(images)).split(1000)):
+        views = [images[rows].float()]
+        for view in range(1, how.views):
+            generator = training.generator(seed, i, f"view {view}")
+            views.append(
+                augment(images[rows], augmentation, draw(len(rows), augmentation, generator))
+            )
+        with torch.inference_mode():
+            answer = torch.stack([network(view).softmax(1) for view in views]).mean(0)
+        answer = answer * objective.likelihood(targets[rows]).exp()
+        answer = answer / answer.sum(1, keepdim=True)
+        sure = answer.amax(1, keepdim=True) > how.confidence
+        sharp = answer ** (1 / how.temperature)
+        found.append(torch.where(sure, sharp / sharp.sum(1, keepdim=True), 0.0))
+    return torch.cat(found)

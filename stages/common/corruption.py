@@ -1,0 +1,230 @@
+"""What is wrong with labels: their transition matrix, and the simplest kind of fault that tells it.
+
+Every image has a posterior over its true class from a network, and a label that is drawn from the
+row of a matrix T[true class, given label]. The matrix of greatest likelihood comes from expectation
+maximisation (Dawid and Skene 1979), as it is or tied to the form of a family; the family is chosen
+by the Bayesian information criterion (Schwarz 1978).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, linear_sum_assignment
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+_ITERATIONS = 60  # of EM; the sums stop moving long before
+_FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be so for good
+_HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
+CLEAN = 0.97  # share of right labels from which on what is not right may be the network's fault
+NONE = 0.005  # share of right labels up to which a complementary set is said to have none
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The best matrix of a form."""
+
+    matrix: Floats  # [C, C], rows add up to 1
+    log_likelihood: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is wrong with the labels, and how sure that is."""
+
+    family: str
+    matrix: Floats  # [C, C] of the family
+    estimated: Floats  # [C, C] of no family
+    right: float  # share of labels that name the true class
+    interval: tuple[float, float]  # of that, 95%, by profile likelihood
+    bic: dict[str, float]  # of every family, the chosen one's being 0
+    sentence: str
+
+
+Form = Callable[[Floats], Floats]  # expected counts [C, C] -> the matrix of a family
+
+
+def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
+    """The family and matrix behind labels, int64 [N], of images with posteriors [N, C].
+
+    A network that has not seen these labels must have given the posteriors.
+    """
+    posteriors = _tempered(posteriors, labels)
+    free = fit(posteriors, labels, _general)
+    fits = {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
+    size = {name: _parameters(name, len(free.matrix)) for name in fits}
+    bic = {
+        name: -2 * each.log_likelihood + size[name] * np.log(len(labels))
+        for name, each in fits.items()
+    }
+    best = min(bic, key=lambda name: bic[name])
+    right, interval = right_share(posteriors, labels, free.matrix)
+    family = _named(best, right, interval, fits[best].matrix)
+    return Diagnosis(
+        family=family,
+        matrix=fits[best].matrix,
+        estimated=free.matrix,
+        right=right,
+        interval=interval,
+        bic={name: float(value - bic[best]) for name, value in bic.items()},
+        sentence=_sentence(family, right, interval),
+    )
+
+
+def fit(posteriors: Floats, labels: Labels, form: Form, start: Floats | None = None) -> Fit:
+    """The matrix of a form under which labels are most likely."""
+    classes = posteriors.shape[1]
+    matrix = np.full((classes, classes), 1 / classes) if start is None else start
+    for _ in range(_ITERATIONS):
+        joint = posteriors * matrix.T[labels]
+        joint /= joint.sum(1, keepdims=True)
+        counts = np.stack([joint[labels == label].sum(0) for label in range(classes)], axis=1)
+        matrix = form(counts).clip(_FLOOR)
+        matrix /= matrix.sum(1, keepdims=True)
+    return Fit(matrix, _log_likelihood(posteriors, labels, matrix))
+
+
+def _log_likelihood(posteriors: Floats, labels: Labels, matrix: Floats) -> float:
+    return float(np.log((posteriors * matrix.T[labels]).sum(1)).sum())
+
+
+def _tempered(posteriors: Floats, labels: Labels) -> Floats:
+    """The posteriors as sure of themselves as makes the labels most likely: a network is mostly
+    surer than it should be of images that are not of its own kind."""
+    logs = np.log(posteriors.clip(1e-12))
+
+    def at(temperature: float) -> Floats:
+        powers = np.exp(logs / temperature)
+        return np.asarray(powers / powers.sum(1, keepdims=True))
+
+    return max(
+        (at(temperature) for temperature in (0.7, 1.0, 1.4, 2.0, 2.8)),
+        key=lambda each: fit(each, labels, _general).log_likelihood,
+    )
+
+
+def forms(estimated: Floats) -> dict[str, Form]:
+    """The families, each with the one arrangement of its classes that the free estimate suggests."""
+    same = np.eye(len(estimated), dtype=bool)
+    return {
+        "symmetric": _tied(same),
+        "permuted": _tied(_assignment(estimated)),
+        "complement of permuted": _tied(_assignment(-estimated)),
+        "pair flips": _tied(same, _assignment(np.where(same, -1, estimated))),
+        "biased complementary": _biased,
+        "general": _general,
+    }
+
+
+def _parameters(name: str, classes: int) -> int:
+    """How many numbers a family has to be given; an arrangement of the classes counts as so many
+    as it has free choices."""
+    return {
+        "symmetric": 1,
+        "permuted": 1 + classes,
+        "complement of permuted": 1 + classes,
+        "pair flips": 2 + classes,
+        "biased complementary": 1 + classes * (classes - 2),
+        "general": classes * (classes - 1),
+    }[name]
+
+
+def _assignment(scores: Floats) -> NDArray[np.bool_]:
+    """One cell of each row and column, bool [C, C], with the greatest sum of scores."""
+    chosen = np.zeros(scores.shape, bool)
+    chosen[linear_sum_assignment(scores, maximize=True)] = True
+    return chosen
+
+
+def _tied(*groups: NDArray[np.bool_]) -> Form:
+    """A matrix that is one number on each group of cells, and one on all others."""
+    rest = ~np.logical_or.reduce(groups)
+
+    def form(counts: Floats) -> Floats:
+        matrix = np.zeros_like(counts)
+        for group in (*groups, rest):
+            matrix[group] = counts[group].sum() / counts.sum() / group.sum(1)[0]
+        return matrix
+
+    return form
+
+
+def _general(counts: Floats) -> Floats:
+    return np.asarray(counts / counts.sum(1, keepdims=True).clip(1e-12))
+
+
+def _biased(counts: Floats) -> Floats:
+    """One number on the diagonal, anything beside it."""
+    return _with_diagonal(_general(counts), np.trace(counts) / counts.sum())
+
+
+def _with_diagonal(matrix: Floats, share: float) -> Floats:
+    """`matrix` with `share` on its diagonal, and its rows beside it scaled to add up to 1."""
+    others = matrix * (1 - np.eye(len(matrix)))
+    others *= (1 - share) / others.sum(1, keepdims=True).clip(1e-12)
+    return np.asarray(others + share * np.eye(len(matrix)))
+
+
+def right_share(
+    posteriors: Floats, labels: Labels, estimated: Floats
+) -> tuple[float, tuple[float, float]]:
+    """The share of labels that are right, and its 95% interval by profile likelihood."""
+
+    def log_likelihood(share: float) -> float:
+        return _log_likelihood(posteriors, labels, _with_diagonal(estimated, share).clip(_FLOOR))
+
+    best = fit(posteriors, labels, _biased, estimated).matrix[0, 0]
+    peak = log_likelihood(best)
+
+    def drop(share: float) -> float:
+        return peak - log_likelihood(share) - _HALF_CHI
+
+    low = brentq(drop, 0, best) if best > 0 and drop(0) > 0 else 0.0
+    high = brentq(drop, best, 1) if best < 1 and drop(1) > 0 else 1.0
+    return float(best), (float(low), float(high))
+
+
+def _named(form: str, right: float, interval: tuple[float, float], matrix: Floats) -> str:
+    """The name of a family: forms that are one number say several things by its size."""
+    even = 1 / len(matrix)
+    if form == "symmetric":
+        if right > CLEAN:
+            return "clean"
+        if interval[0] <= even <= interval[1]:
+            return "random"
+        if right > even:
+            return "symmetric noise"
+        return "uniform complementary" if right < NONE else "complementary with some right"
+    if form == "permuted":
+        return "permutation" if matrix.max() > CLEAN else "permutation with noise"
+    if form == "biased complementary" and right > even / 2:
+        return "general"
+    return form
+
+
+def _sentence(family: str, right: float, interval: tuple[float, float]) -> str:
+    said = {
+        "clean": "The labels are clean",
+        "random": "The labels say nothing about the images",
+        "symmetric noise": "Some labels are wrong, any other class being as likely",
+        "uniform complementary": "The labels name a class that the image is not of, any as likely",
+        "complementary with some right": "Most labels name a class that the image is not of, any as"
+        " likely",
+        "biased complementary": "The labels name a class that the image is not of, some more often",
+        "permutation": "The classes have changed names",
+        "permutation with noise": "The classes have changed names, and some labels are wrong",
+        "complement of permuted": "The labels name a class that the image is not of, but under"
+        " changed names",
+        "pair flips": "Some labels are wrong, always by the same other class",
+        "general": "Labels are wrong in no simple way",
+    }[family]
+    return f"{said}: {right:.2%} of them are right (95% interval {interval[0]:.2%} to {interval[1]:.2%})"
+
+
+def believed_right(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
+    """The probability that each label is right, given its image: [N]."""
+    joint = posteriors * matrix.T[labels]
+    return np.asarray(joint[np.arange(len(labels)), labels] / joint.sum(1))
