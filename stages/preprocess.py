@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
-from itertools import accumulate, combinations, combinations_with_replacement, pairwise
+from itertools import accumulate, chain, combinations, combinations_with_replacement, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -79,8 +79,10 @@ class Table:
         """The table of these rows, which shares their memory."""
         return Table(self.split.rows(rows), self.digests[rows], self.rows[rows], self.source)
 
-    def sources(self) -> Iterator[str]:
-        return map(self.source, self.rows.tolist())
+    def sources(self, name: str) -> Iterator[tuple[str, int, str]]:
+        """Its rows in the list of sources, as a split of this name."""
+        paths = map(self.source, self.rows.tolist())
+        return zip([name] * len(self.rows), range(len(self.rows)), paths, strict=True)
 
 
 def _arrange(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
@@ -112,7 +114,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     check_splits(archive, splits)
     for split_name, each in splits.items():
         dataset.store(each.split, tensors / name / f"{split_name}.safetensors", scratch)
-    rows = ((s, i, path) for s, each in splits.items() for i, path in enumerate(each.sources()))
+    rows = chain.from_iterable(each.sources(split) for split, each in splits.items())
     files.write_csv(tensors / f"{name}-sources.csv", ["split", "row", "source"], rows, scratch)
     summary = summarise(table, splits)
     files.write_json(tensors / f"{name}-summary.json", summary, scratch)

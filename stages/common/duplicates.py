@@ -14,6 +14,7 @@ Pairs = tuple[Rows, Rows]  # rows of the one and of the other
 _SHARE = 200  # of this many pixels one may differ in near-duplicates: 3 of 28 x 28
 _INK = 128  # of 255: what is as bright counts as ink
 _BLOCK = 512  # images that are looked at at a time: as many as the processor's cache holds
+_SORTED = 8192  # rows whose pairs are sought at a time: few enough not to count in memory
 
 
 def digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -71,15 +72,17 @@ def near(images: NDArray[np.uint8], rows: Rows) -> Iterator[Pairs]:
     pairs.
     """
     hashes, inks = _bands(images)
+    total = inks.sum(axis=1, dtype=np.int32)
     allowed = hashes.shape[1] - 1
     for band in range(hashes.shape[1]):
         for one, other in _of_equal_hash(hashes[rows, band]):
             one, other = rows[one], rows[other]
-            # The amounts of ink in the bands tell most pairs apart without a look at the pixels.
-            likely = np.abs(inks[one] - inks[other]).sum(axis=1) <= allowed
+            # The amounts of ink tell most pairs apart without a look at the pixels.
+            likely = np.abs(total[one] - total[other]) <= allowed
             one, other = one[likely], other[likely]
             told = (hashes[one, :band] == hashes[other, :band]).any(axis=1)
-            one, other = one[~told], other[~told]
+            likely = ~told & (np.abs(inks[one] - inks[other]).sum(axis=1) <= allowed)
+            one, other = one[likely], other[likely]
             close = _differing(images, one, other) <= allowed
             if close.any():
                 yield one[close], other[close]
@@ -128,12 +131,15 @@ def _differing(images: NDArray[np.uint8], one: Rows, other: Rows) -> NDArray[np.
 
 def _of_equal_hash(hashed: NDArray[np.uint64]) -> Iterator[Pairs]:
     """All pairs of rows of uint64 [N] that are equal."""
-    order = np.argsort(hashed, kind="stable")
+    order = np.argsort(hashed)
     hashed = hashed[order]
-    first = np.arange(len(order))
-    for step in range(1, len(order)):  # neighbours, then next neighbours, and so on
-        first = first[: np.searchsorted(first, len(order) - step)]
-        first = first[hashed[first] == hashed[first + step]]
-        if not len(first):
-            return
-        yield order[first], order[first + step]
+    for start in range(0, len(order), _SORTED):
+        first, step = np.arange(start, min(start + _SORTED, len(order))), 1
+        while len(first):  # neighbours, then next neighbours; of few rows, many steps at a time
+            steps = np.arange(step, step + max(1, _SORTED // len(first)))
+            second = first[:, None] + steps
+            within = second < len(order)
+            equal = within & (hashed[np.where(within, second, 0)] == hashed[first][:, None])
+            place, _ = equal.nonzero()
+            yield order[first[place]], order[second[equal]]
+            first, step = first[equal[:, -1]], step + len(steps)
