@@ -11,7 +11,6 @@ members are sorted by path and carry no times and no owners, so that its bytes t
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -40,14 +39,9 @@ def convert(paths: Sequence[Path], tar: Path, limits: archives.Limits) -> None:
             file.write(tars.header(member.path, member.size))
             for chunk in member.chunks():
                 file.write(chunk)
-            pad(file, tarfile.BLOCKSIZE)
+            file.write(bytes(-member.size % tarfile.BLOCKSIZE))
         file.write(bytes(2 * tarfile.BLOCKSIZE))
-        pad(file, tarfile.RECORDSIZE)
-
-
-def pad(file: BinaryIO, block: int) -> None:
-    """Fill up with zeros to a whole number of blocks."""
-    file.write(bytes(-file.tell() % block))
+        file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
 
 
 if __name__ == "__main__":
