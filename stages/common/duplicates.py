@@ -66,10 +66,10 @@ def near(images: NDArray[np.uint8], rows: Rows) -> Iterator[Pairs]:
     """All pairs of near-duplicates among these rows of uint8 [N, ...], each pair once.
 
     Two images are near-duplicates if they differ in at most tolerance() of their pixels, each taken
-    for ink or paper. The pixels are dealt to one band more than that, so that at least one of the
-    bands of a pair is equal: only images that share a band are compared, and no pair is missed. It
-    is told of in its first band of equal hash, so that nothing in memory grows with the number of
-    pairs.
+    for ink or paper. The pixels are dealt, eight by eight, to one band more than that, so that at
+    least one of the bands of a pair is equal: only images that share a band are compared, and no
+    pair is missed. It is told of in its first band of equal hash, so that nothing in memory grows
+    with the number of pairs.
     """
     hashes, inks = _bands(images)
     total = inks.sum(axis=1, dtype=np.int32)
@@ -95,18 +95,18 @@ def _bands(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.in
     """
     pixels = images.reshape(len(images), math.prod(images.shape[1:]))
     bands = tolerance(pixels.shape[1]) + 1
-    length = math.ceil(pixels.shape[1] / bands)
+    length = math.ceil(math.ceil(pixels.shape[1] / 8) / bands)  # bytes, of eight pixels each
     hashes = np.empty((len(pixels), bands), np.uint64)
     inks = np.empty((len(pixels), bands), np.int16)
     for start in range(0, len(pixels), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = np.pad(pixels[rows], ((0, 0), (0, length * bands - pixels.shape[1])))
-        dealt = np.ascontiguousarray(block.reshape(-1, length, bands).swapaxes(1, 2))
-        bits = np.packbits(dealt >= _INK, axis=2)
-        words = np.zeros((len(block), bands, 8 * math.ceil(length / 64)), np.uint8)
-        words[:, :, : bits.shape[2]] = bits
-        hashes[rows] = _hash(words.view(np.uint64))
-        inks[rows] = np.bitwise_count(words.view(np.uint64)).sum(axis=2)
+        bits = np.packbits(pixels[rows] >= _INK, axis=1)
+        bits = np.pad(bits, ((0, 0), (0, length * bands - bits.shape[1])))
+        padded = np.zeros((len(bits), bands, 8 * math.ceil(length / 8)), np.uint8)
+        padded[:, :, :length] = bits.reshape(-1, length, bands).swapaxes(1, 2)
+        words = padded.view(np.uint64)
+        hashes[rows] = _hash(words)
+        inks[rows] = np.bitwise_count(words).sum(axis=2)
     return hashes, inks
 
 
