@@ -425,11 +425,11 @@ def slope(name: str, members: dict[int, dict[str, bytes]], **recipe: int) -> flo
 
 def test_memory_grows_with_the_tensors_alone() -> None:
     rng = np.random.default_rng(0)
-    pixels = np.zeros((24_000, 28, 28), np.uint8)
-    pixels[:, 8:20, 8:20] = rng.integers(0, 256, (24_000, 12, 12))
+    pixels = np.zeros((36_000, 28, 28), np.uint8)
+    pixels[:, 8:20, 8:20] = rng.integers(0, 256, (36_000, 12, 12))
     content = [encoded(Image.fromarray(each), "JPEG") for each in pixels]
-    paths = [f"mnistTask/{i % 10}/image_{i:06d}.jpg" for i in range(24_000)]
-    members = {n: dict(zip(paths[:n], content[:n], strict=True)) for n in (4_000, 24_000)}
+    paths = [f"mnistTask/{i % 10}/image_{i:06d}.jpg" for i in range(36_000)]
+    members = {n: dict(zip(paths[:n], content[:n], strict=True)) for n in (12_000, 36_000)}
     assert slope("mnistTask3", members) < ALLOWED
 
 
