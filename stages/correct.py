@@ -78,7 +78,7 @@ def learn(
     for i, epochs in enumerate(rounds):
         if i > 0:
             answers = correction.self_labels(
-                network, train.images, train.targets, objective, how, plan.augmentation, job.seed
+                network, train.images, train.targets, objective, how, job.seed
             )
             train = replace(train, targets=torch.cat([train.targets[:, :1], answers], dim=1))
         title = f"{plan.title} {job.name} round {i}"

@@ -13,14 +13,13 @@ params  preprocess.<source>.<dataset>
 import math
 import os
 import signal
-import tarfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, combinations_with_replacement
+from io import BufferedReader
+from itertools import accumulate, chain, combinations, combinations_with_replacement, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from stages.common import alphabet, cores, dataset, duplicates, entry, files, images, params
+from stages.common import alphabet, cores, dataset, duplicates, entry, files, images, params, tars
 from stages.common.dataset import Split
 from stages.common.errors import InputError
 
@@ -57,39 +56,52 @@ class Preprocess:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An image file in the tar."""
-
-    path: str
-    offset: int
-    length: int
+Hashes = NDArray[np.uint64]  # [N, 4]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All images of an archive, in its order, with where each came from."""
+    """All images of an archive, with where each came from.
+
+    All that grows with their number is in these columns, once: there is no second copy of a
+    column's length but for a moment, and a split is a part of the rows.
+    """
 
     split: Split
-    keys: list[bytes]  # of each row, the hash of its picture: what orders the rows
-    digests: list[bytes]  # of each row, the hash of its image: equal where a network sees the same
-    sources: list[str]  # of each row, its path in the archive
+    digests: Hashes  # of each image: equal where a network sees the same
+    rows: NDArray[np.intp]  # [N], the place of each in the archive
+    source: Callable[[int], str]  # of a place in the archive, its path there
 
-    def rows(self, chosen: NDArray[np.intp]) -> "Table":
-        """The table of these rows, in this order."""
-        keys, digests, sources = (
-            [column[i] for i in chosen.tolist()]
-            for column in (self.keys, self.digests, self.sources)
-        )
-        return Table(self.split.rows(chosen), keys, digests, sources)
+    def arrange(self, order: NDArray[np.intp]) -> None:
+        """Put the rows into this order."""
+        _arrange(self.split.images, order)
+        for column in (self.split.labels, self.split.place, self.digests, self.rows):
+            column[:] = column[order]
 
-    def order(self) -> NDArray[np.intp]:
-        """Its rows by key. What is the same in all that a network sees stays in its order."""
-        keys, digests = (
-            np.frombuffer(b"".join(column), ">u8").reshape(-1, 4).T
-            for column in (self.keys, self.digests)
-        )
-        return np.lexsort([self.split.labels, *digests, *keys[::-1]])
+    def part(self, rows: slice) -> "Table":
+        """The table of these rows, which shares their memory."""
+        return Table(self.split.rows(rows), self.digests[rows], self.rows[rows], self.source)
+
+    def sources(self, name: str) -> Iterator[tuple[str, int, str]]:
+        """Its rows in the list of sources, as a split of this name."""
+        paths = map(self.source, self.rows.tolist())
+        return zip([name] * len(self.rows), range(len(self.rows)), paths, strict=True)
+
+
+def _arrange(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
+    """images[:] = images[order], with no more than one image in memory twice.
+
+    Each cycle of the permutation begins with a place whose image is put aside for its end.
+    """
+    images, source = images.reshape(len(images), -1), order.copy().data
+    for first in range(len(images)):
+        if source[first] < 0:  # done
+            continue
+        saved, at = images[first].copy(), first
+        while (following := source[at]) != first:
+            images[at] = images[following]
+            source[at], at = -1, following
+        images[at], source[at] = saved, -1
 
 
 def main(scratch: Path, source: str, name: str) -> None:
@@ -97,65 +109,58 @@ def main(scratch: Path, source: str, name: str) -> None:
     characters = name in ("characters", "bases")
     archive = Path(f"data/images/{source}/{'characters' if characters else name}.tar")
     tensors = Path(f"data/tensors/{source}")
-    tables = read_idx(archive, recipe) if name == "mnist" else read_folders(archive, name, recipe)
-    splits = divide(tables, recipe.validation)
-    del tables  # as large as what is made of them
+    if name == "mnist":
+        table, keys = read_idx(archive, recipe)
+    else:
+        table, keys = read_folders(archive, name, recipe)
+    splits = divide(table, keys, recipe)
+    del keys
     check_splits(archive, splits)
-    for split_name, table in splits.items():
-        dataset.store(table.split, tensors / name / f"{split_name}.safetensors", scratch)
-    rows = ((s, i, path) for s, table in splits.items() for i, path in enumerate(table.sources))
+    for split_name, each in splits.items():
+        dataset.store(each.split, tensors / name / f"{split_name}.safetensors", scratch)
+    rows = chain.from_iterable(each.sources(split) for split, each in splits.items())
     files.write_csv(tensors / f"{name}-sources.csv", ["split", "row", "source"], rows, scratch)
     if characters:
         hands = hands_of(archive, splits)
         files.write_csv(tensors / f"{name}-hands.csv", ["split", "row", "hand"], hands, scratch)
-    summary = summarise(splits)
+    summary = summarise(table, splits)
     files.write_json(tensors / f"{name}-summary.json", summary, scratch)
     print("\n".join(sentences(summary)))
 
 
-def read_folders(archive: Path, name: str, recipe: Preprocess) -> dict[str, Table]:
+def read_folders(archive: Path, name: str, recipe: Preprocess) -> tuple[Table, Hashes]:
     """The images of a tar of class folders, [<root>/]<class>/<image>, decoded on all cores.
 
+    With them comes of each the hash of its picture, which orders the rows: uint64 [N, 4].
     Raises InputError, which lists every offender: first for folders and counts that are not as they
     should be, then for images.
     """
     digits = name == "mnistTask3"
     folders = alphabet.DIGIT_FOLDERS if digits else alphabet.CHARACTER_FOLDERS
     classes = alphabet.DIGITS if digits else alphabet.CHARACTERS
-    members = listing(archive)
-    _refuse(archive, misplaced([each.path for each in members], folders, recipe.images))
-    pixels = np.empty((len(members), 1, recipe.size, recipe.size), np.uint8)
-    place = np.empty((len(members), 4), np.float32)
-    keys: list[bytes] = []
+    listing = tars.listing(archive)
+    count = len(listing.paths)
+    _refuse(archive, misplaced(listing.paths, folders, recipe.images))
+    pixels = np.empty((count, 1, recipe.size, recipe.size), np.uint8)
+    place = np.empty((count, 4), np.float32)
+    keys = np.empty((count, 4), np.uint64)
     offenders: list[str] = []
+    done = 0
     with (
-        decoded(partial(_decode, archive, recipe), members) as chunks,
-        tqdm(total=len(members), desc=f"{name}: decode", unit="image", disable=None) as bar,
+        decoded(partial(_decode, archive, recipe), listing) as chunks,
+        tqdm(total=count, desc=f"{name}: decode", unit="image", disable=None) as bar,
     ):
         for chunk in chunks:
-            rows = slice(len(keys), len(keys) + len(chunk.keys))
-            pixels[rows, 0], place[rows] = chunk.images, chunk.place
-            keys += chunk.keys
+            rows = slice(done, done + len(chunk.keys))
+            pixels[rows, 0], place[rows], keys[rows] = chunk.images, chunk.place, chunk.keys
+            done = rows.stop
             offenders += chunk.offenders
             bar.update(len(chunk.keys) + len(chunk.offenders))
     _refuse(archive, {"images that cannot be used": offenders})
-    labels = np.array([folders[each.path.split("/")[-2]] for each in members], np.int64)
+    labels = np.fromiter((folders[each.split("/")[-2]] for each in listing.paths), np.int64, count)
     split = Split(pixels, labels, place, classes, recipe.box)
-    sources = [each.path for each in members]
-    return {"train": Table(split, keys, duplicates.digests(pixels), sources)}
-
-
-def listing(archive: Path) -> list[Member]:
-    """The files in the tar."""
-    members = []
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            while each := tar.next():
-                members.append(Member(each.name, each.offset_data, each.size))
-                tar.members.clear()  # type: ignore[attr-defined]  # a kilobyte of each is kept
-    except tarfile.TarError as error:
-        raise InputError(f"{archive}: not a tar file: {error}") from None
-    return members
+    source = listing.paths.__getitem__
+    return Table(split, duplicates.digests(pixels), np.arange(count), source), keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +169,20 @@ class Chunk:
 
     images: NDArray[np.uint8]  # [N, size, size]
     place: NDArray[np.float32]  # [N, 4]
-    keys: list[bytes]  # N
+    keys: Hashes  # [N, 4]
     offenders: list[str]  # what is wrong with those that are not among the N
 
 
 @contextmanager
 def decoded(
-    decode: Callable[[Sequence[Member]], Chunk], members: Sequence[Member]
+    decode: Callable[[tars.Listing], Chunk], listing: tars.Listing
 ) -> Iterator[Iterable[Chunk]]:
     """What `decode` makes of the members, chunk by chunk in their order, worked out on all cores.
 
     Where there is one core, or little to do, that is in this process.
     """
-    chunks = [members[i : i + _CHUNK] for i in range(0, len(members), _CHUNK)]
-    workers = min(cores.available(), sum(each.length for each in members) // _WORTH)
+    chunks = [listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK)]
+    workers = min(cores.available(), sum(listing.sizes) // _WORTH)
     if workers < 2:
         yield map(decode, chunks)
         return
@@ -191,107 +196,146 @@ def decoded(
 
 def _start(parent: int) -> None:
     """In a new worker: end with the parent, and leave Ctrl-C to it."""
-    entry.follow_parent()
-    if os.getppid() != parent:  # it was killed before it could be followed
-        os._exit(1)
+    entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _decode(archive: Path, recipe: Preprocess, members: Sequence[Member]) -> Chunk:
+def _decode(archive: Path, recipe: Preprocess, listing: tars.Listing) -> Chunk:
     """The prepared images of some members, and what is wrong with the others."""
     good, bad = [], []
     with archive.open("rb") as file:
-        for member in members:
-            file.seek(member.offset)
-            content = file.read(member.length)
+        for path, offset, size in listing.members():
+            file.seek(offset)
+            content = file.read(size)
             try:
-                good.append(images.prepare(content, member.path, recipe.size, recipe.box))
+                good.append(images.prepare(content, path, recipe.size, recipe.box))
             except InputError as error:
                 bad.append(str(error))
     return Chunk(
         np.array([each.image for each in good], np.uint8).reshape(-1, recipe.size, recipe.size),
         np.array([each.place for each in good], np.float32).reshape(-1, 4),
-        [each.key for each in good],
+        duplicates.numbers(each.key for each in good),
         bad,
     )
 
 
-def read_idx(archive: Path, recipe: Preprocess) -> dict[str, Table]:
-    """MNIST's train and test splits from a tar of its four idx files.
+def read_idx(archive: Path, recipe: Preprocess) -> tuple[Table, Hashes]:
+    """MNIST's train split, then its test split, from a tar of its four idx files.
 
+    With them comes what orders the rows, which here is the hash of the pixels: uint64 [N, 4].
     Raises InputError, which lists every offender.
     """
-    tables: dict[str, Table] = {}
+    counts = {"train": recipe.images, "t10k": recipe.test_images}
+    listing = tars.listing(archive)
+    spans = {path: (offset, size) for path, offset, size in listing.members()}
+    pixels = np.empty((sum(counts.values()), 1, recipe.size, recipe.size), np.uint8)
+    labels = np.empty(len(pixels), np.int64)
     offenders: list[str] = []
-    expected = {"train": ("train", recipe.images), "test": ("t10k", recipe.test_images)}
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            for name, (prefix, count) in expected.items():
-                try:
-                    tables[name] = _idx_table(tar, prefix, count, recipe)
-                except InputError as error:
-                    offenders.append(str(error))
-    except tarfile.TarError as error:
-        raise InputError(f"{archive}: not a tar file: {error}") from None
+    with archive.open("rb") as file:
+        for prefix, rows in _parts(counts).items():
+            try:
+                _read_split(file, spans, prefix, pixels[rows, 0], labels[rows])
+            except InputError as error:
+                offenders.append(str(error))
     _refuse(archive, {"idx files that cannot be used": offenders})
-    return tables
+    nowhere = np.empty((len(pixels), 0), np.float32)
+    split = Split(pixels, labels, nowhere, alphabet.DIGITS, recipe.box)
+    digests = duplicates.digests(pixels)
+
+    def source(row: int) -> str:
+        prefix, first = ("train", 0) if row < recipe.images else ("t10k", recipe.images)
+        return f"{prefix}-images-idx3-ubyte[{row - first}]"
+
+    return Table(split, digests, np.arange(len(pixels)), source), digests
 
 
-def _idx_table(tar: tarfile.TarFile, prefix: str, count: int, recipe: Preprocess) -> Table:
-    name = f"{prefix}-images-idx3-ubyte"
-    pixels, labels = _idx(tar, name, 3), _idx(tar, f"{prefix}-labels-idx1-ubyte", 1)
-    if pixels.shape != (count, recipe.size, recipe.size) or len(labels) != count:
+def _parts(counts: Mapping[str, int]) -> dict[str, slice]:
+    """So many rows for each name, one after another."""
+    ends = list(accumulate(counts.values(), initial=0))
+    return {name: slice(*two) for name, two in zip(counts, pairwise(ends), strict=True)}
+
+
+def _read_split(
+    file: BufferedReader,
+    spans: Mapping[str, tuple[int, int]],
+    prefix: str,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+) -> None:
+    """Fill pixels [N, size, size] and labels [N] from two idx files of a tar."""
+    name, label_name = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+    shape, (count,) = _idx_shape(file, spans, name, 3), _idx_shape(file, spans, label_name, 1)
+    if shape != pixels.shape or count != len(labels):
         raise InputError(
-            f"{name}: {pixels.shape} pixels and {len(labels):,} labels where params.yaml expects"
-            f" {count:,} images of {recipe.size} x {recipe.size}"
+            f"{name}: {shape} pixels and {count:,} labels where params.yaml expects"
+            f" {len(pixels):,} images of {pixels.shape[1]} x {pixels.shape[2]}"
         )
+    file.seek(spans[name][0] + _idx_header(3))
+    file.readinto(pixels.data)
+    file.seek(spans[label_name][0] + _idx_header(1))
+    labels[:] = np.frombuffer(file.read(count), np.uint8)
     blank = np.flatnonzero(pixels.max(axis=(1, 2)) < _BLANK).tolist()
-    absent = sorted({*range(len(alphabet.DIGITS))}.difference(labels.tolist()))
-    strange = sorted({*labels.tolist()}.difference(range(len(alphabet.DIGITS))))
+    of_class = np.bincount(labels, minlength=len(alphabet.DIGITS))
+    absent = np.flatnonzero(of_class[: len(alphabet.DIGITS)] == 0).tolist()
+    strange = [each for each in np.flatnonzero(of_class).tolist() if each >= len(alphabet.DIGITS)]
     problems = {"no ink in images": blank, "no image of": absent, "labels over 9": strange}
     if found := _listed({what: [str(i) for i in each] for what, each in problems.items()}):
         raise InputError(f"{name}: {found}")
-    nowhere = np.zeros((count, 0), np.float32)
-    split = Split(pixels[:, None], labels.astype(np.int64), nowhere, alphabet.DIGITS, recipe.box)
-    digests = duplicates.digests(pixels)
-    return Table(split, digests, digests, [f"{name}[{i}]" for i in range(count)])
 
 
-def _idx(tar: tarfile.TarFile, member: str, dimensions: int) -> NDArray[np.uint8]:
-    """The uint8 array of an idx file (yann.lecun.com/exdb/mnist describes the format)."""
-    try:
-        file = tar.extractfile(member)
-    except KeyError:
-        raise InputError(f"there is no {member}") from None
-    content = file.read() if file else b""
-    header = np.frombuffer(content[: 4 * (dimensions + 1)], ">u4").tolist()
-    if len(header) != dimensions + 1 or header[0] != 0x0800 + dimensions:
+def _idx_shape(
+    file: BufferedReader, spans: Mapping[str, tuple[int, int]], member: str, dimensions: int
+) -> tuple[int, ...]:
+    """The shape of the uint8 array of an idx file (yann.lecun.com/exdb/mnist has the format)."""
+    if member not in spans:
+        raise InputError(f"there is no {member}")
+    offset, length = spans[member]
+    file.seek(offset)
+    header = file.read(min(length, _idx_header(dimensions)))
+    magic, *shape = np.frombuffer(header[: len(header) // 4 * 4], ">u4").tolist() or [0]
+    if magic != 0x0800 + dimensions or len(shape) != dimensions:
         raise InputError(f"{member} is no idx file of {dimensions} dimensions")
-    if len(content) - 4 * len(header) != math.prod(header[1:]):
-        raise InputError(f"{member} holds {len(content):,} bytes, not {header[1:]}")
-    return np.frombuffer(content, np.uint8, offset=4 * len(header)).reshape(header[1:])
+    if length - len(header) != math.prod(shape):
+        raise InputError(f"{member} holds {length:,} bytes, not {shape}")
+    return tuple(shape)
 
 
-def divide(tables: Mapping[str, Table], share: float) -> dict[str, Table]:
-    """Train, validation and test, each in the order of the pixels' hashes.
+def _idx_header(dimensions: int) -> int:
+    """Bytes before the array of an idx file: a magic number, and a number for each dimension."""
+    return 4 * (1 + dimensions)
 
-    Each class gives `share` of its images to validation, those whose hash comes first. Neither the
-    name nor the place of an image in the archive has a say in it. An image that occurs twice, be it
-    at another place of its canvas, is for training.
+
+def divide(table: Table, keys: Hashes, recipe: Preprocess) -> dict[str, Table]:
+    """Train, validation and test, each in the order of its pictures' hashes, which are `keys`.
+
+    The test split is what the table ends with. Of the others each class gives its share to
+    validation, those whose hash comes first. Neither the name nor the place of an image in the
+    archive has a say in it. An image that occurs twice, be it at another place of its canvas, is
+    for training. The table's rows are put in this order, so that the splits are parts of it.
     """
-    table = tables["train"]
-    order = table.order()
-    times = Counter(table.digests)
-    single = np.array([times[digest] == 1 for digest in table.digests])[order]
+    columns = [*keys.T, *table.digests.T, table.split.labels]
+    order, test = (
+        first + duplicates.order([column[first:end] for column in columns])
+        for first, end in ((0, recipe.images), (recipe.images, len(keys)))
+    )
+    single = _single(table.digests[: recipe.images])[order]
     held_out = np.zeros(len(order), bool)
     for label in range(len(table.split.classes)):
         of_class = table.split.labels[order] == label
-        chosen = np.flatnonzero(of_class & single)[: round(share * of_class.sum())]
+        chosen = np.flatnonzero(of_class & single)[: round(recipe.validation * of_class.sum())]
         held_out[chosen] = True
-    splits = {"train": table.rows(order[~held_out]), "validation": table.rows(order[held_out])}
-    if test := tables.get("test"):
-        splits["test"] = test.rows(test.order())
-    return splits
+    splits = {"train": order[~held_out], "validation": order[held_out]}
+    if len(test):
+        splits["test"] = test
+    table.arrange(np.concatenate(list(splits.values())))
+    parts = _parts({name: len(rows) for name, rows in splits.items()})
+    return {name: table.part(rows) for name, rows in parts.items()}
+
+
+def _single(digests: Hashes) -> NDArray[np.bool_]:
+    """Which rows have no equal."""
+    group = duplicates.same(digests)
+    return np.asarray(np.bincount(group)[group] == 1)
 
 
 def misplaced(
@@ -316,12 +360,15 @@ def misplaced(
 
 def check_splits(archive: Path, splits: Mapping[str, Table]) -> None:
     """Every split has an image, and none is in two. Raises InputError, which lists them."""
+    group = duplicates.same(np.concatenate([each.digests for each in splits.values()]))
+    parts = _parts({name: len(each.rows) for name, each in splits.items()})
     shared = []
     for (name, table), (other_name, other) in combinations(splits.items(), 2):
-        for digest in set(table.digests).intersection(other.digests):
-            path, twin = (each.sources[each.digests.index(digest)] for each in (table, other))
-            shared.append(f"{path} of {name} is {twin} of {other_name}")
-    empty = [name for name, table in splits.items() if not table.digests]
+        here, there = group[parts[name]], group[parts[other_name]]
+        for _, row, twin in zip(*np.intersect1d(here, there, return_indices=True), strict=True):
+            path, twin_path = table.source(table.rows[row]), other.source(other.rows[twin])
+            shared.append(f"{path} of {name} is {twin_path} of {other_name}")
+    empty = [name for name, each in splits.items() if not len(each.rows)]
     _refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
 
 
@@ -331,29 +378,27 @@ def hands_of(archive: Path, splits: Mapping[str, Table]) -> list[tuple[str, int,
     For what is about writers: folds that keep them apart, and reading a hand that is known.
     Raises InputError, which lists the images whose names tell no writer.
     """
-    found = [
-        (name, row, alphabet.WRITER.search(path))
-        for name, table in splits.items()
-        for row, path in enumerate(table.sources)
-    ]
-    nameless = [splits[name].sources[row] for name, row, hand in found if not hand]
+    sources = chain.from_iterable(part.sources(name) for name, part in splits.items())
+    found = [(name, row, path, alphabet.WRITER.search(path)) for name, row, path in sources]
+    nameless = [path for _, _, path, hand in found if not hand]
     _refuse(archive, {"no number of a writer in the names": nameless})
-    return [(name, row, hand[1]) for name, row, hand in found if hand]
+    return [(name, row, hand[1]) for name, row, _, hand in found if hand]
 
 
-def summarise(splits: Mapping[str, Table]) -> dict[str, Any]:
+def summarise(table: Table, splits: Mapping[str, Table]) -> dict[str, Any]:
     """How many images there are, by split and class, and how many are the same or nearly so."""
-    classes = splits["train"].split.classes
+    classes = table.split.classes
     return {
-        "images": {name: len(table.digests) for name, table in splits.items()},
+        "images": {name: len(each.rows) for name, each in splits.items()},
         "of_class": {
-            name: dict(zip(classes, _counts(table.split), strict=True))
-            for name, table in splits.items()
+            name: dict(zip(classes, _counts(each.split), strict=True))
+            for name, each in splits.items()
         },
         "repeated": {
-            name: len(table.digests) - len(set(table.digests)) for name, table in splits.items()
+            name: len(each.rows) - len(np.unique(duplicates.same(each.digests)))
+            for name, each in splits.items()
         },
-        "near_duplicates": near_duplicates(splits),
+        "near_duplicates": near_duplicates(table, splits),
     }
 
 
@@ -361,24 +406,23 @@ def _counts(split: Split) -> list[int]:
     return [int(n) for n in np.bincount(split.labels, minlength=len(split.classes))]
 
 
-def near_duplicates(splits: Mapping[str, Table]) -> dict[str, Any]:
+def near_duplicates(table: Table, splits: Mapping[str, Table]) -> dict[str, Any]:
     """How many pairs of different images are nearly the same, by the splits that they are in."""
-    names = list(splits)
-    known = np.concatenate([duplicates.signatures(each.split.images) for each in splits.values()])
-    digests = [digest for table in splits.values() for digest in table.digests]
-    distinct = np.array(list({digest: i for i, digest in enumerate(digests)}.values()), np.intp)
-    owner = np.repeat(np.arange(len(names)), [len(each.digests) for each in splits.values()])
-    owner = owner[distinct]
+    names, pixels = list(splits), table.split.images
+    owner = np.repeat(np.arange(len(names)), [len(each.rows) for each in splits.values()])
+    group = duplicates.same(table.digests)
+    distinct = np.zeros(len(owner), np.intp)
+    distinct[group] = np.arange(len(owner))  # of equal images the last
     pairs = np.zeros((len(names), len(names)), np.int64)
     like_train = np.zeros(len(owner), bool)
-    for one, other in duplicates.near(known[distinct]):
+    for one, other in duplicates.near(pixels, np.sort(distinct[: group.max() + 1])):
         between = np.sort([owner[one], owner[other]], axis=0)
         np.add.at(pairs, (between[0], between[1]), 1)
         like_train[one[owner[other] == 0]] = True
         like_train[other[owner[one] == 0]] = True
     return {
-        "pixels": math.prod(splits["train"].split.images.shape[1:]),
-        "differing_at_most": known.shape[1] - 1,
+        "pixels": math.prod(pixels.shape[1:]),
+        "differing_at_most": duplicates.tolerance(math.prod(pixels.shape[1:])),
         "pairs": {
             f"{names[i]} {names[j]}": int(pairs[i, j])
             for i, j in combinations_with_replacement(range(len(names)), 2)

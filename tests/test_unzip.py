@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stages import unzip
 from stages.common.errors import InputError
@@ -160,16 +158,6 @@ def test_idx_files_are_gunzipped() -> None:
     tar = TAR.read_bytes()
     run({f"{name}.gz": gzip.compress(each, 1, mtime=0) for name, each in plain.items()})
     assert TAR.read_bytes() == tar
-
-
-@given(
-    path=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=150),
-    size=st.integers(0, 1 << 34),
-)
-def test_headers_are_those_of_tarfile(path: str, size: int) -> None:
-    info = tarfile.TarInfo(path)
-    info.size = size
-    assert unzip.header(path, size) == info.tobuf(tarfile.PAX_FORMAT)
 
 
 def test_the_tar_is_the_one_that_tarfile_writes() -> None:

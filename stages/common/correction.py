@@ -13,6 +13,7 @@ from stages.common.augmentation import Augmentation, augment, draw
 from stages.common.model import Network
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+_BATCH = 1000  # images answered at a time
 
 
 @params.section
@@ -22,6 +23,7 @@ class SelfTraining:
     views: Annotated[int, Field(ge=1)]  # of each image, the plain one included
     temperature: Annotated[float, Field(gt=0, le=1)]  # under 1 sharpens the answers
     confidence: Share  # answers below it are not learnt from
+    augmentation: Augmentation  # of the other views
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Corrected:
 
     def likelihood(self, targets: Tensor) -> Tensor:
         """log T[y, given label] for every class y: float32 [N, C]."""
-        return torch.tensor(self.matrix).log().T[targets[:, 0].long()].to(targets.device)
+        logs = torch.tensor(self.matrix, device=targets.device).log()
+        return logs.T[targets[:, 0].long()]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See Objective. A difference of two logsumexps stays exact where a p comes near 1."""
@@ -65,7 +68,6 @@ def self_labels(
     targets: Tensor,
     objective: Corrected,
     how: SelfTraining,
-    augmentation: Augmentation,
     seed: int,
 ) -> Tensor:
     """What a network says of uint8 images [N, 1, S, S] whose given labels are known: a distribution
@@ -76,16 +78,16 @@ def self_labels(
     """
     network.eval()
     found = []
-    for i, rows in enumerate(torch.arange(len(images)).split(1000)):
-        views = [images[rows].float()]
+    for i in range(0, len(images), _BATCH):
+        some, given = images[i : i + _BATCH], targets[i : i + _BATCH]
+        views = [some.float()]
         for view in range(1, how.views):
             generator = training.generator(seed, i, f"view {view}")
-            views.append(
-                augment(images[rows], augmentation, draw(len(rows), augmentation, generator))
-            )
+            draws = draw(len(some), how.augmentation, generator)
+            views.append(augment(some, how.augmentation, draws))
         with torch.inference_mode():
             answer = torch.stack([network(view).softmax(1) for view in views]).mean(0)
-        answer = answer * objective.likelihood(targets[rows]).exp()
+        answer = answer * objective.likelihood(given).exp()
         answer = answer / answer.sum(1, keepdim=True)
         sure = answer.amax(1, keepdim=True) > how.confidence
         sharp = answer ** (1 / how.temperature)

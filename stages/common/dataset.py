@@ -25,8 +25,8 @@ class Split:
     classes: tuple[str, ...]
     box: int  # the ink's longer side in pixels; how a new image must be framed
 
-    def rows(self, chosen: NDArray[np.intp]) -> "Split":
-        """The split of these rows, in this order."""
+    def rows(self, chosen: NDArray[np.intp] | slice) -> "Split":
+        """The split of these rows, in this order; of a slice, it shares their memory."""
         images, labels, place = self.images[chosen], self.labels[chosen], self.place[chosen]
         return Split(images, labels, place, self.classes, self.box)
 

@@ -28,7 +28,7 @@ def run(main: Callable[..., None]) -> None:
     if len(sys.argv) != len(names) + 1:
         sys.exit(f"usage: python -m stages.{stage} {' '.join(names).upper()}")
     folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
-    follow_parent()
+    follow_parent(os.getppid())
     try:
         with held(folder):
             main(folder, *sys.argv[1:])
@@ -37,26 +37,32 @@ def run(main: Callable[..., None]) -> None:
     except OSError as error:
         sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        kept = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
-        print(f"{stage}: interrupted; kept in {folder} for the next run: {kept}", file=sys.stderr)
+        kept = ", ".join(sorted(path.name for path in folder.glob("*")))
+        where = f"kept in {folder} for the next run: {kept}" if kept else "nothing is kept"
+        print(f"{stage}: interrupted; {where}", file=sys.stderr)
         sys.exit(130)
 
 
-def follow_parent() -> None:
-    """End this process when the one that started it has ended: nobody waits for its result."""
-    parent = os.getppid()
+def follow_parent(parent: int) -> None:
+    """End this process when `parent`, which started it, has ended: nobody waits for its result.
+
+    A worker is told its parent's pid, and so ends also where that was killed before it came here.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.2)
         os._exit(1)
 
+    if os.getppid() != parent:
+        os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """A scratch folder that one process at a time has, removed if the block ends well.
+    """A scratch folder that one process at a time has. It is left only by a block that fails, and
+    only with something in it.
 
     A stage outlives a dvc that was killed for a moment, or longer under a shell: the next run of
     the same stage must not write beside it, so it waits here for the lock on the folder.
@@ -68,10 +74,14 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
         shutil.rmtree(folder)
+    except BaseException:
+        with suppress(OSError):  # not empty: that is kept for the next run
+            folder.rmdir()
+        raise
     finally:
         os.close(lock)
-    with suppress(OSError):  # not empty: another stage is at work
-        folder.parent.rmdir()
+        with suppress(OSError):  # not empty: another stage is at work
+            folder.parent.rmdir()
 
 
 def _lock(folder: Path) -> int:

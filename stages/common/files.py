@@ -10,6 +10,8 @@ from typing import Any
 
 from stages.common.errors import InputError
 
+_EXACT = frozenset((str, int))  # types of values that a table tells as they are
+
 
 @contextmanager
 def replacing(path: Path, scratch: Path) -> Iterator[Path]:
@@ -78,7 +80,10 @@ def write_csv(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(
-            [rounded(value) if isinstance(value, float) else value for value in row] for row in rows
+            row
+            if _EXACT.issuperset(map(type, row))
+            else [rounded(value) if isinstance(value, float) else value for value in row]
+            for row in rows
         )
 
 

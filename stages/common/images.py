@@ -104,19 +104,27 @@ Box = tuple[slice, slice]  # rows, columns
 
 def _ink_box(ink: Pixels) -> Box:
     """The smallest box that holds all ink, slips of the pen beside the character apart."""
-    columns = np.flatnonzero(ink.max(axis=0) >= _INK)
-    runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
-    boxes = [_rows_of(ink, slice(int(run[0]), int(run[-1]) + 1)) for run in runs]
+    runs = _runs(ink.max(axis=0) >= _INK)
+    boxes = [_rows_of(ink, run) for run in runs]
     if len(boxes) > 1:
         boxes = _without_slips(ink, boxes)
     top, bottom = min(rows.start for rows, _ in boxes), max(rows.stop for rows, _ in boxes)
     return slice(top, bottom), slice(boxes[0][1].start, boxes[-1][1].stop)
 
 
+def _runs(marks: NDArray[np.bool_]) -> list[slice]:
+    """Where neighbours of bool [N] are true, from left to right."""
+    found, marked, stop = [], marks.tobytes() + b"\0", 0
+    while (start := marked.find(1, stop)) >= 0:
+        stop = marked.find(0, start)
+        found.append(slice(start, stop))
+    return found
+
+
 def _rows_of(ink: Pixels, columns: slice) -> Box:
     """The smallest box that holds the ink of some columns."""
-    rows = np.flatnonzero(ink[:, columns].max(axis=1) >= _INK)
-    return slice(int(rows[0]), int(rows[-1]) + 1), columns
+    rows = (ink[:, columns].max(axis=1) >= _INK).tobytes()
+    return slice(rows.find(1), rows.rfind(1) + 1), columns
 
 
 def _without_slips(ink: Pixels, boxes: list[Box]) -> list[Box]:

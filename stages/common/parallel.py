@@ -1,6 +1,7 @@
 """Independent trainings side by side, over all cores, with the bits of one after another."""
 
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     forks = sys.platform == "linux" and compute.device == "cpu"
     context = multiprocessing.get_context("fork" if forks else "spawn")
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
-    with ProcessPoolExecutor(places, context, _start, (compute,)) as pool:
+    with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute)) as pool:
         try:
             return list(pool.map(function, jobs))
         except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
@@ -41,8 +42,8 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
             raise
 
 
-def _start(compute: Compute) -> None:
+def _start(parent: int, compute: Compute) -> None:
     """In a new worker: end with the parent, leave Ctrl-C to it, and use no more than our share."""
-    entry.follow_parent()
+    entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     compute.settle()

@@ -104,6 +104,27 @@ def test_a_stage_ends_with_the_process_that_started_it() -> None:
         wait_for(stage, present=False)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from stages.preprocess import _start; _start({parent})",
+        "from stages.common.parallel import _start; _start({parent}, None)",
+    ],
+)
+def test_a_worker_whose_parent_ended_before_it_began_ends(start: str) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    worker = [sys.executable, "-c", start.format(parent=gone.pid) + "; print('at work')"]
+    done = subprocess.run(worker, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_an_error_that_leaves_nothing_leaves_no_folder() -> None:
+    for body in ("raise InputError('params.yaml: a key')", "raise KeyboardInterrupt", "1 / 0"):
+        assert run(body).returncode in (1, 130)
+        assert not Path("scratch").exists()
+
+
 def test_a_second_run_waits_for_the_first() -> None:
     first = subprocess.Popen(
         command("Path('begun').touch()\n    while Path('begun').exists(): time.sleep(0.01)"),
