@@ -7,16 +7,15 @@ reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>/, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
         artifacts/<source>/seeds/mnistTask3-<start>/ (all seeds, curves)
-params  compute, strength, strengths.<strength>, seeds,
-        correct.{recipe,self_training,augmentation}, correct.rounds.<source>
+params  compute, seeds, correct.{recipe,self_training,augmentation}, correct.rounds.<source>
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 
 from stages.common import arms, correction, dataset, entry, files, model, parallel, params
@@ -24,7 +23,8 @@ from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute
 from stages.common.correction import Corrected, SelfTraining
-from stages.common.training import Labelled, Recipe, fit
+from stages.common.errors import InputError
+from stages.common.training import Recipe, fit
 
 
 def main(scratch: Path, source: str, start: str) -> None:
@@ -37,7 +37,7 @@ def main(scratch: Path, source: str, start: str) -> None:
     plan = arms.Plan(
         title=f"mnistTask3-{start}",
         data=partial(held_out, splits),
-        objective=Corrected(tuple(map(tuple, audit["matrix"]))),
+        objective=informative(audit),
         recipe=params.load("correct.recipe", Recipe),
         augmentation=params.load("correct.augmentation", Augmentation),
         epochs=0,
@@ -52,6 +52,13 @@ def main(scratch: Path, source: str, start: str) -> None:
     )
     arm = parallel.run(partial(learn, plan, rounds, how), jobs, compute)
     arms.store_shipped(arm, source, plan.title, scratch)
+
+
+def informative(audit: dict[str, Any]) -> Corrected:
+    """The loss that an audit asks for. Raises InputError if it says that labels tell nothing."""
+    if audit["family"] == "random":
+        raise InputError(f"nothing can be learnt: {audit['sentence']}")
+    return Corrected(tuple(map(tuple, audit["matrix"])))
 
 
 def held_out(splits: Path, _: arms.Job) -> arms.Data:
@@ -71,8 +78,7 @@ def learn(
     about = arms.about_of(plan, job, data) | {"rounds": list(rounds), "self_training": asdict(how)}
     arms.place_on_device(network, plan.compute)
     train, validation = (
-        with_targets(arms.labelled(split, None, network, plan.compute), objective)
-        for split in (data.train, data.validation)
+        arms.labelled(split, None, network, plan.compute) for split in (data.train, data.validation)
     )
     curve: list[Point] = []
     for i, epochs in enumerate(rounds):
@@ -80,7 +86,7 @@ def learn(
             answers = correction.self_labels(
                 network, train.images, train.targets, objective, how, job.seed
             )
-            train = replace(train, targets=torch.cat([train.targets[:, :1], answers], dim=1))
+            train = replace(train, targets=correction.with_answers(train.targets, answers))
         title = f"{plan.title} {job.name} round {i}"
         checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch)
         seed = job.seed + 1000 * i  # other batches in each round
@@ -90,11 +96,6 @@ def learn(
         )
         curve += after(curve, more)
     return arms.finished(job, curve, about)
-
-
-def with_targets(data: Labelled, objective: Corrected) -> Labelled:
-    """The same, with the labels as the objective takes them."""
-    return replace(data, targets=objective.targets(data.targets))
 
 
 def after(curve: Sequence[Point], more: Sequence[Point]) -> list[Point]:

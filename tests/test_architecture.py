@@ -80,7 +80,7 @@ def test_the_default_path_has_at_most_25_stage_instances() -> None:
     def instances(stage: dict[str, Any]) -> int:
         count = 1
         for values in stage["matrix"].values():
-            count *= len(values)
+            count *= 0 if values == "${test_archives}" else len(values)  # empty by default
         return count
 
     assert sum(map(instances, STAGES.values())) <= 25

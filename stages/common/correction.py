@@ -32,34 +32,39 @@ class Corrected:
 
     The forward correction of Patrini et al. (2017, arXiv 1609.03683), -log sum_y p_y T[y, label];
     for labels that name a class which the image is not of, that of Yu et al. (2018). To it comes
-    the cross-entropy to a distribution over the classes, where one is given.
+    the cross-entropy to a distribution over the classes, where the targets hold one.
     """
 
     matrix: tuple[tuple[float, ...], ...]  # T[true class][given label]; rows add up to 1
 
-    def targets(self, labels: Tensor, answers: Tensor | None = None) -> Tensor:
-        """float32 [N, 1 + C]: the given label, and a distribution over the classes or zeros."""
-        if answers is None:
-            answers = torch.zeros(len(labels), len(self.matrix))
-        return torch.cat([labels[:, None].float(), answers], dim=1)
-
     def likelihood(self, targets: Tensor) -> Tensor:
         """log T[y, given label] for every class y: float32 [N, C]."""
         logs = torch.tensor(self.matrix, device=targets.device).log()
-        return logs.T[targets[:, 0].long()]
+        return logs.T[given_labels(targets)]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See Objective. A difference of two logsumexps stays exact where a p comes near 1."""
-        given = logits.logsumexp(1) - (logits + self.likelihood(targets)).logsumexp(1)
-        return given - (targets[:, 1:] * F.log_softmax(logits, 1)).sum(1)
+        loss = logits.logsumexp(1) - (logits + self.likelihood(targets)).logsumexp(1)
+        if targets.ndim == 1:
+            return loss
+        return loss - (targets[:, 1:] * F.log_softmax(logits, 1)).sum(1)
 
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
         """See Objective. An unbiased estimate from the given labels alone: the inverse matrix
         weighs each so that the mean over its row is 1 for the true class and 0 for the others
         (Natarajan et al. 2013; for complementary labels, Ishida et al. 2017)."""
         weights = torch.tensor(self.matrix, dtype=torch.float64).inverse()
-        given, said = targets[:, 0].long().cpu(), logits.argmax(1).cpu()
-        return weights[given, said].mean().item()
+        return weights[given_labels(targets).cpu(), logits.argmax(1).cpu()].mean().item()
+
+
+def given_labels(targets: Tensor) -> Tensor:
+    """int64 [N] of targets that are labels, int64 [N], or begin with them, float32 [N, 1 + C]."""
+    return targets if targets.ndim == 1 else targets[:, 0].long()
+
+
+def with_answers(targets: Tensor, answers: Tensor) -> Tensor:
+    """Targets, float32 [N, 1 + C]: the given labels of other targets, and distributions [N, C]."""
+    return torch.cat([given_labels(targets)[:, None].float(), answers], dim=1)
 
 
 def self_labels(

@@ -53,7 +53,7 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     A network that has not seen these labels must have given the posteriors.
     """
     posteriors = _tempered(posteriors, labels)
-    free = fit(posteriors, labels, _general)
+    free = fit(posteriors, labels, general)
     fits = {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
     size = {name: _parameters(name, len(free.matrix)) for name in fits}
     bic = {
@@ -102,12 +102,12 @@ def _tempered(posteriors: Floats, labels: Labels) -> Floats:
 
     return max(
         (at(temperature) for temperature in (0.7, 1.0, 1.4, 2.0, 2.8)),
-        key=lambda each: fit(each, labels, _general).log_likelihood,
+        key=lambda each: fit(each, labels, general).log_likelihood,
     )
 
 
 def forms(estimated: Floats) -> dict[str, Form]:
-    """The families, each with the one arrangement of its classes that the free estimate suggests."""
+    """The families, each with the arrangement of the classes that the free estimate suggests."""
     same = np.eye(len(estimated), dtype=bool)
     return {
         "symmetric": _tied(same),
@@ -115,7 +115,7 @@ def forms(estimated: Floats) -> dict[str, Form]:
         "complement of permuted": _tied(_assignment(-estimated)),
         "pair flips": _tied(same, _assignment(np.where(same, -1, estimated))),
         "biased complementary": _biased,
-        "general": _general,
+        "general": general,
     }
 
 
@@ -152,13 +152,14 @@ def _tied(*groups: NDArray[np.bool_]) -> Form:
     return form
 
 
-def _general(counts: Floats) -> Floats:
+def general(counts: Floats) -> Floats:
+    """Any matrix."""
     return np.asarray(counts / counts.sum(1, keepdims=True).clip(1e-12))
 
 
 def _biased(counts: Floats) -> Floats:
     """One number on the diagonal, anything beside it."""
-    return _with_diagonal(_general(counts), np.trace(counts) / counts.sum())
+    return _with_diagonal(general(counts), np.trace(counts) / counts.sum())
 
 
 def _with_diagonal(matrix: Floats, share: float) -> Floats:
@@ -221,7 +222,8 @@ def _sentence(family: str, right: float, interval: tuple[float, float]) -> str:
         "pair flips": "Some labels are wrong, always by the same other class",
         "general": "Labels are wrong in no simple way",
     }[family]
-    return f"{said}: {right:.2%} of them are right (95% interval {interval[0]:.2%} to {interval[1]:.2%})"
+    low, high = interval
+    return f"{said}: {right:.2%} of them are right (95% interval {low:.2%} to {high:.2%})"
 
 
 def believed_right(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:

@@ -1,0 +1,115 @@
+"""What is wrong with the labels of a digit set, told from them and the base networks alone.
+
+The base networks come from other writers and pens, and are wrong too often to tell a label's fault
+from their own. So each half of the images is learnt from, by forward correction with the matrix
+estimated so far, to answer the other half; with these better answers the matrix is estimated anew.
+
+reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/bases/digits/
+writes  artifacts/<source>/audit/<dataset>.json: the diagnosis, its matrix, and the rows of train
+        whose labels are believed to be right
+params  compute, audit.{rounds,recipe,augmentation}, audit.images_seen.<source>
+"""
+
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from stages.common import arms, corruption, dataset, entry, files, model, params, training
+from stages.common.augmentation import Augmentation
+from stages.common.compute import Compute
+from stages.common.correction import Corrected
+from stages.common.corruption import Floats
+from stages.common.dataset import Split
+from stages.common.model import Network
+from stages.common.training import Recipe
+
+DATASETS = ("mnist", "mnistTask3")
+_DOUBT = 0.02  # of every estimate on the way: what looks impossible at first must stay possible
+_LISTED = 1000  # rows of labels believed right, at most
+
+
+def main(scratch: Path, source: str) -> None:
+    compute = params.load("compute", Compute)
+    compute.launch()
+    bases = sorted(Path(f"artifacts/{source}/bases/digits").glob("*.pt"))
+    for name in DATASETS:
+        path = Path(f"data/tensors/{source}/{name}/train.safetensors")
+        seen = params.load(f"audit.images_seen.{source}", PositiveInt)
+        split = dataset.load(path)
+        plan = arms.Plan(
+            title=f"audit {name}",
+            data=partial(half, path),
+            objective=Corrected(()),
+            recipe=params.load("audit.recipe", Recipe),
+            augmentation=params.load("audit.augmentation", Augmentation),
+            epochs=2 * seen / len(split.labels),
+            compute=compute,
+            scratch=scratch,
+        )
+        rounds = params.load("audit.rounds", PositiveInt)
+        posteriors = adapted(split, [model.load(each)[0] for each in bases], plan, rounds)
+        found = corruption.diagnose(posteriors, split.labels)
+        content = report(found, posteriors, split.labels)
+        files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
+        print(f"{source} {name}: {found.family}. {found.sentence}")
+
+
+def adapted(split: Split, bases: list[Network], plan: arms.Plan, rounds: int) -> Floats:
+    """Posteriors over the classes of all images, [N, C], of networks that saw none of the labels
+    that they are to be held against."""
+    posteriors: Floats = np.mean([answers(base, split.images) for base in bases], axis=0)
+    for i in range(rounds):
+        matrix = corruption.fit(posteriors, split.labels, corruption.general).matrix
+        matrix = (1 - _DOUBT) * matrix + _DOUBT / len(matrix)
+        objective = Corrected(tuple(map(tuple, matrix.tolist())))
+        jobs = [
+            arms.Job(f"round {i} half {part}", part, deepcopy(bases[part % len(bases)]))
+            for part in (0, 1)
+        ]
+        for part, trained in enumerate(arms.train(jobs, replace(plan, objective=objective))):
+            posteriors[1 - part :: 2] = answers(trained.network, split.images[1 - part :: 2])
+    return posteriors
+
+
+def half(path: Path, job: arms.Job) -> arms.Data:
+    """Every second row of a split, from the one that the job's seed tells. The rows are in no order
+    but that of the pixels' hashes."""
+    split = dataset.load(path)
+    return arms.Data(split.rows(np.arange(job.seed, len(split.labels), 2)), None)
+
+
+def answers(network: Network, images: NDArray[np.uint8]) -> Floats:
+    """The posteriors of a network, [N, C]."""
+    logits = training.logits_of(network, torch.from_numpy(np.ascontiguousarray(images)))
+    return np.asarray(logits.double().softmax(1).numpy())
+
+
+def report(
+    found: corruption.Diagnosis, posteriors: Floats, labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """The diagnosis as JSON has it."""
+    sure = corruption.believed_right(posteriors, labels, found.matrix)
+    likely = np.flatnonzero(sure > 0.5)
+    return {
+        "family": found.family,
+        "sentence": found.sentence,
+        "images": len(labels),
+        "right": found.right,
+        "right_interval": list(found.interval),
+        "bic": found.bic,
+        "matrix": found.matrix.tolist(),
+        "estimated": found.estimated.tolist(),
+        "believed_right": len(likely),
+        "rows_believed_right": likely[np.argsort(-sure[likely], kind="stable")][:_LISTED].tolist(),
+    }
+
+
+if __name__ == "__main__":
+    entry.run(main)
