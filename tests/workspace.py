@@ -73,6 +73,8 @@ def make_small(folder: Path) -> None:
     params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
     params["train"]["epochs"]["sample"] = 2
     params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}
+    params["correct"]["rounds"]["sample"] = [2, 1]
+    params["audit"]["images_seen"]["sample"] = 500
     write_params(folder, params)
     commit(folder, "a small cut")
 

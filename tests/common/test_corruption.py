@@ -1,0 +1,112 @@
+"""What is wrong with labels, told from them and posteriors that are sometimes wrong themselves."""
+
+import numpy as np
+import pytest
+
+from stages.common import corruption
+from stages.common.corruption import Floats, Labels
+
+CLASSES = 10
+RENAMED = np.array([3, 0, 1, 2, 7, 4, 5, 6, 9, 8])
+
+
+def answered(
+    truth: Labels, accuracy: float, rng: np.random.Generator, *, calibrated: bool = False
+) -> Floats:
+    """Posteriors of a network that is right so often; it is as sure of that throughout, or never
+    quite sure enough, and a little less so where it is wrong."""
+    count = len(truth)
+    wrong = rng.random(count) > accuracy
+    said = np.where(wrong, (truth + rng.integers(1, CLASSES, count)) % CLASSES, truth)
+    sure = np.where(wrong, rng.uniform(0.4, 0.95, count), rng.uniform(0.7, 0.9999, count))
+    sure = np.full(count, accuracy) if calibrated else sure
+    posteriors = np.repeat((1 - sure)[:, None] / (CLASSES - 1), CLASSES, axis=1)
+    posteriors[np.arange(count), said] = sure
+    return posteriors
+
+
+def corrupted(truth: Labels, how: str, rng: np.random.Generator) -> Labels:
+    """The labels that such a fault makes of the truth."""
+    kind, _, number = how.partition(" ")
+    share, count = float(number or 0), len(truth)
+    some = rng.random(count) < share
+    other = (truth + rng.integers(1, CLASSES, count)) % CLASSES
+    if kind == "symmetric":
+        return np.where(some, other, truth)
+    if kind == "complementary":
+        return np.where(some, truth, other)
+    if kind == "permuted":
+        return np.where(some, rng.integers(0, CLASSES, count), RENAMED[truth])
+    if kind == "complement":
+        return (RENAMED[truth] + rng.integers(1, CLASSES, count)) % CLASSES
+    if kind == "flips":
+        return np.where(some, (truth + 1) % CLASSES, truth)
+    if kind == "random":
+        return rng.integers(0, CLASSES, count)
+    weights = rng.dirichlet(np.ones(CLASSES - 1), CLASSES)  # biased
+    shift: Labels = np.array([1 + rng.choice(CLASSES - 1, p=weights[each]) for each in truth])
+    biased: Labels = (truth + shift) % CLASSES
+    return biased
+
+
+CASES = {
+    "symmetric": {"clean"},
+    "symmetric 0.2": {"symmetric noise"},
+    "symmetric 0.5": {"symmetric noise"},
+    "symmetric 0.8": {"symmetric noise"},
+    "random": {"random"},
+    "permuted": {"permutation"},
+    "permuted 0.5": {"permutation with noise"},
+    "flips 0.45": {"pair flips"},
+    "complementary": {"uniform complementary"},
+    "complementary 0.001": {"uniform complementary", "complementary with some right"},
+    "complementary 0.02": {"complementary with some right"},
+    "complement": {"complement of permuted"},
+    "biased": {"biased complementary"},
+}
+
+
+@pytest.mark.parametrize("how", CASES)
+def test_2000_labels_tell_what_is_wrong_with_them(how: str) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, CLASSES, 2000)
+    labels = corrupted(truth, how, rng)
+    found = corruption.diagnose(answered(truth, 0.97, rng), labels)
+    assert found.family in CASES[how], found
+    right = float((labels == truth).mean())
+    assert found.right == pytest.approx(right, abs=0.03)
+    assert np.allclose(found.matrix.sum(1), 1)
+    assert found.bic[min(found.bic, key=lambda name: found.bic[name])] == 0
+
+
+def test_the_interval_holds_the_true_share_mostly() -> None:
+    held = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(0, CLASSES, 3000)
+        labels = corrupted(truth, "symmetric 0.3", rng)
+        found = corruption.diagnose(answered(truth, 0.99, rng), labels)
+        held += found.interval[0] - 0.01 <= 0.7 <= found.interval[1] + 0.01
+    assert held >= 9
+
+
+def test_the_labels_believed_right_among_complementary_ones_mostly_are() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, CLASSES, 4000)
+    labels = corrupted(truth, "complementary 0.02", rng)
+    posteriors = answered(truth, 0.9995, rng, calibrated=True)
+    found = corruption.diagnose(posteriors, labels)
+    sure = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
+    assert (labels == truth)[sure].mean() > 0.9
+    assert sure[labels == truth].mean() > 0.5
+
+
+def test_em_finds_the_matrix_that_the_labels_were_drawn_from() -> None:
+    rng = np.random.default_rng(1)
+    matrix = rng.dirichlet(np.ones(CLASSES), CLASSES)
+    truth = rng.integers(0, CLASSES, 20000)
+    labels = np.array([rng.choice(CLASSES, p=matrix[each]) for each in truth])
+    found = corruption.fit(
+        answered(truth, 0.99, rng, calibrated=True), labels, corruption.general
+    ).matrix
+    assert np.abs(found - matrix).max() < 0.04
