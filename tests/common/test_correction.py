@@ -45,9 +45,8 @@ def test_it_stays_exact_where_the_network_is_sure_of_the_impossible() -> None:
 
 def test_answers_add_their_cross_entropy_and_zeros_add_nothing() -> None:
     without = correction.with_answers(labels(), torch.zeros(64, 10))
-    assert torch.equal(
-        COMPLEMENTARY.loss(logits(), without), COMPLEMENTARY.loss(logits(), labels())
-    )
+    plain = COMPLEMENTARY.loss(logits(), labels())
+    assert torch.equal(COMPLEMENTARY.loss(logits(), without), plain)
     answers = F.one_hot((labels() + 1) % 10, 10).float()
     given = correction.with_answers(labels(), answers)
     extra = F.cross_entropy(logits(), (labels() + 1) % 10, reduction="none")
