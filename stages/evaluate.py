@@ -6,9 +6,11 @@ reads, by all networks of questions two and three. Any other name is an archive 
 params.yaml, laid out as trainPart1 is: it is read by the shipped network as a user would have it.
 
 reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters-hands.csv; or
-        artifacts/<source>/seeds/<network>/, data/tensors/<source>/mnist/test.safetensors; or
+        artifacts/<source>/seeds/<network>/, artifacts/<source>/audit/,
+        data/tensors/<source>/mnist/test.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
-writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv
+writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv,
+        metrics/<source>/audit.json
 params  seeds for digits
 """
 
@@ -42,6 +44,7 @@ def main(scratch: Path, source: str, name: str) -> None:
         evaluate_characters(source, scratch)
     elif name == "digits":
         evaluate_digits(source, scratch)
+        evaluate_audit(source, scratch)
     else:
         evaluate_archive(source, name, scratch)
 
@@ -58,6 +61,17 @@ def evaluate_digits(source: str, scratch: Path) -> None:
         metrics = measures.measure(runs) | {"seeds": seeds, "images": len(truth)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
+
+
+def evaluate_audit(source: str, scratch: Path) -> None:
+    """What the audit found, in the few numbers that a diff of metrics should show."""
+    found = {}
+    for path in sorted(Path(f"artifacts/{source}/audit").glob("*.json")):
+        audit = files.read_json(path)
+        low, high = audit["right_interval"]
+        counts = {name: audit[name] for name in ("family", "images", "right", "believed_right")}
+        found[path.stem] = counts | {"right_low": low, "right_high": high}
+    files.write_json(Path(f"metrics/{source}/audit.json"), found, scratch)
 
 
 def evaluate_characters(source: str, scratch: Path) -> None:

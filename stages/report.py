@@ -1,7 +1,8 @@
 """Everything measured, on one self-contained page: a leaf that computes nothing.
 
 reads   metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv,
-        artifacts/<source>/seeds/<network>/curves.csv, artifacts/<source>/folds/<way>/curves.csv
+        artifacts/<source>/seeds/<network>/curves.csv, artifacts/<source>/folds/<way>/curves.csv,
+        artifacts/<source>/audit/<dataset>.json
 writes  artifacts/<source>/report.html
 """
 
@@ -44,6 +45,7 @@ td { text-align: right } td:first-child, th:first-child { text-align: left }
 
 def main(scratch: Path, source: str) -> None:
     sections = [section(title, networks, source) for title, networks in QUESTIONS.items()]
+    sections.append(audit_section(source))
     page = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Three questions, source {escape(source)}</title><style>{_STYLE}</style>
@@ -71,6 +73,23 @@ def section(title: str, networks: list[str], source: str) -> str:
     charts = html_of(curve_chart(curves), f"curves-{shown}")
     charts += html_of(confusion_chart(predictions, shown), f"confusion-{shown}")
     return f"<h2>{escape(title)}</h2>{table(metrics)}{charts}"
+
+
+def audit_section(source: str) -> str:
+    """The HTML of what was found about the labels of the digit sets."""
+    html = "<h2>What is wrong with the labels?</h2>"
+    for name in ("mnist", "mnistTask3"):
+        audit = files.read_json(Path(f"artifacts/{source}/audit/{name}.json"))
+        html += f"<h3>{escape(name)}</h3><p>{escape(audit['sentence'])}.</p>"
+        figure = go.Figure(go.Heatmap(z=audit["estimated"], colorscale="Blues"))
+        figure.update_layout(
+            title=f"{name}: the given label for each true class, as estimated",
+            xaxis={"title": "given label", "dtick": 1},
+            yaxis={"title": "true class", "dtick": 1, "autorange": "reversed"},
+            height=450,
+        )
+        html += html_of(figure, f"audit-{name}")
+    return html
 
 
 def table(metrics: dict[str, dict[str, Any]]) -> str:

@@ -22,15 +22,21 @@ KILLS = 10  # of each kind of stage, by turns of the whole process group and of 
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
 # An instance of each kind of stage, in the order of the road, and what has to be there before it.
-# `naive` is the program of finetune, and the other evaluations are that of evaluate-mnist.
+# `naive` is the program of finetune, and evaluate-characters that of evaluate-digits.
 INSTANCES: dict[str, tuple[str, ...]] = {
     "download@sample-characters": (),
     "unzip@sample-characters": (),
-    "preprocess@sample-characters": (),
-    "train@sample-characters": (),
-    "finetune@sample-mnist-characters": ("preprocess@sample-mnist",),
-    "evaluate-mnist@sample": ("finetune@sample-mnist-random", "finetune@sample-mnist-digits"),
-    "report@sample": ("evaluate-characters@sample", "evaluate-mnistTask3@sample"),
+    "preprocess-characters@sample-bases": (),
+    "pretrain@sample": (),
+    "crossvalidate@sample": ("preprocess-characters@sample-characters",),
+    "finetune@sample-characters": ("preprocess@sample-mnist",),
+    "audit@sample": ("preprocess@sample-mnistTask3",),
+    "correct@sample-characters": (),
+    "evaluate-digits@sample": (
+        *("finetune@sample-random", "finetune@sample-digits", "naive@sample"),
+        *("correct@sample-random", "correct@sample-digits"),
+    ),
+    "report@sample": ("evaluate-characters@sample",),
 }
 
 

@@ -55,8 +55,8 @@ def headlines(source: str) -> str:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         if "accuracy_sd" in metrics:
             lines.append(
-                f"  {path.stem:24}{100 * metrics['accuracy']:7.2f}%  sd"
-                f" {100 * metrics['accuracy_sd']:.2f} over {metrics['seeds']} seeds,"
+                f"  {path.stem:32}{100 * metrics['accuracy']:7.2f}%  sd"
+                f" {100 * metrics['accuracy_sd']:.2f} over {len(metrics['correct'])} runs,"
                 f" {metrics['images']:,} images of {metrics['split']}"
             )
     return "\n".join(lines)

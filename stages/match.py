@@ -1,0 +1,101 @@
+"""How right the audit and the learning from wrong labels were: looked up after the fact.
+
+The images of mnistTask3 are those of MNIST's training split, re-encoded as JPEG. Each is matched by
+its pixels to the one that it was made of, whose label is the truth. Nothing that learns, chooses or
+diagnoses depends on what comes of this.
+
+reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
+        artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt
+writes  metrics/<source>/match.json, artifacts/<source>/transitions.csv (the true counts)
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stages.common import dataset, entry, files
+from stages.common.dataset import Split
+from stages.predict import Classifier
+
+_POOL = 4  # the side of the squares whose means are compared: JPEG keeps them
+_ROWS = 500  # images compared at a time with all others
+_CLOSE = 12.0  # mean difference of two pixels, of 255, up to which an image is the other's JPEG
+
+
+def main(scratch: Path, source: str) -> None:
+    torch.set_num_threads(1)
+    tensors = Path(f"data/tensors/{source}")
+    wrong, right = (dataset.load_all(tensors / name) for name in ("mnistTask3", "mnist"))
+    train = len(dataset.load(tensors / "mnistTask3/train.safetensors").labels)
+    twins, differences = nearest(wrong, right)
+    truth = right.labels[twins]
+    audit = files.read_json(Path(f"artifacts/{source}/audit/mnistTask3.json"))
+    classifier = Classifier(Path(f"artifacts/{source}/mnistTask3-random.pt"))
+    said = classifier.logits(wrong.images[:train]).argmax(1).numpy()
+    counts = transitions(truth, wrong.labels, len(wrong.classes))
+    believed = np.array(audit["rows_believed_right"], np.int64)
+    metrics = {
+        "images": len(truth),
+        "matched": int((differences < _CLOSE).sum()),
+        "matched_to_one_alone": len(np.unique(twins)),
+        "labels_right": int(np.trace(counts)),
+        "matrix_error": matrix_error(np.array(audit["estimated"]), counts),
+        "believed_right": len(believed),
+        "believed_right_and_are": int((truth[believed] == wrong.labels[believed]).sum()),
+        "train_images": train,
+        "train_answers_right": int((said == truth[:train]).sum()),
+    }
+    files.write_json(Path(f"metrics/{source}/match.json"), metrics, scratch)
+    rows = ([wrong.classes[i], *row] for i, row in enumerate(counts.tolist()))
+    columns = ["true class", *wrong.classes]
+    files.write_csv(Path(f"artifacts/{source}/transitions.csv"), columns, rows, scratch)
+    print(f"{source}: {metrics}")
+
+
+def nearest(images: Split, others: Split) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each image the row of the other that is most like it, int64 [N], and the mean difference
+    of their pixels, [N]."""
+    means, theirs = pooled(images), pooled(others)
+    lengths = (theirs**2).sum(1)
+    found = [
+        (lengths - 2 * chunk @ theirs.T).argmin(1)
+        for chunk in tqdm(torch.split(means, _ROWS), disable=None)
+    ]
+    rows = torch.cat(found).numpy()
+    differences = [
+        np.abs(images.images[i : i + _ROWS].astype(int) - others.images[rows[i : i + _ROWS]]).mean(
+            (1, 2, 3)
+        )
+        for i in range(0, len(rows), _ROWS)
+    ]
+    return rows, np.concatenate(differences)
+
+
+def pooled(split: Split) -> torch.Tensor:
+    """The means of small squares of each image: float32 [N, squares]."""
+    images = torch.from_numpy(split.images)
+    parts = [
+        torch.nn.functional.avg_pool2d(part.float(), _POOL) for part in torch.split(images, _ROWS)
+    ]
+    return torch.cat(parts).flatten(1)
+
+
+def transitions(
+    truth: NDArray[np.int64], labels: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """How many images of each class have each label: int64 [C, C]."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth, labels), 1)
+    return counts
+
+
+def matrix_error(estimated: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
+    """The largest difference between an entry of the estimated and of the true matrix."""
+    return float(np.abs(estimated - counts / counts.sum(1, keepdims=True)).max())
+
+
+if __name__ == "__main__":
+    entry.run(main)
