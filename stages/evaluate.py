@@ -9,8 +9,8 @@ reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters
         artifacts/<source>/seeds/<network>/, artifacts/<source>/audit/,
         data/tensors/<source>/mnist/test.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
-writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv,
-        metrics/<source>/audit.json
+writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv; for digits
+        metrics/<source>/audit.json, for characters predictions/<network>-{classes,pairs}.csv
 params  seeds for digits
 """
 
@@ -98,6 +98,12 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             table = [(*where, *what) for where, what in zip(order, said, strict=True)]
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
             report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
+            tables = Path(f"artifacts/{source}/predictions")
+            columns = ("class", "images", "precision", "recall", "f1")
+            path = tables / f"{name}-classes.csv"
+            files.write_csv(path, columns, measures.of_classes(pooled), scratch)
+            path = tables / f"{name}-pairs.csv"
+            files.write_csv(path, ("one", "other", "times"), measures.confused(pooled), scratch)
 
 
 def evaluate_archive(source: str, name: str, scratch: Path) -> None:

@@ -28,6 +28,16 @@ def test_case_folding_forgives_the_case_and_nothing_else() -> None:
     assert found["digit_images"] == 1
 
 
+def test_classes_and_pairs_are_counted() -> None:
+    of = alphabet.CHARACTERS.index
+    truth = torch.tensor([of("c"), of("C"), of("C"), of("0")])
+    run = Answers(logits_for([of("C"), of("C"), of("c"), of("O")]), truth)
+    assert measures.confused(run) == [("C", "c", 2), ("0", "O", 1)]
+    rows = {row[0]: row[1:] for row in measures.of_classes(run)}
+    assert rows["C"] == (2, 0.5, 0.5, 0.5)
+    assert rows["c"] == (1, 0, 0, 0)
+
+
 def test_runs_of_different_size_count_by_their_images() -> None:
     sizes, wrong = (10, 30), (5, 0)
     runs = [

@@ -1,12 +1,13 @@
 """How good the answers of a network are: every ratio with its count, every mean with its spread."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 from torch import Tensor
 
 from stages.common import alphabet
@@ -61,6 +62,26 @@ def of_characters(answers: Answers) -> dict[str, Any]:
         "digit_images": int(digits.sum()),
         "macro_f1": float(f1_score(truth, logits.argmax(1), average="macro")),
     }
+
+
+def of_classes(answers: Answers) -> list[tuple[str, int, float, float, float]]:
+    """(class, images, precision, recall, F1) of each of the 62 classes."""
+    said, every = answers.logits.argmax(1), range(len(alphabet.CHARACTERS))
+    scores = precision_recall_fscore_support(answers.truth, said, labels=[*every], zero_division=0)
+    precision, recall, f1, count = (column.tolist() for column in scores)
+    return [(alphabet.CHARACTERS[i], count[i], precision[i], recall[i], f1[i]) for i in every]
+
+
+def confused(answers: Answers) -> list[tuple[str, str, int]]:
+    """(class, other class, how often one was taken for the other), the most confused pair first."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    for truth, said in zip(answers.truth.tolist(), answers.logits.argmax(1).tolist(), strict=True):
+        if truth != said:
+            one, other = sorted((truth, said))
+            pairs[alphabet.CHARACTERS[one], alphabet.CHARACTERS[other]] += 1
+    return [
+        (*pair, count) for pair, count in sorted(pairs.items(), key=lambda each: (-each[1], each))
+    ]
 
 
 def mean(right: Tensor) -> float:
