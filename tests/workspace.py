@@ -67,14 +67,14 @@ def make_small(folder: Path) -> None:
     sizes["characters"]["images"] = sizes["bases"]["images"] = count
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
-    params["strengths"]["middle"] |= {"widths": [8, 8, 8, 8, 16], "epochs": 2}
+    params["strengths"]["middle"] |= {"widths": [16, 16, 16, 16, 32], "epochs": 2}
     params["seeds"] = 2
-    params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 2}
+    params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 20, "characters": 2}
     params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
     params["train"]["epochs"]["sample"] = 2
     params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}
     params["correct"]["rounds"]["sample"] = [2, 1]
-    params["audit"]["images_seen"]["sample"] = 500
+    params["audit"]["images_seen"]["sample"] = 3000  # enough to tell what is wrong
     write_params(folder, params)
     commit(folder, "a small cut")
 
