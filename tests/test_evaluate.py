@@ -86,7 +86,7 @@ def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) 
     run(tester, "python", "-m", "stages.download", "sample", "later")
     run(tester, "python", "-m", "stages.evaluate", "sample", "later")
     model, archive = "artifacts/sample/characters.pt", "data/sample/trainPart1.zip"
-    for name, flags in (("later", ()), ("later-same-hand", ("--hand-from", r"-(\d+)\.png"))):
+    for name, flags in (("later", ()), ("later-same-hand", ("--hand-from", r"(\d+)\.png$"))):
         out = run(tester, "python", "-m", "stages.predict", model, archive, *flags).stdout
         right = sum(
             alphabet.CHARACTERS[alphabet.CHARACTER_FOLDERS[row["path"].split("/")[-2]]]
