@@ -16,6 +16,11 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
     for name in ("stages", "data/tensors/sample/bases"):
         shutil.copytree(reproduced / name, tmp_path / name)
     params = workspace.read_params(reproduced)
+    # Two steps: Muon makes the last digits' differences larger at every one.
+    params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 2, "characters": 0}
+    workspace.write_params(tmp_path, params)
+    workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample")
+    (tmp_path / "artifacts").rename(tmp_path / "alone")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -26,8 +31,8 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
     said = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample").stdout
     assert said.count("digits/0.pt") == 1
     for seed in range(2):
-        path = f"artifacts/sample/bases/digits/{seed}.pt"
-        two, one = (model.load(folder / path)[0] for folder in (tmp_path, reproduced))
+        path = f"sample/bases/digits/{seed}.pt"
+        two, one = (model.load(tmp_path / each / path)[0] for each in ("artifacts", "alone"))
         for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
     assert not (tmp_path / "scratch").exists()
