@@ -34,7 +34,7 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
         path = f"sample/bases/digits/{seed}.pt"
         two, one = (model.load(tmp_path / each / path)[0] for each in ("artifacts", "alone"))
         for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-3)
     assert not (tmp_path / "scratch").exists()
 
 
