@@ -76,12 +76,13 @@ def make_small(folder: Path) -> None:
     params["train"]["epochs"]["sample"] = 2
     params["naive"]["epochs"] = 2
     params["finetune"]["full"]["sample"] |= {"seeds": 2, "times": 1}
-    budgets = [{"images": 3, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
+    budgets = [{"images": 5, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
+    params["transfer"]["smallest"]["5"] = 0.01
     params["finetune"]["budgets"]["sample"] = budgets
     params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
     params["finetune"]["validation_images"] = 20
     params["correct"]["rounds"]["sample"] = [2, 1]
-    params["audit"]["images_seen"]["sample"] = 3000  # enough to tell what is wrong
+    params["audit"]["images_seen"]["sample"] = 2000  # enough to tell what is wrong
     write_params(folder, params)
     commit(folder, "a small cut")
 

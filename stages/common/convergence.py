@@ -1,6 +1,6 @@
 """How fast and how smoothly a network learnt, from its learning curve and its first steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,11 +33,13 @@ def area(curve: Sequence[Point]) -> float:
     return float(np.trapezoid([point.accuracy for point in curve], seen) / seen[-1])
 
 
-def smoothness(early: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Of the first steps' (loss, gradient norm): the mean norm, and how much the loss changes from
-    one step to the next on average."""
-    loss, norm = np.array(early).T
-    return float(norm.mean()), float(np.abs(np.diff(loss)).mean())
+def smoothness(early: Sequence[Mapping[str, str]]) -> tuple[float, float]:
+    """Of the rows of the first steps: the mean length of the gradient, and how much the loss of a
+    batch changes from one step to the next on average."""
+    loss, norm = (
+        np.array([float(row[name]) for row in early]) for name in ("loss", "gradient_norm")
+    )
+    return float(norm.mean()), float(np.abs(np.diff(loss)).mean()) if len(loss) > 1 else 0.0
 
 
 def flops_per_image(network: Network, frozen: bool) -> int:

@@ -32,11 +32,6 @@ def strength(source: str, use: UseName) -> arms.Strength:
     return params.load(f"strengths.{name}", arms.Strength)
 
 
-def use_of(images: str) -> UseName:
-    """Which use a training with a label budget is."""
-    return "full" if images == "all" else "usual"
-
-
 def load(source: str, start: str, use: UseName, seeds: int) -> list[Network]:
     """The first `seeds` base networks of a start, of the shape that the use asks for.
 
