@@ -5,14 +5,16 @@ VENV ?= .venv
 PIP_ARGS ?=
 SOURCE ?=
 DEVICE ?=
+URL ?=
+SETTINGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lint format lock bench bench-full clean
+.PHONY: help setup repro remote verify verify-remote test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 
@@ -25,6 +27,15 @@ $(VENV)/installed: requirements.txt
 
 repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
 	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
+
+remote: setup ## where `dvc push` puts it all (URL=folder or ssh://...; SETTINGS="option=value ...")
+	@python -m tools.remote "$(URL)" $(SETTINGS)
+
+verify: setup ## hash all of DVC's cache, and take out what is damaged
+	@python -m tools.verify
+
+verify-remote: setup ## the same for the default remote, mended from the cache
+	@python -m tools.verify --remote
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto
