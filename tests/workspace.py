@@ -88,6 +88,20 @@ def write_params(folder: Path, params: dict[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def read_lock(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((folder / "dvc.lock").read_text(), yaml.CSafeLoader)
+    return content
+
+
+def metric_owners(folder: Path) -> list[str]:
+    """The stage instances that write into git rather than into DVC's cache."""
+    return [
+        name
+        for name, stage in read_lock(folder)["stages"].items()
+        if any(out["path"].startswith("metrics/") for out in stage.get("outs", []))
+    ]
+
+
 def _cut_zip(path: Path, per_folder: int, suffixes: set[str]) -> int:
     """Keep the first images of each class; how many these are."""
     chosen: dict[str, list[str]] = {}
