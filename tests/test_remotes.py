@@ -77,15 +77,6 @@ def written(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): md5(path) for path in files if path.is_file()}
 
 
-@pytest.fixture(scope="session")
-def committed(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository as after `dvc repro` and `git commit`, with its cache: only to be copied."""
-    folder = tmp_path_factory.mktemp("committed") / "repository"
-    shutil.copytree(reproduced, folder, ignore=shutil.ignore_patterns("tmp"))
-    workspace.commit(folder, "reproduced")
-    return folder
-
-
 @pytest.mark.parametrize(
     "server", ["folder", slow("ssh"), slow("webdav"), slow("s3")], indirect=True
 )
@@ -193,7 +184,7 @@ def test_a_server_killed_in_a_push_is_an_error_and_the_next_push_ends_well(
     assert written(second) == written(tiny)
 
 
-@pytest.mark.parametrize("server", ["ssh", slow("webdav")], indirect=True)
+@pytest.mark.parametrize("server", [slow("ssh"), slow("webdav")], indirect=True)
 def test_a_server_killed_in_a_pull_is_an_error_and_the_next_pull_ends_well(
     server: Server, tiny: Path, tmp_path: Path
 ) -> None:
@@ -305,6 +296,7 @@ def test_a_full_disk_under_the_remote_is_an_error_and_with_room_the_push_ends_we
     assert written(second) == written(tiny)
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_clone_is_an_error_and_with_room_the_pull_ends_well(
     tiny: Path, small_disk: Path, tmp_path: Path
 ) -> None:
