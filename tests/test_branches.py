@@ -95,9 +95,7 @@ def curve_of(folder: Path, branch: str) -> list[float]:
 
 
 def test_plots_diff_draws_both_branches_from_their_own_files(branches: Path) -> None:
-    said: dict[str, Any] = json.loads(
-        run(branches, "dvc", "plots", "diff", *DRAWS, "--json").stdout
-    )
+    said = json.loads(run(branches, "dvc", "plots", "diff", *DRAWS, "--json").stdout)
     (plot,) = said["data"]["Learning curves on characters"]
     assert plot["revisions"] == list(DRAWS)
     curves = {branch: curve_of(branches, branch) for branch in DRAWS}

@@ -130,3 +130,14 @@ def _digests(folder: Path, params: dict[str, Any]) -> None:
     for dataset in params["archives"]["sample"].values():
         for file in dataset["files"]:
             file["digest"] = archives.content_digest(folder / "data/sample" / file["name"], limits)
+
+
+def make_environment(folder: Path) -> Path:
+    """The environment of the tests under another name, which `make` finds made: for its VENV."""
+    folder.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        (folder / path.name).symlink_to(path)
+    mark = folder / "installed"
+    mark.unlink(missing_ok=True)
+    mark.touch()  # younger than the requirements.txt of a fresh clone
+    return folder

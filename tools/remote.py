@@ -70,6 +70,13 @@ def write(url: str, settings: list[str]) -> None:
             content["remote"][NAME] = hidden
 
 
+def forget() -> None:
+    """Forget what logs in; the URL stays."""
+    with Config.from_cwd().edit("local") as content:
+        content.get("remote", {}).pop(NAME, None)
+    print("What logs in to the default remote is forgotten")
+
+
 def ask() -> None:
     """Ask the remote for anything at all; raises InputError with what it says."""
     with Repo() as repo:
@@ -83,9 +90,17 @@ def ask() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("url", help="a folder, or ssh://, s3://, webdav(s)://, http(s)://")
+    parser.add_argument("--forget", action="store_true", help="only forget what logs in")
+    parser.add_argument(
+        "url", nargs="?", default="", help="a folder, or ssh://, s3://, webdav(s)://, http(s)://"
+    )
     parser.add_argument("settings", nargs="*", help="option=value, as of `dvc remote modify`")
     given = parser.parse_args()
+    if given.forget:
+        forget()
+        return
+    if not given.url:
+        raise InputError("say where: make remote URL=...")
     try:
         write(given.url, given.settings)
     except (ConfigError, DvcException) as problem:
