@@ -284,8 +284,8 @@ def test_the_pipelines_steps_run_pull_push_commit_and_comment(
     run_steps("pipeline", "comment", runner, meanings, {**github, "PYTHON": sys.executable})
     text = GitHub.comments[-1]["body"]
     assert "| metrics/sample/characters.json" in text
-    assert "| params.yaml | crossvalidate.sample.draw |" in text
-    assert text.count("```mermaid") >= 9
+    assert re.search(r"\| params.yaml +\| crossvalidate.sample.draw +\|", text)
+    assert text.count("```mermaid") >= 2
     assert (runner / "dvc_plots/index.html").stat().st_size > 10_000
 
 
