@@ -96,6 +96,20 @@ def write_params(folder: Path, params: dict[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def read_lock(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((folder / "dvc.lock").read_text(), yaml.CSafeLoader)
+    return content
+
+
+def metric_owners(folder: Path) -> list[str]:
+    """The stage instances that write into git rather than into DVC's cache."""
+    return [
+        name
+        for name, stage in read_lock(folder)["stages"].items()
+        if any(out["path"].startswith("metrics/") for out in stage.get("outs", []))
+    ]
+
+
 def _cut_zip(path: Path, per_folder: int, suffixes: set[str]) -> int:
     """Keep the first images of each class; how many these are."""
     chosen: dict[str, list[str]] = {}
@@ -124,3 +138,14 @@ def _digests(folder: Path, params: dict[str, Any]) -> None:
     for dataset in params["archives"]["sample"].values():
         for file in dataset["files"]:
             file["digest"] = archives.content_digest(folder / "data/sample" / file["name"], limits)
+
+
+def make_environment(folder: Path) -> Path:
+    """The environment of the tests under another name, which `make` finds made: for its VENV."""
+    folder.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        (folder / path.name).symlink_to(path)
+    mark = folder / "installed"
+    mark.unlink(missing_ok=True)
+    mark.touch()  # younger than the requirements.txt of a fresh clone
+    return folder
