@@ -6,7 +6,7 @@ maximisation (Dawid and Skene 1979), as it is or tied to the form of a family; t
 by the Bayesian information criterion (Schwarz 1978).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,8 +52,9 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
 
     A network that has not seen these labels must have given the posteriors.
     """
-    posteriors = _tempered(posteriors, labels)
-    free = fit(posteriors, labels, general)
+    temperings = _temperings(posteriors)
+    tempered = [(each, fit(each, labels, general)) for each in temperings]
+    posteriors, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
     fits = {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
     size = {name: _parameters(name, len(free.matrix)) for name in fits}
     bic = {
@@ -61,7 +62,7 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
         for name, each in fits.items()
     }
     best = min(bic, key=lambda name: bic[name])
-    right, interval = right_share(posteriors, labels, free.matrix)
+    right, interval = right_share(temperings, labels, free.matrix)
     family = _named(best, right, interval, fits[best].matrix)
     return Diagnosis(
         family=family,
@@ -91,19 +92,12 @@ def _log_likelihood(posteriors: Floats, labels: Labels, matrix: Floats) -> float
     return float(np.log((posteriors * matrix.T[labels]).sum(1)).sum())
 
 
-def _tempered(posteriors: Floats, labels: Labels) -> Floats:
-    """The posteriors as sure of themselves as makes the labels most likely: a network is mostly
-    surer than it should be of images that are not of its own kind."""
+def _temperings(posteriors: Floats) -> list[Floats]:
+    """The posteriors surer of themselves, as they are, and less sure: a network is seldom as sure
+    as it is right of images that are not of its own kind. Which it is, the labels tell."""
     logs = np.log(posteriors.clip(1e-12))
-
-    def at(temperature: float) -> Floats:
-        powers = np.exp(logs / temperature)
-        return np.asarray(powers / powers.sum(1, keepdims=True))
-
-    return max(
-        (at(temperature) for temperature in (0.7, 1.0, 1.4, 2.0, 2.8)),
-        key=lambda each: fit(each, labels, general).log_likelihood,
-    )
+    powers = (np.exp(logs / temperature) for temperature in (0.7, 1.0, 1.4, 2.0, 2.8))
+    return [np.asarray(each / each.sum(1, keepdims=True)) for each in powers]
 
 
 def forms(estimated: Floats) -> dict[str, Form]:
@@ -170,14 +164,20 @@ def _with_diagonal(matrix: Floats, share: float) -> Floats:
 
 
 def right_share(
-    posteriors: Floats, labels: Labels, estimated: Floats
+    temperings: Sequence[Floats], labels: Labels, estimated: Floats
 ) -> tuple[float, tuple[float, float]]:
-    """The share of labels that are right, and its 95% interval by profile likelihood."""
+    """The share of labels that are right, and its 95% interval by profile likelihood.
+
+    For each share the tempering counts that makes the labels most likely: a network that is surer
+    than it should be takes its own mistakes for right labels, and the interval must allow for it.
+    """
 
     def log_likelihood(share: float) -> float:
-        return _log_likelihood(posteriors, labels, _with_diagonal(estimated, share).clip(_FLOOR))
+        matrix = _with_diagonal(estimated, share).clip(_FLOOR)
+        return max(_log_likelihood(each, labels, matrix) for each in temperings)
 
-    best = fit(posteriors, labels, _biased, estimated).matrix[0, 0]
+    shares = [fit(each, labels, _biased, estimated).matrix[0, 0] for each in temperings]
+    best = max(shares, key=log_likelihood)
     peak = log_likelihood(best)
 
     def drop(share: float) -> float:
