@@ -33,11 +33,8 @@ def text(
     pairs: Sequence[Row],
 ) -> str:
     """The card of `network`, from what its checkpoint says of it and from what was measured."""
-    shape, alone = network.shape, metrics["characters"]
+    shape = network.shape
     weights = sum(parameter.numel() for parameter in network.parameters())
-    weakest = sorted(classes, key=lambda row: (float(row["f1"]), row["class"]))[:5]
-    weak = ", ".join(f"`{row['class']}` ({float(row['f1']):.2f})" for row in weakest)
-    mixed = ", ".join(f"`{p['one']}` and `{p['other']}` ({p['times']})" for p in pairs[:5])
     return f"""# Model card: characters, source {source}
 
 A small convolutional network that reads one handwritten character: {len(shape.classes)} classes,
@@ -58,7 +55,25 @@ label, index, probabilities = classifier.predict("letter.png")
 centre x of the ink as shares of the canvas; out come `probabilities`, float32
 [N, {len(shape.classes)}].
 
-## Results
+{_results(metrics)}
+{_limits(shape.classes, classes, pairs)}
+## Data
+
+{_DATA[source]}
+
+| tensors | sha256 |
+|---|---|
+{_digests(about["data"])}
+
+## Recipe
+
+{_recipe(about)}
+"""
+
+
+def _results(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    alone = metrics["characters"]
+    return f"""## Results
 
 | how it is read | accuracy | 95% interval | sd | runs | images |
 |---|---|---|---|---|---|
@@ -72,26 +87,22 @@ Of a single image, with case forgiven {100 * alone["case_folded_accuracy"]:.2f}%
 right class is among the first three for {100 * alone["top3_accuracy"]:.2f}%. Expected calibration
 error {100 * alone["calibration_error"]:.2f} points.
 
-## Limits
+"""
+
+
+def _limits(labels: Sequence[str], classes: Sequence[Row], pairs: Sequence[Row]) -> str:
+    weakest = sorted(classes, key=lambda row: (float(row["f1"]), row["class"]))[:5]
+    weak = ", ".join(f"`{row['class']}` ({float(row['f1']):.2f})" for row in weakest)
+    mixed = ", ".join(f"`{p['one']}` and `{p['other']}` ({p['times']})" for p in pairs[:5])
+    return f"""## Limits
 
 - Weakest classes, by F1: {weak}.
 - Most often taken for each other: {mixed}.
 - One isolated character on an even ground; no words, no accents, no other script. Everything gets
-  one of the {len(shape.classes)} answers: it has no way to say that an image is none of them.
+  one of the {len(labels)} answers: it has no way to say that an image is none of them.
 - Few writers, one kind of pen and canvas. Size and place on the canvas count.
 - Not measured by age, country or handedness of the writers: the data do not tell them.
 
-## Data
-
-{_DATA[source]}
-
-| tensors | sha256 |
-|---|---|
-{_digests(about["data"])}
-
-## Recipe
-
-{_recipe(about)}
 """
 
 
