@@ -5,9 +5,10 @@ VENV ?= .venv
 PIP_ARGS ?=
 SOURCE ?=
 DEVICE ?=
+PORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lint format lock bench bench-full clean
+.PHONY: help setup repro report test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -25,6 +26,9 @@ $(VENV)/installed: requirements.txt
 
 repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
 	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
+
+report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
+	python -m tools.report $(if $(SOURCE),--source $(SOURCE)) $(if $(PORT),--port $(PORT))
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto

@@ -155,7 +155,8 @@ def show_characters(source: str, scratch: Path) -> None:
     files.write_csv(out / "map.csv", ("x", "y", "actual", "predicted"), table, scratch)
     files.write_bytes(out / "map.png", sheets.sheet(part.images, 2 * gallery.COLUMNS), scratch)
     strength = Augmentation(**classifier.about["augmentation"])
-    gallery.show_augmented(out, split.images[:8], strength, scratch)
+    some = np.unique(split.labels, return_index=True)[1][::8]  # the first of every eighth class
+    gallery.show_augmented(out, split.images[some], strength, scratch)
 
 
 def ship(source: str, scratch: Path) -> None:

@@ -139,7 +139,7 @@ def augmentation(results: Results) -> Sheet:
     """What augmentation makes of a few images."""
     png = results.picture("sheets/characters/augmentation.png")
     takeaway = "Each row is an image and eleven of the variants of it that a training may see."
-    rows = [f"image {i + 1} and its variants" for i in range(8)]
+    rows = [f"{each} and its variants" for each in CHARACTERS[::8]]
     return Sheet("augmentation", "Augmentation", takeaway, png, 12, (), rows)
 
 

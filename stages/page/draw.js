@@ -28,7 +28,8 @@ function stroke(from, to) {
 
 // RGBA pixels -> {image, place, probabilities} as Python has them; null for a blank canvas.
 async function read({ data, width, height }) {
-  const gray = new Uint8Array(width * height).map((_, i) => data[4 * i] < 128 ? 0 : 255);
+  const gray = new Uint8Array(width * height);
+  for (let i = 0; i < gray.length; i++) gray[i] = data[4 * i] < 128 ? 0 : 255;
   const framed = prepare(gray, height, width, SIZE, BOX);
   if (!framed) return null;
   const image = new ort.Tensor("float32", Float32Array.from(framed.image), [1, 1, SIZE, SIZE]);

@@ -24,7 +24,7 @@ function upright(gray, height, width) {  // bright ink: what most of the border 
 
 function inkBox(ink, height, width) {
   const columns = new Uint8Array(width);
-  for (let i = 0; i < ink.length; i++) if (ink[i] >= INK) columns[i % width] = 1;
+  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) if (ink[i] >= INK) columns[x] = 1;
   const boxes = [];
   for (let x = 0; x < width; x++) {
     if (!columns[x]) continue;
@@ -70,8 +70,10 @@ function halfToEven(value) {  // as Python rounds
 function scaled(crop, height, width, box) {
   const longer = Math.max(height, width);
   const wide = Math.max(1, halfToEven(width * box / longer)), high = Math.max(1, halfToEven(height * box / longer));
-  const rows = resampled(crop, height, width, wide, 1, width);
-  const pixels = resampled(rows, wide, height, high, wide, 1, true);
+  const across = (pixels, lines) => resampled(pixels, lines, width, wide, 1, width);
+  const down = (pixels, lines) => resampled(pixels, lines, height, high, lines, 1, true);
+  // Pillow scales what is more than twice as tall as wide down first, and all else across first.
+  const pixels = height > 2 * width ? across(down(crop, width), high) : down(across(crop, height), wide);
   const brightest = Math.max(1, pixels.reduce((a, b) => Math.max(a, b), 0));
   return [brightest === 255 ? pixels : pixels.map((pixel) => Math.floor(pixel * 255 / brightest)), high, wide];
 }
@@ -99,7 +101,7 @@ function weights(from, to) {
     const of = [];
     for (let x = first; x < last; x++) of.push(Math.max(0, 1 - Math.abs((x - centre + 0.5) * (1 / support))));
     const total = of.reduce((a, b) => a + b, 0);
-    all.push([first, of.map((weight) => Math.trunc(0.5 + (total ? weight * (1 / total) : weight) * (1 << 22)))]);
+    all.push([first, of.map((weight) => Math.trunc(0.5 + weight / total * (1 << 22)))]);
   }
   return all;
 }
