@@ -7,14 +7,13 @@ params.yaml, laid out as trainPart1 is: it is read by the shipped network as a u
 
 reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
         data/tensors/<source>/characters/, characters-hands.csv; or
-        artifacts/<source>/seeds/<network>/, artifacts/<source>/audit/,
+        artifacts/<source>/seeds/<network>.pt, artifacts/<source>/audit/,
         data/tensors/<source>/mnist/test.safetensors, mnistTask3/train.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
         what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
         for characters predictions/<network>-{classes,pairs}.csv, and the shipped network without
         torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md
-params  seeds for digits
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
 
 from stages.common import (
     alphabet,
@@ -37,7 +35,6 @@ from stages.common import (
     folds,
     gallery,
     measures,
-    params,
     sheets,
 )
 from stages.common.augmentation import Augmentation
@@ -76,12 +73,10 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     """All networks of the digits on MNIST's test split."""
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     truth = torch.from_numpy(split.labels)
-    seeds = params.load("seeds", PositiveInt)
     for network in DIGITS:
-        folder = Path(f"artifacts/{source}/seeds/{network}")
-        paths = [folder / f"{seed}.pt" for seed in range(seeds)]
-        runs = [Answers(Classifier(path).logits(split.images), truth) for path in paths]
-        metrics = measures.measure(runs, len(truth)) | {"seeds": seeds, "images": len(truth)}
+        classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
+        runs = [Answers(each.logits(split.images), truth) for each in classifiers]
+        metrics = measures.measure(runs, len(truth)) | {"seeds": len(runs), "images": len(truth)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
         if network == SHOWN_DIGITS:
@@ -108,8 +103,7 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
     for way, fold_of in read_folds(folder / "folds.csv").items():
         alone, together, order = [], [], []
-        for fold in range(fold_of.max() + 1):
-            classifier = Classifier(folder / way / f"{fold}.pt")
+        for fold, classifier in enumerate(Classifier.all_of(folder / f"{way}.pt")):
             rows = np.flatnonzero(fold_of == fold)
             part = split.rows(rows)
             truth = torch.from_numpy(part.labels)
@@ -143,7 +137,7 @@ def show_characters(source: str, scratch: Path) -> None:
     tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
     split = dataset.load_all(tensors / "characters")
     part = split.rows(np.flatnonzero(read_folds(folder / "folds.csv")[folds.KNOWN] == 0))
-    classifier = Classifier(folder / folds.KNOWN / "0.pt")
+    classifier = Classifier(folder / f"{folds.KNOWN}.pt")
     answer = partial(classifier.logits, part.images, part.place)
     features, logits = embedding.seen_by(classifier.network.head, answer)
     where, said = embedding.plane(features).round(2).tolist(), logits.argmax(1)

@@ -27,8 +27,7 @@ from stages.common.page import Table
 from stages.common.results import Results
 
 SHOWN_PARAMS = (  # the sections, besides archives.<source> and preprocess.<source>
-    "seeds",
-    "strength",
+    "digits",
     "strengths",
     "network",
     "compute",
@@ -38,6 +37,7 @@ SHOWN_PARAMS = (  # the sections, besides archives.<source> and preprocess.<sour
     "finetune",
     "audit",
     "correct",
+    "naive",
     "test_archives",
 )
 

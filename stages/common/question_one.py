@@ -51,7 +51,7 @@ def section(results: Results, test_archives: list[str]) -> Section:
 def learning(results: Results) -> Chart:
     """Learning curves of the folds."""
     ways = {"known hands": "known-hands", "new hands": "new-hands"}
-    runs = {name: results.table(f"folds/{way}/curves.csv") for name, way in ways.items()}
+    runs = {name: results.table(f"folds/{way}-curves.csv") for name, way in ways.items()}
     count = len({row["run"] for row in runs["known hands"]})
     takeaway = f"The line is the mean of {count} folds, the band holds all of them."
     title = "Learning curves on held-out images"

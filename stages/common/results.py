@@ -27,7 +27,7 @@ class Results:
 
     def curves(self, network: str) -> list[dict[str, str]]:
         """The learning curves of all seeds of a network of the digits."""
-        return self.table(f"seeds/{network}/curves.csv")
+        return self.table(f"seeds/{network}-curves.csv")
 
     def picture(self, path: str) -> bytes:
         """artifacts/<source>/<path>, a PNG file."""
