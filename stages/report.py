@@ -38,6 +38,7 @@ SHOWN_PARAMS = (  # the sections, besides archives.<source> and preprocess.<sour
     "audit",
     "correct",
     "naive",
+    "transfer",
     "test_archives",
 )
 

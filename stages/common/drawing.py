@@ -18,6 +18,7 @@ COLUMNS: tuple[dict[str, str], ...] = (
     {
         "evaluate-characters": "question one",
         "evaluate-digits": "questions two, three",
+        "evaluate-transfer": "question two",
         "match": "question three, after",
     },
     {"report": "this page"},
@@ -38,11 +39,13 @@ FOLLOWS = (
     ("train", "evaluate-characters"),
     ("crossvalidate", "evaluate-characters"),
     ("finetune", "evaluate-digits"),
+    ("finetune", "evaluate-transfer"),
     ("naive", "evaluate-digits"),
     ("correct", "evaluate-digits"),
     ("correct", "match"),
     ("evaluate-characters", "report"),
     ("evaluate-digits", "report"),
+    ("evaluate-transfer", "report"),
     ("match", "report"),
 )
 
