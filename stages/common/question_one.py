@@ -35,7 +35,7 @@ def section(results: Results, test_archives: list[str]) -> Section:
         f" {difference:+.2f} points."
     )
     parts: list[Part] = [
-        accuracies("accuracy-characters", takeaway, metrics, names),
+        accuracies("characters", takeaway, metrics, names),
         learning(results),
         confusion(results),
         classes(results),

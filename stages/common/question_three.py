@@ -39,7 +39,7 @@ def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
     )
     truth = [[float(row[digit]) for digit in DIGITS] for row in results.table("transitions.csv")]
     parts: list[Part] = [
-        accuracies("accuracy-mnistTask3", takeaway, metrics, NETWORKS),
+        accuracies("mnistTask3", takeaway, metrics, NETWORKS),
         folders(results),
         *(estimate(name, audit) for name, audit in audits.items()),
         _matrix("transitions", "The labels as they turned out to be", after, truth),

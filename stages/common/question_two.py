@@ -39,9 +39,12 @@ def section(results: Results) -> Section:
         f" makes ±{sampling:.2f}."
     )
     runs = {NETWORKS[name]: results.curves(name) for name in NETWORKS}
-    title, band = "Learning curves", "The lines are means over the seeds, the bands hold all seeds."
+    title, band = (
+        "Learning curves on MNIST",
+        "The lines are means over the seeds, the bands hold all seeds.",
+    )
     parts: list[Part] = [
-        accuracies("accuracy-mnist", takeaway, metrics, NETWORKS),
+        accuracies("mnist", takeaway, metrics, NETWORKS),
         curves("curves-mnist", title, band, runs, "accuracy of validation images"),
     ]
     if budgets:
@@ -176,7 +179,7 @@ def mistakes(results: Results) -> Sheet:
         " confidence."
     )
     png = results.picture("sheets/digits/worst.png")
-    return Sheet("worst-digits", "The worst mistakes", takeaway, png, 12, captions(rows))
+    return Sheet("worst-digits", "The worst mistakes on MNIST", takeaway, png, 12, captions(rows))
 
 
 def _size(budget: str) -> float:

@@ -54,9 +54,9 @@ def told(metrics: Mapping[str, Any]) -> str:
 
 
 def accuracies(
-    identity: str, takeaway: str, metrics: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+    data: str, takeaway: str, metrics: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
 ) -> Chart:
-    """The accuracies of some networks, side by side; `names` says what each is."""
+    """The accuracies of the networks of a data set, side by side; `names` says what each is."""
     columns = ["network", "what", "accuracy", "low", "high", "sd of runs", "runs", "images"]
     columns += ["loss", "calibration error"]
     rows = [
@@ -77,7 +77,7 @@ def accuracies(
         for name, each in metrics.items()
     }
     figure = charts.intervals(shown, "accuracy in %")
-    return Chart(identity, "Accuracy", takeaway, figure, Table(columns, rows))
+    return Chart(f"accuracy-{data}", f"Accuracy, {data}", takeaway, figure, Table(columns, rows))
 
 
 def curves(
