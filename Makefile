@@ -8,11 +8,12 @@ DEVICE ?=
 URL ?=
 SETTINGS ?=
 AGAINST ?=
+PORT ?=
 
 .DEFAULT_GOAL := help
 options = $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
 .PHONY: help setup repro repro-pull push changes commit comment remote forget verify verify-remote \
-	test test-all lint format lock bench bench-full clean
+	report test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export URL SETTINGS  # not pasted into a recipe: a password may hold any character
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -58,6 +59,9 @@ verify: setup ## hash all of DVC's cache, and take out what is damaged
 
 verify-remote: setup ## the same for the default remote, mended from the cache
 	@python -m tools.verify --remote
+
+report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
+	python -m tools.report $(if $(SOURCE),--source $(SOURCE)) $(if $(PORT),--port $(PORT))
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto

@@ -5,22 +5,39 @@ alone and together with the others by its writer. `digits`: MNIST's test split, 
 reads, by all networks of questions two and three. Any other name is an archive of test_archives in
 params.yaml, laid out as trainPart1 is: it is read by the shipped network as a user would have it.
 
-reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters-hands.csv; or
+reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
+        data/tensors/<source>/characters/, characters-hands.csv; or
         artifacts/<source>/seeds/<network>.pt, artifacts/<source>/audit/,
-        data/tensors/<source>/mnist/test.safetensors; or
+        data/tensors/<source>/mnist/test.safetensors, mnistTask3/train.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
-writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv; for digits
-        metrics/<source>/audit.json, for characters predictions/<network>-{classes,pairs}.csv
+writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
+        what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
+        for characters predictions/<network>-{classes,pairs}.csv, and the shipped network without
+        torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from stages.common import alphabet, dataset, entry, files, folds, measures
+from stages.common import (
+    alphabet,
+    card,
+    dataset,
+    embedding,
+    entry,
+    export,
+    files,
+    folds,
+    gallery,
+    measures,
+    sheets,
+)
+from stages.common.augmentation import Augmentation
 from stages.common.errors import InputError
 from stages.common.measures import Answers
 from stages.predict import Classifier, prepared
@@ -34,15 +51,20 @@ DIGITS = [
     "mnistTask3-digits",
     "mnistTask3-characters",
 ]
+SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at
 
 
 def main(scratch: Path, source: str, name: str) -> None:
     torch.set_num_threads(1)
     if name == "characters":
         evaluate_characters(source, scratch)
+        show_characters(source, scratch)
+        ship(source, scratch)
     elif name == "digits":
         evaluate_digits(source, scratch)
         evaluate_audit(source, scratch)
+        given = dataset.load(Path(f"data/tensors/{source}/mnistTask3/train.safetensors"))
+        gallery.show_folders(Path(f"artifacts/{source}/sheets/digits"), given, scratch)
     else:
         evaluate_archive(source, name, scratch)
 
@@ -54,9 +76,13 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     for network in DIGITS:
         classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
         runs = [Answers(each.logits(split.images), truth) for each in classifiers]
-        metrics = measures.measure(runs) | {"seeds": len(runs), "images": len(truth)}
+        metrics = measures.measure(runs, len(truth)) | {"seeds": len(runs), "images": len(truth)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
+        if network == SHOWN_DIGITS:
+            gallery.show_mistakes(
+                Path(f"artifacts/{source}/sheets/digits"), split, runs[0], scratch
+            )
 
 
 def evaluate_audit(source: str, scratch: Path) -> None:
@@ -94,11 +120,55 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
             report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
             tables = Path(f"artifacts/{source}/predictions")
-            columns = ("class", "images", "precision", "recall", "f1")
+            columns = ("class", "images", "precision", "recall", "f1", "calibration_error")
             path = tables / f"{name}-classes.csv"
             files.write_csv(path, columns, measures.of_classes(pooled), scratch)
             path = tables / f"{name}-pairs.csv"
             files.write_csv(path, ("one", "other", "times"), measures.confused(pooled), scratch)
+            if name == "characters":
+                shown = split.rows(np.array([row for row, _ in order]))
+                gallery.show_mistakes(
+                    Path(f"artifacts/{source}/sheets/characters"), shown, pooled, scratch
+                )
+
+
+def show_characters(source: str, scratch: Path) -> None:
+    """A network's map of the images that it has not seen; and what augmentation makes of images."""
+    tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
+    split = dataset.load_all(tensors / "characters")
+    part = split.rows(np.flatnonzero(read_folds(folder / "folds.csv")[folds.KNOWN] == 0))
+    classifier = Classifier(folder / f"{folds.KNOWN}.pt")
+    answer = partial(classifier.logits, part.images, part.place)
+    features, logits = embedding.seen_by(classifier.network.head, answer)
+    where, said = embedding.plane(features).round(2).tolist(), logits.argmax(1)
+    table = [
+        (x, y, part.classes[truth], part.classes[one])
+        for (x, y), truth, one in zip(where, part.labels, said, strict=True)
+    ]
+    out = Path(f"artifacts/{source}/sheets/characters")
+    files.write_csv(out / "map.csv", ("x", "y", "actual", "predicted"), table, scratch)
+    files.write_bytes(out / "map.png", sheets.sheet(part.images, 2 * gallery.COLUMNS), scratch)
+    strength = Augmentation(**classifier.about["augmentation"])
+    some = np.unique(split.labels, return_index=True)[1][::8]  # the first of every eighth class
+    gallery.show_augmented(out, split.images[some], strength, scratch)
+
+
+def ship(source: str, scratch: Path) -> None:
+    """The network that is shipped for others than torch, and a card that says what it is."""
+    folder = Path(f"artifacts/{source}")
+    classifier = Classifier(folder / "characters.pt")
+    about = {name: str(digest) for name, digest in classifier.about["data"].items()}
+    graph = export.to_onnx(classifier.network, about)
+    files.write_bytes(folder / "characters.onnx", graph, scratch)
+    names = [
+        f"characters{way}{suffix}" for way in ("", "-new-hands") for suffix in ("", "-same-hand")
+    ]
+    metrics = {name: files.read_json(Path(f"metrics/{source}/{name}.json")) for name in names}
+    tables = Path(f"artifacts/{source}/predictions")
+    classes = files.read_csv(tables / "characters-classes.csv")
+    pairs = files.read_csv(tables / "characters-pairs.csv")
+    text = card.text(source, classifier.network, classifier.about, metrics, classes, pairs)
+    files.write_bytes(folder / "model-card.md", text.encode(), scratch)
 
 
 def evaluate_archive(source: str, name: str, scratch: Path) -> None:

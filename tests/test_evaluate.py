@@ -5,11 +5,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
-from stages.common import alphabet, measures
+from stages.common import alphabet, dataset, measures
 from stages.common.measures import Answers
+from stages.predict import Classifier
 from tests import workspace
 from tests.workspace import run
 
@@ -33,7 +37,7 @@ def test_classes_and_pairs_are_counted() -> None:
     truth = torch.tensor([of("c"), of("C"), of("C"), of("0")])
     run = Answers(logits_for([of("C"), of("C"), of("c"), of("O")]), truth)
     assert measures.confused(run) == [("C", "c", 2), ("0", "O", 1)]
-    rows = {row[0]: row[1:] for row in measures.of_classes(run)}
+    rows = {row[0]: row[1:5] for row in measures.of_classes(run)}
     assert rows["C"] == (2, 0.5, 0.5, 0.5)
     assert rows["c"] == (1, 0, 0, 0)
 
@@ -56,6 +60,51 @@ def test_a_network_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> 
     assert measures.calibration_error(Answers(half, truth)) == pytest.approx(0, abs=1e-6)
     sure = half + torch.tensor([20.0, 0.0])
     assert measures.calibration_error(Answers(sure, truth)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_an_interval_is_of_the_images_however_many_runs_share_them() -> None:
+    truth = torch.zeros(100, dtype=torch.int64)
+    runs = [Answers(logits_for([0] * 90 + [1] * 10), truth)] * 3
+    shared, apart = measures.measure(runs, 100), measures.measure(runs)
+    assert shared["accuracy_low"] == pytest.approx(0.8256, abs=1e-4)  # Wilson's, of 90 in 100
+    assert shared["accuracy_high"] == pytest.approx(0.9448, abs=1e-4)
+    assert apart["accuracy_low"] > shared["accuracy_low"]  # of 270 in 300
+
+
+def test_reliability_counts_every_image_once() -> None:
+    sure = torch.tensor([[5.0, 0.0], [0.0, 0.0], [0.1, 0.0], [0.0, 5.0]])
+    rows = measures.reliability(Answers(sure, torch.tensor([0, 0, 1, 0])))
+    assert [row[2] for row in rows] == [2, 2]
+    assert [row[4] for row in rows] == [0.5, 0.5]
+    assert all(low <= confidence <= high for low, high, _, confidence, _ in rows)
+
+
+def test_the_shipped_network_answers_the_same_without_torch(reproduced: Path) -> None:
+    folder = reproduced / "artifacts/sample"
+    split = dataset.load_all(reproduced / "data/tensors/sample/characters").rows(slice(100))
+    wanted = Classifier(folder / "characters.pt").probabilities(split.images, split.place)
+    session = onnxruntime.InferenceSession(folder / "characters.onnx")
+    given = {"image": split.images.astype(np.float32), "place": split.place}
+    [found] = session.run(None, given)
+    assert np.abs(found - wanted).max() < 1e-5
+
+
+def test_the_sheets_show_mistakes_and_the_model_card_tells_the_metrics(reproduced: Path) -> None:
+    folder = reproduced / "artifacts/sample"
+    for name in ("worst", "confident"):
+        with (folder / f"sheets/characters/{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert rows
+        assert all(row["actual"] != row["predicted"] for row in rows)
+        with Image.open(folder / f"sheets/characters/{name}.png") as sheet:
+            assert sheet.width == 12 * 36
+            assert sheet.height == -(-len(rows) // 12) * 36
+    with (folder / "sheets/characters/map.csv").open() as file:
+        assert len({(row["x"], row["y"]) for row in csv.DictReader(file)}) == 155
+    metrics = json.loads((reproduced / "metrics/sample/characters.json").read_text())
+    card = (folder / "model-card.md").read_text()
+    assert f"{100 * metrics['accuracy']:.2f}%" in card
+    assert "310" in card
 
 
 def test_no_network_is_measured_on_what_it_has_learnt_from(reproduced: Path) -> None:

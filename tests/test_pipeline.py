@@ -91,8 +91,13 @@ def test_metrics_params_and_plots_are_shown(reproduced: Path) -> None:
     assert "metrics/sample/mnist-random.json" in shown
     assert run(reproduced, "dvc", "metrics", "diff", "main").returncode == 0
     assert run(reproduced, "dvc", "params", "diff", "main").returncode == 0
-    page = run(reproduced, "dvc", "plots", "show").stdout.strip()
-    assert Path(page.removeprefix("file://")).exists()
+    page = Path(run(reproduced, "dvc", "plots", "show").stdout.strip().removeprefix("file://"))
+    text = page.read_text()
+    for title in yaml.safe_load((reproduced / "dvc.yaml").read_text())["plots"]:
+        plot = title if isinstance(title, str) else next(iter(title))
+        assert plot.replace("${source}", "sample") in text
+    assert len(list((page.parent / "static").glob("*.png"))) == 6
+    assert "accuracy" in run(reproduced, "dvc", "plots", "diff", "main", "--json").stdout
 
 
 @pytest.mark.slow

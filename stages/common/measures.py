@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from torch import Tensor
 
@@ -25,20 +26,32 @@ class Answers(NamedTuple):
         return self.logits.argmax(1) == self.truth
 
 
-def measure(runs: Sequence[Answers]) -> dict[str, Any]:
+def measure(runs: Sequence[Answers], images: int | None = None) -> dict[str, Any]:
     """The accuracy over several runs, be they seeds (of the same images) or folds (of others).
 
-    The spread is the sample standard deviation between the runs.
+    The spread is the sample standard deviation between the runs. The interval is of the sampling of
+    the images, of which there are `images` in all where the runs have the same ones.
     """
     correct = [int(run.right.sum()) for run in runs]
+    answered = sum(len(run.truth) for run in runs)
+    images = images or answered
+    low, high = interval(round(sum(correct) * images / answered), images)
     accuracies = [count / len(run.truth) for count, run in zip(correct, runs, strict=True)]
     return {
-        "accuracy": sum(correct) / sum(len(run.truth) for run in runs),
+        "accuracy": sum(correct) / answered,
         "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "accuracy_low": low,
+        "accuracy_high": high,
         "correct": correct,
         "loss": statistics.fmean(F.cross_entropy(*run).item() for run in runs),
         "calibration_error": statistics.fmean(calibration_error(run) for run in runs),
     }
+
+
+def interval(right: int, images: int) -> tuple[float, float]:
+    """Where the share of right answers is with 95% confidence, by its `images` (Wilson 1927)."""
+    found = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def calibration_error(answers: Answers, bins: int = 15) -> float:
@@ -48,6 +61,18 @@ def calibration_error(answers: Answers, bins: int = 15) -> float:
     which = (confidence * bins).long().clamp(max=bins - 1)
     gaps = torch.zeros(bins).index_add_(0, which, answers.right.float() - confidence).abs()
     return (gaps.sum() / len(confidence)).item()
+
+
+def reliability(answers: Answers, bins: int = 10) -> list[tuple[float, float, int, float, float]]:
+    """(low, high, images, mean confidence, accuracy) of each range of confidence that is used."""
+    confidence = answers.logits.softmax(1).amax(1)
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    rows = []
+    for i in sorted(set(which.tolist())):
+        inside = which == i
+        sure, right = confidence[inside].mean().item(), mean(answers.right[inside])
+        rows.append((i / bins, (i + 1) / bins, int(inside.sum()), sure, right))
+    return rows
 
 
 def nll(answers: Answers) -> float:
@@ -77,12 +102,21 @@ def of_characters(answers: Answers) -> dict[str, Any]:
     }
 
 
-def of_classes(answers: Answers) -> list[tuple[str, int, float, float, float]]:
-    """(class, images, precision, recall, F1) of each of the 62 classes."""
+def of_classes(answers: Answers) -> list[tuple[str, int, float, float, float, float]]:
+    """(class, images, precision, recall, F1, calibration error) of each of the 62 classes.
+
+    The calibration error is over five ranges of confidence: a class has few images.
+    """
     said, every = answers.logits.argmax(1), range(len(alphabet.CHARACTERS))
     scores = precision_recall_fscore_support(answers.truth, said, labels=[*every], zero_division=0)
     precision, recall, f1, count = (column.tolist() for column in scores)
-    return [(alphabet.CHARACTERS[i], count[i], precision[i], recall[i], f1[i]) for i in every]
+    rows = []
+    for i in every:
+        own = answers.truth == i
+        error = calibration_error(Answers(answers.logits[own], answers.truth[own]), 5)
+        error = error if count[i] else 0.0
+        rows.append((alphabet.CHARACTERS[i], count[i], precision[i], recall[i], f1[i], error))
+    return rows
 
 
 def confused(answers: Answers) -> list[tuple[str, str, int]]:

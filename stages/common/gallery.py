@@ -1,0 +1,61 @@
+"""Pictures of images and of what was said of them: sheets of tiles, and tables of what they are."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.common import files, measures, sheets
+from stages.common.augmentation import Augmentation, augment, draw
+from stages.common.dataset import Split
+from stages.common.measures import Answers
+
+COLUMNS = 12  # of a sheet
+_SHOWN = 48  # images of a sheet
+_MISTAKE = ("actual", "predicted", "confidence", "confidence_in_actual")
+
+
+def show_mistakes(folder: Path, split: Split, run: Answers, scratch: Path) -> None:
+    """The wrong answers, as pictures: those given least to the truth, and those most sure; and how
+    right the answers are for how sure they are. The rows of `run` are those of `split`."""
+    probabilities = run.logits.softmax(1)
+    confidence, said = probabilities.max(1)
+    given = probabilities.gather(1, run.truth[:, None])[:, 0]
+    wrong = np.flatnonzero(~run.right.numpy())
+    for name, order in (("worst", given), ("confident", -confidence)):
+        rows = wrong[np.argsort(order.numpy()[wrong], kind="stable")][:_SHOWN]
+        table = [
+            (
+                split.classes[run.truth[i]],
+                split.classes[said[i]],
+                *map(float, (confidence[i], given[i])),
+            )
+            for i in rows
+        ]
+        files.write_csv(folder / f"{name}.csv", _MISTAKE, table, scratch)
+        picture = sheets.sheet(split.images[rows], COLUMNS)
+        files.write_bytes(folder / f"{name}.png", picture, scratch)
+    columns = ("low", "high", "images", "confidence", "accuracy")
+    files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
+
+
+def show_augmented(
+    folder: Path, images: NDArray[np.uint8], strength: Augmentation, scratch: Path
+) -> None:
+    """A row of the sheet for each image, uint8 [N, 1, S, S]: itself, then as a training sees it."""
+    many = torch.from_numpy(images).repeat_interleave(COLUMNS, 0)
+    draws = draw(len(many), strength, torch.Generator().manual_seed(0))
+    changed = augment(many, strength, draws).float()
+    changed[::COLUMNS] = torch.from_numpy(images).float()
+    picture = sheets.sheet(changed.round().clamp(0, 255).byte().numpy(), COLUMNS)
+    files.write_bytes(folder / "augmentation.png", picture, scratch)
+
+
+def show_folders(folder: Path, split: Split, scratch: Path) -> None:
+    """A row of the sheet for each given label: its first images, by the hash of their pixels."""
+    tiles = np.zeros((len(split.classes) * COLUMNS, *split.images.shape[1:]), np.uint8)
+    for label in range(len(split.classes)):
+        rows = np.flatnonzero(split.labels == label)[:COLUMNS]
+        tiles[label * COLUMNS :][: len(rows)] = split.images[rows]
+    files.write_bytes(folder / "folders.png", sheets.sheet(tiles, COLUMNS), scratch)

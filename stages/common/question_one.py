@@ -1,0 +1,159 @@
+"""The report's section on question one: how well are 62 handwritten classes read?"""
+
+from stages.common import charts
+from stages.common.alphabet import CHARACTERS
+from stages.common.page import Chart, Part, Section, Sheet, table_of
+from stages.common.results import Results, accuracies, curves, percent, told
+
+NETWORKS = {
+    "characters": "a single image, its writer among those learnt from",
+    "characters-same-hand": "the same, with the writer's other held-out images",
+    "characters-new-hands": "a single image by a writer never seen",
+    "characters-new-hands-same-hand": "the same, with the writer's other held-out images",
+}
+_ABLATION = "The ablation (one choice changed at a time) has not been measured on this source."
+
+
+def section(results: Results, test_archives: list[str]) -> Section:
+    """The section, its answer first."""
+    names = NETWORKS | {
+        f"{archive}{suffix}": f"the shipped network on {archive}{said}"
+        for archive in test_archives
+        for suffix, said in (("", ""), ("-same-hand", ", its writers known"))
+    }
+    metrics = {name: results.metrics(name) for name in names}
+    alone, together = metrics["characters"], metrics["characters-same-hand"]
+    new = metrics["characters-new-hands"]
+    answer = (
+        f"Of single characters by hands that it knows the network reads {told(alone)} rightly,"
+        f" by hands it has never seen {told(new)}; with the writer's other characters beside"
+        f" them, {told(together)}."
+    )
+    difference = 100 * (together["accuracy"] - alone["accuracy"])
+    takeaway = (
+        f"Knowing the writer's other images changes {percent(alone['accuracy'])} by"
+        f" {difference:+.2f} points."
+    )
+    parts: list[Part] = [
+        accuracies("characters", takeaway, metrics, names),
+        learning(results),
+        confusion(results),
+        classes(results),
+        calibration(results),
+        *(mistakes(results, kind) for kind in ("worst", "confident")),
+        feature_map(results),
+        augmentation(results),
+        ablation(results),
+    ]
+    return Section("one", "One: how well are 62 handwritten classes read?", answer, parts)
+
+
+def learning(results: Results) -> Chart:
+    """Learning curves of the folds."""
+    ways = {"known hands": "known-hands", "new hands": "new-hands"}
+    runs = {name: results.table(f"folds/{way}-curves.csv") for name, way in ways.items()}
+    count = len({row["run"] for row in runs["known hands"]})
+    takeaway = f"The line is the mean of {count} folds, the band holds all of them."
+    title = "Learning curves on held-out images"
+    return curves("curves-characters", title, takeaway, runs, "accuracy of held-out images")
+
+
+def confusion(results: Results) -> Chart:
+    """The confusion matrix of the 62 classes, and the pairs that are confused most."""
+    table = charts.confusion(results.table("predictions/characters.csv"), CHARACTERS)
+    pairs = results.table("predictions/characters-pairs.csv")
+    all_wrong = sum(int(row["times"]) for row in pairs)
+    first = pairs[0]
+    takeaway = (
+        f"Most often confused are {first['one']} and {first['other']} ({first['times']} times);"
+        f" the ten worst of {len(pairs)} pairs make up"
+        f" {sum(int(row['times']) for row in pairs[:10])} of {all_wrong} mistakes."
+    )
+    figure = charts.heatmap(table, CHARACTERS, ("predicted", "actual"), 760)
+    title = "Confusion of the 62 classes"
+    return Chart("confusion-characters", title, takeaway, figure, table_of(pairs))
+
+
+def classes(results: Results) -> Chart:
+    """F1 of each class, the weakest first."""
+    rows = sorted(results.table("predictions/characters-classes.csv"), key=lambda r: float(r["f1"]))
+    weak = ", ".join(f"{row['class']} ({float(row['f1']):.2f})" for row in rows[:5])
+    names, values = [row["class"] for row in rows], [float(row["f1"]) for row in rows]
+    figure = charts.bars(names, values, ("class", "F1"))
+    takeaway = f"The weakest classes are {weak}, of {rows[0]['images']} images each."
+    return Chart("classes", "F1 of each class", takeaway, figure, table_of(rows))
+
+
+def calibration(results: Results) -> Chart:
+    """Whether the network is as sure as it is right."""
+    rows = results.table("sheets/characters/calibration.csv")
+    error = results.metrics("characters")["calibration_error"]
+    takeaway = (
+        f"Confidence and accuracy differ by {100 * error:.1f} points on average"
+        f" (expected calibration error, the mean of the folds)."
+    )
+    figure = charts.reliability(rows)
+    return Chart("calibration", "Calibration", takeaway, figure, table_of(rows))
+
+
+def mistakes(results: Results, kind: str) -> Sheet:
+    """Wrong answers as pictures."""
+    rows = results.table(f"sheets/characters/{kind}.csv")
+    said = {
+        "worst": ("The worst mistakes", "Those whose true class the network thought least likely:"),
+        "confident": ("The most confident mistakes", "Those of whose wrong answer it was surest:"),
+    }
+    title, what = said[kind]
+    takeaway = f"{what} {len(rows)} of them, each as actual → predicted with its confidence."
+    png = results.picture(f"sheets/characters/{kind}.png")
+    return Sheet(f"{kind}-characters", title, takeaway, png, 12, captions(rows))
+
+
+def captions(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Of each mistake, the words under it and the words for who cannot see it."""
+    return [
+        (
+            f"{row['actual']} → {row['predicted']} {float(row['confidence']):.0%}",
+            f"a {row['actual']} read as {row['predicted']}",
+        )
+        for row in rows
+    ]
+
+
+def feature_map(results: Results) -> Chart:
+    """The held-out images of a fold as the network sees them, on a plane."""
+    rows = results.table("sheets/characters/map.csv")
+    wrong = sum(row["actual"] != row["predicted"] for row in rows)
+    takeaway = (
+        f"{len(rows)} images that the network has not learnt from, {wrong} of them read wrongly,"
+        " lie beside those that look alike to it (t-SNE; distances between far groups mean"
+        " nothing). Point at one, or move the slider, to see it."
+    )
+    picture = results.picture("sheets/characters/map.png")
+    table = table_of(rows)
+    figure = charts.plane(rows)
+    return Chart("map", "A map of what the network sees", takeaway, figure, table, picture)
+
+
+def augmentation(results: Results) -> Sheet:
+    """What augmentation makes of a few images."""
+    png = results.picture("sheets/characters/augmentation.png")
+    takeaway = "Each row is an image and eleven of the variants of it that a training may see."
+    rows = [f"{each} and its variants" for each in CHARACTERS[::8]]
+    return Sheet("augmentation", "Augmentation", takeaway, png, 12, (), rows)
+
+
+def ablation(results: Results) -> Chart | str:
+    """What each choice of the recipe is worth, where it has been measured."""
+    rows = results.tracked("ablation.csv")
+    if not rows:
+        return _ABLATION
+    largest = max(rows, key=lambda row: abs(float(row["difference"])))
+    takeaway = (
+        f"Of {len(rows)} choices, changed one at a time, {largest['choice']} matters most:"
+        f" {100 * float(largest['difference']):+.2f} points."
+    )
+    names = [row["choice"] for row in rows]
+    differences = [100 * float(row["difference"]) for row in rows]
+    figure = charts.bars(names, differences, ("choice", "difference in points"))
+    return Chart("ablation", "The ablation", takeaway, figure, table_of(rows))

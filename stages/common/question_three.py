@@ -1,0 +1,71 @@
+"""The report's section on question three: what can be learnt from labels that are wrong?"""
+
+from stages.common import charts
+from stages.common.alphabet import DIGITS
+from stages.common.page import Chart, Part, Section, Sheet, Table
+from stages.common.results import Results, accuracies, curves, percent, told
+
+NETWORKS = {
+    "mnistTask3-naive": "its folder names taken at their word",
+    "mnistTask3-random": "as audited, from random weights",
+    "mnistTask3-digits": "the same, from the network of the digits",
+    "mnistTask3-characters": "the same, from the network of all 62 classes",
+}
+
+
+def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
+    """The section, its answer first; `audits` are what the audit says of each digit set."""
+    metrics = {name: results.metrics(name) for name in NETWORKS}
+    naive, corrected = metrics["mnistTask3-naive"], metrics["mnistTask3-random"]
+    found = results.metrics("match")
+    answer = (
+        f"{audits['mnistTask3']['sentence']}. Taken at their word they teach {told(naive)}; as"
+        f" what they are, from random weights, {told(corrected)} of MNIST's test images."
+    )
+    takeaway = (
+        f"The same images and labels: {percent(naive['accuracy'])} against"
+        f" {percent(corrected['accuracy'])} once it is known what is wrong with the labels."
+    )
+    runs = {NETWORKS[name]: results.curves(name) for name in NETWORKS}
+    curves_say = (
+        "Each is scored as its own reading of the labels has it, which for the naive one is not"
+        " whether it is right: see the accuracies above for that."
+    )
+    title = "Learning curves, naive and corrected"
+    count = found["labels_right"]
+    after = (
+        f"Looked up after the fact by their pixels, {count} of {found['images']:,} labels are"
+        f" right; {found['matched']:,} images were found in MNIST."
+    )
+    truth = [[float(row[digit]) for digit in DIGITS] for row in results.table("transitions.csv")]
+    parts: list[Part] = [
+        accuracies("mnistTask3", takeaway, metrics, NETWORKS),
+        folders(results),
+        *(estimate(name, audit) for name, audit in audits.items()),
+        _matrix("transitions", "The labels as they turned out to be", after, truth),
+        curves("curves-mnistTask3", title, curves_say, runs, "validation accuracy as labelled"),
+    ]
+    return Section("three", "Three: what can be learnt from labels that are wrong?", answer, parts)
+
+
+def folders(results: Results) -> Sheet:
+    """The first images of each folder of mnistTask3."""
+    png = results.picture("sheets/digits/folders.png")
+    takeaway = "A row is a folder: what is in it is hardly ever the digit that names it."
+    rows = [f"folder {digit}" for digit in DIGITS]
+    return Sheet("folders", "What is in the folders", takeaway, png, 12, (), rows)
+
+
+def estimate(name: str, audit: dict[str, object]) -> Chart:
+    """The transition matrix as the audit estimates it, from the labels alone."""
+    title = f"The labels of {name}, as audited"
+    matrix: list[list[float]] = audit["estimated"]  # type: ignore[assignment]
+    return _matrix(f"audit-{name}", title, f"{audit['sentence']}.", matrix)
+
+
+def _matrix(identity: str, title: str, takeaway: str, matrix: list[list[float]]) -> Chart:
+    figure = charts.heatmap(matrix, DIGITS, ("given label", "true class"))
+    rows = [
+        [digit, *(f"{each:.4g}" for each in row)] for digit, row in zip(DIGITS, matrix, strict=True)
+    ]
+    return Chart(identity, title, takeaway, figure, Table(("true class", *DIGITS), rows))

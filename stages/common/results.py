@@ -1,0 +1,107 @@
+"""What was measured of each network, and how a number is told: with its interval and its count."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.common import charts, files
+from stages.common.page import Chart, Table
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The files of one source: metrics in git, tables and pictures of the evaluate stages."""
+
+    source: str
+
+    def metrics(self, name: str) -> Any:
+        """metrics/<source>/<name>.json."""
+        return files.read_json(Path("metrics", self.source, f"{name}.json"))
+
+    def table(self, path: str) -> list[dict[str, str]]:
+        """artifacts/<source>/<path>, a CSV file."""
+        return files.read_csv(Path("artifacts", self.source, path))
+
+    def curves(self, network: str) -> list[dict[str, str]]:
+        """The learning curves of all seeds of a network of the digits."""
+        return self.table(f"seeds/{network}-curves.csv")
+
+    def picture(self, path: str) -> bytes:
+        """artifacts/<source>/<path>, a PNG file."""
+        return Path("artifacts", self.source, path).read_bytes()
+
+    def tracked(self, path: str) -> list[dict[str, str]]:
+        """metrics/<source>/<path>, a CSV file; no rows if there is none."""
+        whole = Path("metrics", self.source, path)
+        return files.read_csv(whole) if whole.exists() else []
+
+
+def percent(share: float) -> str:
+    """0.98765 -> 98.77%."""
+    return f"{100 * share:.2f}%"
+
+
+def told(metrics: Mapping[str, Any]) -> str:
+    """An accuracy with its interval, its images and its runs."""
+    low, high = 100 * metrics["accuracy_low"], 100 * metrics["accuracy_high"]
+    return (
+        f"{percent(metrics['accuracy'])} (95% interval {low:.2f} to {high:.2f}%,"
+        f" {metrics['images']:,} images, {len(metrics['correct'])} runs)"
+    )
+
+
+def accuracies(
+    data: str, takeaway: str, metrics: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+) -> Chart:
+    """The accuracies of the networks of a data set, side by side; `names` says what each is."""
+    columns = ["network", "what", "accuracy", "low", "high", "sd of runs", "runs", "images"]
+    columns += ["loss", "calibration error"]
+    rows = [
+        (
+            name,
+            names[name],
+            *(percent(each[key]) for key in ("accuracy", "accuracy_low", "accuracy_high")),
+            f"{100 * each['accuracy_sd']:.2f}",
+            len(each["correct"]),
+            f"{each['images']:,}",
+            f"{each['loss']:.4f}",
+            f"{each['calibration_error']:.4f}",
+        )
+        for name, each in metrics.items()
+    ]
+    shown = {
+        name: tuple(100 * each[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+        for name, each in metrics.items()
+    }
+    figure = charts.intervals(shown, "accuracy in %")
+    return Chart(f"accuracy-{data}", f"Accuracy, {data}", takeaway, figure, Table(columns, rows))
+
+
+def curves(
+    identity: str,
+    title: str,
+    takeaway: str,
+    runs: Mapping[str, Sequence[Row]],
+    measured: str,
+    run: str = "run",
+) -> Chart:
+    """Learning curves: the mean of each arm's runs, told apart by the column `run`, in the band of
+    all of them."""
+    series = {
+        name: charts.band(rows, run, "images_seen", "accuracy") for name, rows in runs.items()
+    }
+    figure = charts.lines(series, "images_seen", "accuracy", ("images seen", measured))
+    columns = ("network", "images seen", "mean", "lowest", "highest")
+    rows = [
+        (
+            name,
+            f"{float(row['images_seen']):.0f}",
+            *(f"{float(row[k]):.4f}" for k in ("accuracy", "low", "high")),
+        )
+        for name, each in series.items()
+        for row in each
+    ]
+    return Chart(identity, title, takeaway, figure, Table(columns, rows))

@@ -1,0 +1,72 @@
+"""A headless Chromium that tells what it logged and what it asked for."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+WIDTHS = (390, 900, 1600)
+THEMES = ("light", "dark")
+_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+@contextmanager
+def opened() -> Iterator[webdriver.Chrome]:
+    """A browser; the test is skipped where there is none."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("chromium and chromium-driver are not installed (Debian's packages)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in _FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(60)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def look(browser: webdriver.Chrome, width: int, theme: str) -> None:
+    """From now on the window is so wide and the system's theme is this."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def scroll_through(browser: webdriver.Chrome) -> None:
+    """See all of the page once, so that every chart is drawn."""
+    y = 0
+    while y < browser.execute_script("return document.documentElement.scrollHeight"):
+        browser.execute_script("scrollTo({top: arguments[0], behavior: 'instant'})", y)
+        time.sleep(0.03)
+        y += 800
+
+
+def requests(browser: webdriver.Chrome) -> set[str]:
+    """The addresses that were asked for since the last call, data in the page apart."""
+    messages = [json.loads(each["message"])["message"] for each in _log(browser, "performance")]
+    found = {
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    return {url for url in found if not url.startswith(("data:", "blob:"))}
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    """What the console has of warnings and errors since the last call."""
+    return [each["message"] for each in _log(browser, "browser") if each["level"] != "INFO"]
+
+
+def _log(browser: webdriver.Chrome, kind: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
+    return found
