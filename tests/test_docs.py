@@ -23,6 +23,9 @@ ELSEWHERE = {
 # What a test has not: the real archives, hours, a GPU, a team's servers. {folder}, {ssh}, {s3} and
 # {webdav} are servers on loopback, as the words that `make remote` takes.
 INSTEAD = {
+    'git commit --all --message "Wider networks"': (  # nobody has edited anything here
+        'git commit --all --allow-empty --message "Wider networks"'
+    ),
     "make repro SOURCE=dropbox": "make repro SOURCE=sample",
     "DATA_MIRROR=/mnt/archives make repro SOURCE=dropbox": (
         "DATA_MIRROR=data/sample make repro SOURCE=sample"
@@ -82,7 +85,8 @@ def clone(committed: Path, tmp_path: Path) -> Path:
     shutil.copytree(committed / ".dvc/cache", cache)
     run(folder, "dvc", "config", "--local", "cache.dir", str(cache))
     run(folder, "dvc", "checkout")
-    run(folder, "unzip", "-q", "data/sample/trainPart1.zip", "-d", str(tmp_path / "unpacked"))
+    run(folder, "dvc", "remote", "add", "--local", "--default", "team", str(tmp_path / "team"))
+    shutil.unpack_archive(folder / "data/sample/trainPart1.zip", tmp_path / "unpacked")
     images = sorted((tmp_path / "unpacked").rglob("*.png"))[:3]
     shutil.copy(images[0], folder / "letter.png")
     (folder / "folder").mkdir()

@@ -323,6 +323,10 @@ def test_a_remote_that_does_not_answer_is_one_line_and_what_logs_in_stays_out_of
     assert "hush" not in (tiny / ".dvc/config").read_text()
     assert "hush" in (tiny / ".dvc/config.local").read_text()
     assert "timeout = 1" in (tiny / ".dvc/config").read_text()
+    run(tiny, "git", "checkout", "--quiet", ".dvc/config")  # as on a branch without the remote
+    run(tiny, "dvc", "status")
+    run(tiny, "python", "-m", "tools.remote", "--forget")
+    assert "hush" not in (tiny / ".dvc/config.local").read_text()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def dvc(source: list[str], *words: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         raise InputError(done.stderr.strip() or f"dvc {' '.join(words)} failed")
+    sys.stderr.write(done.stderr)  # a revision that DVC could not read is a warning of its
     return done.stdout
 
 

@@ -67,7 +67,8 @@ def write(url: str, settings: list[str]) -> None:
         content.setdefault("remote", {}).pop(NAME, None)
         content.setdefault("core", {}).pop("remote", None)
         if hidden:
-            content["remote"][NAME] = hidden
+            # With the URL: a commit whose .dvc/config does not have the remote would not load.
+            content["remote"][NAME] = {"url": entry["url"], **hidden}
 
 
 def forget() -> None:
