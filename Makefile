@@ -7,7 +7,7 @@ SOURCE ?=
 DEVICE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lint format lock bench bench-full clean
+.PHONY: help setup repro ablation test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
@@ -25,6 +25,10 @@ $(VENV)/installed: requirements.txt
 
 repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
 	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
+
+ablation: setup ## what each choice of question one buys: docs/design-choices.md (SOURCE=dropbox)
+	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) repro preprocess-characters crossvalidate
+	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) --cd ablation repro
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto
@@ -56,4 +60,4 @@ bench-full: setup ## the same, with the strongest recipe and all epochs of the e
 	python -m bench.training --seeds 5 --strengths fast middle strong --full
 
 clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
-	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis
+	rm -rf scratch artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -5,7 +5,7 @@ factor, from far too low to far too high, while everything else is the recipe's.
 fastest where the rate is good, and rises where it is too high.
 
 reads   data/tensors/<source>/characters/, data/tensors/<source>/characters-hands.csv
-writes  ablation/artifacts/<source>/rates.csv
+writes  metrics/<source>/rates.csv
 params  compute, train.{network,smoothing,recipe,augmentation}, ablation.rates
 """
 
@@ -63,7 +63,7 @@ def main(scratch: Path, source: str) -> None:
         test=params.load("ablation.rates", RangeTest),
     )
     sweeps = parallel.run(partial(run, sweep), _GROUPS, sweep.compute)
-    path = Path(f"ablation/artifacts/{source}/rates.csv")
+    path = Path(f"metrics/{source}/rates.csv")
     smoothed = [f"{group}_smoothed" for group in _GROUPS]
     files.write_csv(
         path, ("step", "rate", "log10_rate", *_GROUPS, *smoothed), rows(sweeps), scratch
