@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from stages.common import arms, dataset, entry, files, folds, hand, model, params, reader, training
+from stages.common import arms, dataset, entry, files, folds, hand, model, params, reader
 from stages.common.arms import Data, Job, Trained
 from stages.common.augmentation import Augmentation
 from stages.common.averaging import Averaged
@@ -31,6 +31,7 @@ from stages.common.dataset import Split
 from stages.common.errors import InputError
 from stages.common.model import Network
 from stages.common.objectives import Clean
+from stages.common.training import Recipe, logits_of
 
 _DRAW, _FOLDS = 0, 5  # the drawing on which the recipe was chosen
 _COLUMNS = ("row", "fold", "actual", "predicted", "same_hand", "loss")
@@ -72,11 +73,12 @@ def main(scratch: Path, source: str, group: str, name: str) -> None:
     choice = params.load(f"ablation.{group}.{name}", Choice)
     budget = params.load(f"ablation.budget.{source}", Budget)
     images = read(source, name if choice.framing else None)
+    training = plan(images, name, choice, budget, compute, scratch)
     jobs = [
-        Job(f"{name} {fold}", fold, network(images.split, fold, name, choice))
+        Job(f"{name} {fold}", fold, network(images.split, fold, name, choice), training)
         for fold in range(budget.folds)
     ]
-    trained = arms.train(jobs, plan(images, name, choice, budget, compute, scratch))
+    trained = arms.train(jobs, compute)
     if is_writer():
         rows = sorted(row for fold, each in enumerate(trained) for row in said(images, fold, each))
         path = Path(f"ablation/artifacts/{source}/choices/{name}.csv")
@@ -109,7 +111,7 @@ def plan(
     images: Images, name: str, choice: Choice, budget: Budget, compute: Compute, scratch: Path
 ) -> arms.Plan:
     """The recipe's training, shorter, but for the choice."""
-    recipe = params.load("train.recipe", training.Recipe)
+    recipe = params.load("train.recipe", Recipe)
     augmentation = params.load("train.augmentation", Augmentation)
     smoothing = params.load("train.smoothing", float)
     return arms.Plan(
@@ -163,7 +165,7 @@ def logits(network: Network, part: Split, hands: Sequence[str | None]) -> torch.
     if network.shape.place:
         place = hand.standardised(torch.from_numpy(part.place))
         numbers = hand.known(place, hand.numbered(hands))
-    return training.logits_of(network, torch.from_numpy(part.images), numbers)
+    return logits_of(network, torch.from_numpy(part.images), numbers)
 
 
 if __name__ == "__main__":

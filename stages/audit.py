@@ -4,10 +4,10 @@ The base networks come from other writers and pens, and are wrong too often to t
 from their own. So each half of the images is learnt from, by forward correction with the matrix
 estimated so far, to answer the other half; with these better answers the matrix is estimated anew.
 
-reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/bases/digits/
+reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/bases/digits.pt
 writes  artifacts/<source>/audit/<dataset>.json: the diagnosis, its matrix, and the rows of train
         whose labels are believed to be right
-params  compute, audit.{rounds,recipe,augmentation}, audit.images_seen.<source>
+params  compute, audit.{bases,rounds,recipe,augmentation}, audit.images_seen.<source>
 """
 
 from copy import deepcopy
@@ -38,7 +38,8 @@ _LISTED = 1000  # rows of labels believed right, at most
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
-    bases = sorted(Path(f"artifacts/{source}/bases/digits").glob("*.pt"))
+    bases = model.load_all(Path(f"artifacts/{source}/bases/digits.pt"))
+    count = params.load("audit.bases", PositiveInt)
     for name in DATASETS:
         path = Path(f"data/tensors/{source}/{name}/train.safetensors")
         seen = params.load(f"audit.images_seen.{source}", PositiveInt)
@@ -54,7 +55,7 @@ def main(scratch: Path, source: str) -> None:
             scratch=scratch,
         )
         rounds = params.load("audit.rounds", PositiveInt)
-        posteriors = adapted(split, [model.load(each)[0] for each in bases], plan, rounds)
+        posteriors = adapted(split, [base for base, _ in bases[:count]], plan, rounds)
         found = corruption.diagnose(posteriors, split.labels)
         content = report(found, posteriors, split.labels)
         files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
@@ -69,11 +70,12 @@ def adapted(split: Split, bases: list[Network], plan: arms.Plan, rounds: int) ->
         matrix = corruption.fit(posteriors, split.labels, corruption.general).matrix
         matrix = (1 - _DOUBT) * matrix + _DOUBT / len(matrix)
         objective = Corrected(tuple(map(tuple, matrix.tolist())))
+        informed = replace(plan, objective=objective)
         jobs = [
-            arms.Job(f"round {i} half {part}", part, deepcopy(bases[part % len(bases)]))
+            arms.Job(f"round {i} half {part}", part, deepcopy(bases[part % len(bases)]), informed)
             for part in (0, 1)
         ]
-        for part, trained in enumerate(arms.train(jobs, replace(plan, objective=objective))):
+        for part, trained in enumerate(arms.train(jobs, plan.compute)):
             posteriors[1 - part :: 2] = answers(trained.network, split.images[1 - part :: 2])
     return posteriors
 

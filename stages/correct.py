@@ -4,10 +4,11 @@ First from the given labels alone, by forward correction; then, in rounds, also 
 own answers where it is sure of them. Selection uses the given labels of held-out images only.
 
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
-        artifacts/<source>/bases/<start>/, artifacts/<source>/audit/mnistTask3.json
+        artifacts/<source>/bases/<start>.pt, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
-        artifacts/<source>/seeds/mnistTask3-<start>/ (all seeds, curves)
-params  compute, seeds, correct.{recipe,self_training,augmentation}, correct.rounds.<source>
+        artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds) and their curves
+params  compute, strength.<source>.usual, correct.{seeds,recipe,self_training,augmentation},
+        correct.rounds.<source>
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,17 @@ from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt
 
-from stages.common import arms, correction, dataset, entry, files, model, parallel, params
+from stages.common import (
+    arms,
+    correction,
+    dataset,
+    entry,
+    files,
+    model,
+    parallel,
+    params,
+    pretrained,
+)
 from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute
@@ -33,10 +44,9 @@ def main(scratch: Path, source: str, start: str) -> None:
     splits = Path(f"data/tensors/{source}/mnistTask3")
     classes = dataset.load(splits / "train.safetensors").classes
     audit = files.read_json(Path(f"artifacts/{source}/audit/mnistTask3.json"))
-    seeds = range(params.load("seeds", PositiveInt))
     plan = arms.Plan(
         title=f"mnistTask3-{start}",
-        data=partial(held_out, splits),
+        data=partial(arms.held_out, splits),
         objective=informative(audit),
         recipe=params.load("correct.recipe", Recipe),
         augmentation=params.load("correct.augmentation", Augmentation),
@@ -46,11 +56,11 @@ def main(scratch: Path, source: str, start: str) -> None:
     )
     rounds = params.load(f"correct.rounds.{source}", list[PositiveFloat])
     how = params.load("correct.self_training", SelfTraining)
-    bases = Path(f"artifacts/{source}/bases/{start}")
+    bases = pretrained.load(source, start, "usual", params.load("correct.seeds", PositiveInt))
     jobs = arms.of_seeds(
-        model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
+        (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
     )
-    arm = parallel.run(partial(learn, plan, rounds, how), jobs, compute)
+    arm = parallel.run(partial(learn, rounds, how), jobs, compute)
     arms.store_shipped(arm, source, plan.title, scratch)
 
 
@@ -61,21 +71,13 @@ def informative(audit: dict[str, Any]) -> Corrected:
     return Corrected(tuple(map(tuple, audit["matrix"])))
 
 
-def held_out(splits: Path, _: arms.Job) -> arms.Data:
-    """The train split, and the validation split for the learning curve."""
-    return arms.Data(
-        dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
-    )
-
-
-def learn(
-    plan: arms.Plan, rounds: Sequence[float], how: SelfTraining, job: arms.Job
-) -> arms.Trained:
+def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> arms.Trained:
     """One network, through all rounds of so many epochs, each with a schedule of its own."""
-    network, objective, data = job.network, plan.objective, plan.data(job)
+    plan, network = job.plan, job.network
+    objective, data = plan.objective, plan.data(job)
     assert isinstance(objective, Corrected)  # noqa: S101 - for the type checker
     assert data.validation  # noqa: S101 - for the type checker
-    about = arms.about_of(plan, job, data) | {"rounds": list(rounds), "self_training": asdict(how)}
+    about = arms.about_of(job, data) | {"rounds": list(rounds), "self_training": asdict(how)}
     arms.place_on_device(network, plan.compute)
     train, validation = (
         arms.labelled(split, None, network, plan.compute) for split in (data.train, data.validation)
@@ -90,12 +92,14 @@ def learn(
         title = f"{plan.title} {job.name} round {i}"
         checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch)
         seed = job.seed + 1000 * i  # other batches in each round
-        more = fit(
+        more, early = fit(
             *(network, train, validation, plan.recipe, plan.augmentation, epochs, objective),
             *(seed, checkpoint),
         )
+        if i == 0:
+            first = early
         curve += after(curve, more)
-    return arms.finished(job, curve, about)
+    return arms.finished(job, curve, first, about)
 
 
 def after(curve: Sequence[Point], more: Sequence[Point]) -> list[Point]:

@@ -6,8 +6,8 @@ another drawing of the folds than `draw`.
 
 reads   data/tensors/<source>/characters/{train,validation}.safetensors,
         data/tensors/<source>/characters-hands.csv
-writes  artifacts/<source>/folds/: in known-hands/ and new-hands/ a network for each fold, and their
-        curves; folds.csv, the fold of every row
+writes  artifacts/<source>/folds/: known-hands.pt, new-hands.pt: a network for each fold; and
+        their curves; folds.csv, the fold of every row
 params  compute, train.{network,smoothing,recipe,augmentation}, train.epochs.<source>,
         crossvalidate.<source>
 """
@@ -43,14 +43,16 @@ def main(scratch: Path, source: str) -> None:
     drawn = folds.draw(split.labels, hands, recipe.folds, recipe.draw)
     plan = reader.plan(source, partial(all_but, tensors, drawn), compute, scratch)
     jobs = [
-        arms.Job(f"{way}, fold {fold}", fold, reader.fresh(split, fold))
+        arms.Job(f"{way}, fold {fold}", fold, reader.fresh(split, fold), plan)
         for way in drawn
         for fold in range(recipe.folds)
     ]
     folder = Path(f"artifacts/{source}/folds")
-    trained = arms.train(jobs, plan)  # of both ways side by side, so that no core waits
+    trained = arms.train(jobs, compute)  # of both ways side by side, so that no core waits
     for i, way in enumerate(drawn):
-        arms.store(trained[i * recipe.folds : (i + 1) * recipe.folds], folder / way, scratch)
+        arm = trained[i * recipe.folds : (i + 1) * recipe.folds]
+        arms.store(arm, folder / way, scratch)
+        arms.store_mean(arm, folder / f"{way}-mean.csv", scratch)
     rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
     files.write_csv(folder / "folds.csv", ["row", *drawn], rows, scratch)
 

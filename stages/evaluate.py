@@ -6,12 +6,11 @@ reads, by all networks of questions two and three. Any other name is an archive 
 params.yaml, laid out as trainPart1 is: it is read by the shipped network as a user would have it.
 
 reads   artifacts/<source>/folds/, data/tensors/<source>/characters/, characters-hands.csv; or
-        artifacts/<source>/seeds/<network>/, artifacts/<source>/audit/,
+        artifacts/<source>/seeds/<network>.pt, artifacts/<source>/audit/,
         data/tensors/<source>/mnist/test.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv; for digits
         metrics/<source>/audit.json, for characters predictions/<network>-{classes,pairs}.csv
-params  seeds for digits
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,9 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
 
-from stages.common import alphabet, dataset, entry, files, folds, measures, params
+from stages.common import alphabet, dataset, entry, files, folds, measures
 from stages.common.errors import InputError
 from stages.common.measures import Answers
 from stages.predict import Classifier, prepared
@@ -53,12 +51,10 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     """All networks of the digits on MNIST's test split."""
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     truth = torch.from_numpy(split.labels)
-    seeds = params.load("seeds", PositiveInt)
     for network in DIGITS:
-        folder = Path(f"artifacts/{source}/seeds/{network}")
-        paths = [folder / f"{seed}.pt" for seed in range(seeds)]
-        runs = [Answers(Classifier(path).logits(split.images), truth) for path in paths]
-        metrics = measures.measure(runs) | {"seeds": seeds, "images": len(truth)}
+        classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
+        runs = [Answers(each.logits(split.images), truth) for each in classifiers]
+        metrics = measures.measure(runs) | {"seeds": len(runs), "images": len(truth)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
 
@@ -81,8 +77,7 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
     for way, fold_of in read_folds(folder / "folds.csv").items():
         alone, together, order = [], [], []
-        for fold in range(fold_of.max() + 1):
-            classifier = Classifier(folder / way / f"{fold}.pt")
+        for fold, classifier in enumerate(Classifier.all_of(folder / f"{way}.pt")):
             rows = np.flatnonzero(fold_of == fold)
             part = split.rows(rows)
             truth = torch.from_numpy(part.labels)

@@ -1,58 +1,143 @@
-"""Train on one digit set, from one kind of base network, one network for each seed.
+"""Train on MNIST, all of it and a few images of each class, from one kind of base network.
 
 Seed i carries the body of base network i and a head that only i decides: arms with one seed start
-with the same head and see the same batches, moved the same way. The labels are taken at their word:
-on mnistTask3, whose labels are wrong, that is the trap, and it is called naive.
+with the same head and see the same images in the same batches, moved the same way. Besides the
+whole network (full), the head alone is trained on a frozen body (probe; the statistics of its
+batch normalisation follow the new images, the weights do not), and, of a pretrained network, the
+layers at rates that fall with their distance from the head (discriminative).
 
-reads   data/tensors/<source>/<dataset>/{train,validation}.safetensors,
-        artifacts/<source>/bases/<start>/
-writes  artifacts/<source>/<dataset>-<start>.pt (seed 0),
-        artifacts/<source>/seeds/<dataset>-<start>/ (all seeds, curves); of mnistTask3, <start> is
-        naive in these names
-params  compute, strength, strengths.<strength>, seeds,
-        finetune.{smoothing,recipe}, finetune.times.<source>.<dataset>
+reads   data/tensors/<source>/mnist/{train,validation}.safetensors,
+        artifacts/<source>/bases/<start>.pt
+writes  artifacts/<source>/mnist-<start>.pt (all images, seed 0),
+        artifacts/<source>/seeds/mnist-<start>.pt (all images, all seeds),
+        artifacts/<source>/budgets/<start>.pt (few images), and their curves;
+        artifacts/<source>/budgets/<start>-early.csv: the first steps of each
+params  compute, digits.<source>, strengths, finetune.{smoothing,recipe,ways,validation_images},
+        finetune.{full,budgets}.<source>
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from stages.common import arms, dataset, entry, model, params
-from stages.common.compute import Compute
+from stages.common import alphabet, arms, budget, dataset, entry, files, model, params, pretrained
+from stages.common.compute import Compute, is_writer
 from stages.common.objectives import Clean
 from stages.common.training import Recipe
 
 
-def main(scratch: Path, source: str, name: str, start: str) -> None:
+@params.section
+class Full:
+    """Training on all images."""
+
+    seeds: PositiveInt
+    times: PositiveFloat  # the strength's epochs: a small set is passed over more often
+    curve_points: Annotated[int, Field(ge=2)]
+
+
+@params.section
+class Budget:
+    """Training on a few images of each class."""
+
+    images: PositiveInt  # of each class
+    seeds: PositiveInt
+    epochs: PositiveFloat
+
+
+@params.section
+class Ways:
+    """How else than in full."""
+
+    budgets: list[PositiveInt]  # the budgets at which to
+    seeds: PositiveInt
+    discriminative: Annotated[float, Field(gt=0, lt=1)]  # see Rates.layer_decay
+
+
+def main(scratch: Path, source: str, start: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
-    splits = Path(f"data/tensors/{source}/{name}")
-    classes = dataset.load(splits / "train.safetensors").classes
-    bases = Path(f"artifacts/{source}/bases/{start}")
-    seeds = range(params.load("seeds", PositiveInt))
-    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
+    splits = Path(f"data/tensors/{source}/mnist")
     plan = arms.Plan(
-        title=f"{name}-{'naive' if name == 'mnistTask3' else start}",
-        data=partial(held_out, splits),
+        title=f"mnist-{start}",
+        data=partial(arms.held_out, splits),
         objective=Clean(params.load("finetune.smoothing", float)),
         recipe=params.load("finetune.recipe", Recipe),
-        augmentation=strength.augmentation,
-        epochs=strength.epochs * params.load(f"finetune.times.{source}.{name}", PositiveFloat),
+        augmentation=pretrained.strength(source, "usual").augmentation,
+        epochs=0,
         compute=compute,
         scratch=scratch,
     )
-    jobs = arms.of_seeds(
-        model.transplant(model.load(bases / f"{seed}.pt")[0], classes, seed) for seed in seeds
-    )
-    arms.store_shipped(arms.train(jobs, plan), source, plan.title, scratch)
+    whole = on_all(plan, source, start)
+    few = on_few(plan, source, start, splits)
+    trained = arms.train(whole + few, compute)  # the longest first, so that no core waits
+    arm, others = trained[: len(whole)], trained[len(whole) :]
+    arms.store_shipped(arm, source, plan.title, scratch)
+    path = Path(f"artifacts/{source}/budgets/{start}")
+    arms.store(others, path, scratch)
+    if is_writer():
+        rows = (
+            (each.name, step, *values)
+            for each in trained
+            for step, values in enumerate(each.early.tolist(), 1)
+        )
+        columns = ("run", "step", "loss", "gradient_norm")
+        files.write_csv(path.with_name(f"{start}-early.csv"), columns, rows, scratch)
 
 
-def held_out(splits: Path, _: arms.Job) -> arms.Data:
-    """The train split, and the validation split for the learning curve."""
-    return arms.Data(
-        dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
+def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
+    """The jobs with all training images."""
+    how = params.load(f"finetune.full.{source}", Full)
+    strength = pretrained.strength(source, "full")
+    plan = replace(
+        plan,
+        recipe=replace(plan.recipe, curve_points=how.curve_points),
+        augmentation=strength.augmentation,
+        epochs=strength.epochs * how.times,
     )
+    bases = pretrained.load(source, start, "full", how.seeds)
+    return jobs(bases, plan, "full all")
+
+
+def on_few(plan: arms.Plan, source: str, start: str, splits: Path) -> list[arms.Job]:
+    """The jobs with a few images of each class, in all ways."""
+    ways = params.load("finetune.ways", Ways)
+    validated = params.load("finetune.validation_images", PositiveInt)
+    decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
+    found = []
+    for each in params.load(f"finetune.budgets.{source}", list[Budget]):
+        data = partial(few, splits, each.images, validated)
+        cut = replace(plan, data=data, epochs=each.epochs)
+        bases = pretrained.load(source, start, "usual", each.seeds)
+        found += jobs(bases, cut, f"full {each.images}")
+        if each.images not in ways.budgets:
+            continue
+        bases = pretrained.load(source, start, "usual", ways.seeds)
+        for way, decay in decays.items():
+            rates = replace(plan.recipe.rates, layer_decay=decay)
+            other = replace(cut, recipe=replace(plan.recipe, rates=rates))
+            found += jobs(bases, other, f"{way} {each.images}")
+    return found
+
+
+def jobs(bases: Sequence[model.Network], plan: arms.Plan, name: str) -> list[arms.Job]:
+    """A job for each base network, whose place is its seed."""
+    classes = alphabet.DIGITS
+    return [
+        arms.Job(f"{name} {seed}", seed, model.transplant(base, classes, seed), plan)
+        for seed, base in enumerate(bases)
+    ]
+
+
+def few(splits: Path, images: int, validated: int, job: arms.Job) -> arms.Data:
+    """The images of a budget, and the first of the validation split for the learning curve."""
+    train = dataset.load(splits / "train.safetensors")
+    validation = dataset.load(splits / "validation.safetensors")
+    chosen = budget.choose(train.labels, images, job.seed)
+    return arms.Data(train.rows(chosen), validation.rows(slice(validated)))
 
 
 if __name__ == "__main__":

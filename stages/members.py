@@ -2,7 +2,7 @@
 
 reads   data/tensors/<source>/characters/, data/tensors/<source>/characters-hands.csv,
         artifacts/<source>/folds/folds.csv
-writes  ablation/artifacts/<source>/members/<n>/: a network for each fold, writers known
+writes  ablation/artifacts/<source>/members/<n>.pt: a network for each fold, writers known
 params  compute, train.{network,smoothing,recipe,augmentation}, train.epochs.<source>,
         ablation.members.<source>
 """
@@ -29,16 +29,13 @@ def main(scratch: Path, source: str) -> None:
     fold_of = np.array([int(row[folds.KNOWN]) for row in rows], np.int64)
     members = params.load(f"ablation.members.{source}", PositiveInt)
     count = int(fold_of.max()) + 1
-    jobs = []
-    for member in range(1, members + 1):  # the one that crossvalidate has trained is 0
-        for fold in range(count):
-            seed = _APART * member + fold
-            jobs.append(arms.Job(f"member {seed}", seed, reader.fresh(split, seed)))
     plan = reader.plan(source, partial(all_but, tensors, fold_of), compute, scratch)
-    trained = arms.train(jobs, plan)
-    for i in range(members):
-        folder = Path(f"ablation/artifacts/{source}/members/{i + 1}")
-        arms.store(trained[i * count : (i + 1) * count], folder, scratch)
+    seeds = [_APART * member + fold for member in range(1, members + 1) for fold in range(count)]
+    jobs = [arms.Job(f"member {n}", n, reader.fresh(split, n), plan) for n in seeds]
+    trained = arms.train(jobs, compute)
+    for i in range(members):  # crossvalidate's own is 0
+        path = Path(f"ablation/artifacts/{source}/members/{i + 1}")
+        arms.store(trained[i * count : (i + 1) * count], path, scratch)
 
 
 def all_but(tensors: Path, fold_of: NDArray[np.int64], job: arms.Job) -> arms.Data:

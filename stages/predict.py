@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from stages.common import archives, files, hand, images, model, training
 from stages.common.errors import InputError
 from stages.common.images import Framed
+from stages.common.model import Network
 
 _LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=200, max_members=1_000_000)
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -38,11 +39,25 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """A checkpoint's network, ready to answer. Raises InputError if it is not a checkpoint."""
+    """A checkpoint's network, ready to answer: the first, where it holds several.
+
+    Raises InputError if it is not a checkpoint.
+    """
 
     def __init__(self, path: Path | str) -> None:
-        self.network, self.about = model.load(Path(path))
-        self.classes = self.network.shape.classes
+        self._hold(*model.load_all(Path(path))[0])
+
+    @classmethod
+    def all_of(cls, path: Path | str) -> list["Classifier"]:
+        """A classifier for each network of a checkpoint, in their order."""
+        classifiers = []
+        for network, about in model.load_all(Path(path)):
+            classifiers.append(cls.__new__(cls))
+            classifiers[-1]._hold(network, about)
+        return classifiers
+
+    def _hold(self, network: Network, about: dict[str, Any]) -> None:
+        self.network, self.about, self.classes = network, about, network.shape.classes
 
     def logits(
         self,

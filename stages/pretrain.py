@@ -5,20 +5,22 @@ the weights that the others start from, so that the arms of every comparison are
 images are learnt from: nothing is chosen by these networks, so nothing is held out.
 
 reads   data/tensors/<source>/bases/{train,validation}.safetensors, which are framed as MNIST is
-writes  artifacts/<source>/bases/{random,digits,characters}/<seed>.pt
-params  compute, strength, strengths.<strength>, network, seeds,
+writes  artifacts/<source>/bases/{random,digits,characters}.pt, a network for each seed and each
+        strength that is used; and their (empty) curves
+params  compute, digits.<source>, strengths, network,
         pretrain.{smoothing,recipe,augmentation}, pretrain.epochs.<source>
 """
 
 from functools import partial
 from pathlib import Path
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt
 
 from stages.common import alphabet, arms, dataset, entry, model, params
 from stages.common.augmentation import Augmentation
 from stages.common.compute import Compute
 from stages.common.objectives import Clean
+from stages.common.pretrained import Uses
 from stages.common.training import Recipe
 
 STARTS = {"random": alphabet.DIGITS, "digits": alphabet.DIGITS, "characters": alphabet.CHARACTERS}
@@ -37,12 +39,11 @@ def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
     splits = Path(f"data/tensors/{source}/bases")
-    strength = params.load(f"strengths.{params.load('strength', str)}", arms.Strength)
     margin = params.load("network.margin", NonNegativeInt)
     split = dataset.load(splits / "train.safetensors")
     epochs = params.load(f"pretrain.epochs.{source}", Epochs)
+    counts = wanted(params.load(f"digits.{source}", Uses))
     for start, classes in STARTS.items():
-        shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
         plan = arms.Plan(
             title=start,
             data=partial(everything, splits),
@@ -53,9 +54,24 @@ def main(scratch: Path, source: str) -> None:
             compute=compute,
             scratch=scratch,
         )
-        seeds = range(params.load("seeds", PositiveInt))
-        jobs = arms.of_seeds(model.fresh(shape, seed) for seed in seeds)
-        arms.store(arms.train(jobs, plan), Path(f"artifacts/{source}/bases/{start}"), scratch)
+        jobs = []
+        for name, count in counts.items():
+            strength = params.load(f"strengths.{name}", arms.Strength)
+            shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
+            jobs += [
+                arms.Job(f"{name} {seed}", seed, model.fresh(shape, seed), plan)
+                for seed in range(count)
+            ]
+        arm = arms.train(jobs, compute)
+        arms.store(arm, Path(f"artifacts/{source}/bases/{start}"), scratch)
+
+
+def wanted(uses: Uses) -> dict[str, int]:
+    """How many bases of each strength there must be."""
+    counts: dict[str, int] = {}
+    for use in (uses.full, uses.usual):  # the longest trainings first: no core waits in the end
+        counts[use.strength] = max(use.bases, counts.get(use.strength, 0))
+    return counts
 
 
 def everything(splits: Path, job: arms.Job) -> arms.Data:

@@ -1,7 +1,7 @@
 """Everything measured, on one self-contained page: a leaf that computes nothing.
 
 reads   metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv,
-        artifacts/<source>/seeds/<network>/curves.csv, artifacts/<source>/folds/<way>/curves.csv,
+        artifacts/<source>/seeds/<network>-curves.csv, artifacts/<source>/folds/<way>-curves.csv,
         artifacts/<source>/audit/<dataset>.json
 writes  artifacts/<source>/report.html
 """
@@ -66,7 +66,7 @@ def section(title: str, networks: list[str], source: str) -> str:
     else:
         shown, folders = networks[-1], {name: f"seeds/{name}" for name in networks}
     curves = {
-        name: files.read_csv(Path(f"artifacts/{source}/{folder}/curves.csv"))
+        name: files.read_csv(Path(f"artifacts/{source}/{folder}-curves.csv"))
         for name, folder in folders.items()
     }
     predictions = files.read_csv(Path(f"artifacts/{source}/predictions/{shown}.csv"))

@@ -19,10 +19,10 @@ def main(scratch: Path, source: str) -> None:
     tensors = Path(f"data/tensors/{source}")
     split = dataset.load_all(tensors / "characters")
     plan = reader.plan(source, partial(everything, tensors), compute, scratch)
-    [trained] = arms.train(arms.of_seeds([reader.fresh(split, 0)]), plan)
+    [trained] = arms.train(arms.of_seeds([reader.fresh(split, 0)], plan), compute)
     if is_writer():
         path = Path(f"artifacts/{source}/characters.pt")
-        model.save(trained.network, trained.about, path, scratch)
+        model.save([(trained.network, trained.about)], path, scratch)
 
 
 def everything(tensors: Path, _: arms.Job) -> arms.Data:

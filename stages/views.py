@@ -63,14 +63,14 @@ def main(scratch: Path, source: str) -> None:
     split = dataset.load_all(tensors / "characters")
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
     strength = params.load("ablation.views", Views)
-    further = sorted(Path(f"ablation/artifacts/{source}/members").iterdir())
+    further = sorted(Path(f"ablation/artifacts/{source}/members").glob("*.pt"))
     table = files.read_csv(folder / "folds.csv")
     rows: list[tuple[Any, ...]] = []
     for way in (folds.KNOWN, folds.NEW):
         fold = np.array([int(row[way]) for row in table], np.int64)
         order = fold.argsort(kind="stable")
         images = Images(split.rows(order), hands[order], fold[order])
-        members = [folder / way, *(further if way == folds.KNOWN else [])]
+        members = [folder / f"{way}.pt", *(further if way == folds.KNOWN else [])]
         for reading, known in (("alone", False), ("same hand", True)):
             said = torch.stack([probabilities(each, images, known, strength) for each in members])
             rows += [(way, reading, *row) for row in compare(said, images)]
@@ -82,12 +82,11 @@ def main(scratch: Path, source: str) -> None:
         )
 
 
-def probabilities(folder: Path, images: Images, known: bool, strength: Views) -> Tensor:
-    """float32 [views, N, classes]: what the networks of the folds, <fold>.pt, say of the images
+def probabilities(path: Path, images: Images, known: bool, strength: Views) -> Tensor:
+    """float32 [views, N, classes]: what the networks of the folds in a checkpoint say of the images
     that they have not learnt from, with their writers `known` or not."""
     parts = []
-    for fold in range(int(images.fold.max()) + 1):
-        network, _ = model.load(folder / f"{fold}.pt")
+    for fold, (network, _) in enumerate(model.load_all(path)):
         part = images.split.rows(np.flatnonzero(images.fold == fold))
         hands = images.hands[images.fold == fold].tolist() if known else [None] * len(part.labels)
         parts.append(of_network(network, part, hands, strength))

@@ -29,10 +29,10 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
     )
     workspace.write_params(tmp_path, params)
     said = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample").stdout
-    assert said.count("digits/0.pt") == 1
-    for seed in range(2):
-        path = f"sample/bases/digits/{seed}.pt"
-        two, one = (model.load(tmp_path / each / path)[0] for each in ("artifacts", "alone"))
+    assert said.count("digits.pt: middle 0") == 1
+    path = "sample/bases/digits.pt"
+    pair = (model.load_all(tmp_path / each / path) for each in ("artifacts", "alone"))
+    for (two, _), (one, _) in zip(*pair, strict=True):
         for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-3)
     assert not (tmp_path / "scratch").exists()

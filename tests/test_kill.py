@@ -22,13 +22,13 @@ KILLS = 10  # of each kind of stage, by turns of the whole process group and of 
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
 # An instance of each kind of stage, in the order of the road, and what has to be there before it.
-# `naive` is the program of finetune, and evaluate-characters that of evaluate-digits.
+# evaluate-characters and evaluate-transfer are the program of evaluate-digits.
 INSTANCES: dict[str, tuple[str, ...]] = {
     "download@sample-characters": (),
     "unzip@sample-characters": (),
-    "preprocess-characters@sample-bases": (),
+    "preprocess-characters@sample": (),
     "pretrain@sample": (),
-    "crossvalidate@sample": ("preprocess-characters@sample-characters",),
+    "crossvalidate@sample": (),
     "finetune@sample-characters": ("preprocess@sample-mnist",),
     "audit@sample": ("preprocess@sample-mnistTask3",),
     "correct@sample-characters": (),
@@ -36,7 +36,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         *("finetune@sample-random", "finetune@sample-digits", "naive@sample"),
         *("correct@sample-random", "correct@sample-digits"),
     ),
-    "report@sample": ("evaluate-characters@sample",),
+    "report@sample": ("evaluate-characters@sample", "evaluate-transfer@sample"),
 }
 
 
@@ -54,8 +54,9 @@ class Victim:
     def command(self, name: str) -> list[str]:
         """The command line of a stage."""
         lock = yaml.safe_load((self.peace / "dvc.lock").read_text())
-        words: list[str] = lock["stages"][name]["cmd"].split()
-        return words
+        commands: str | list[str] = lock["stages"][name]["cmd"]
+        last = commands if isinstance(commands, str) else commands[-1]
+        return last.split()
 
     def seconds(self, name: str) -> float:
         """How long the stage takes that nobody kills, without dvc."""

@@ -60,7 +60,7 @@ def scores(folder: Path) -> list[Path]:
     return [
         path
         for path in (folder / "metrics/sample").glob("*.json")
-        if path.stem not in ("audit", "match")
+        if path.stem not in ("audit", "match", "transfer")
     ]
 
 
@@ -131,7 +131,8 @@ def test_a_stage_alone_needs_what_it_declares_and_leaves_what_it_declares(
         section[last] = value
     workspace.write_params(tmp_path, params)
     before = set(files_in(tmp_path))
-    run(tmp_path, *entry["cmd"].split())
+    for command in entry["cmd"] if isinstance(entry["cmd"], list) else [entry["cmd"]]:
+        run(tmp_path, *command.split())
     expected: set[str] = set()
     for out in entry["outs"]:
         path = reproduced / out["path"]

@@ -68,11 +68,18 @@ def make_small(folder: Path) -> None:
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
     params["strengths"]["middle"] |= {"widths": [16, 16, 16, 16, 32], "epochs": 2}
-    params["seeds"] = 2
+    for use in params["digits"]["sample"].values():
+        use["bases"] = 2
+    params["correct"]["seeds"] = params["naive"]["seeds"] = params["audit"]["bases"] = 2
     params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 20, "characters": 2}
     params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
     params["train"]["epochs"]["sample"] = 2
-    params["finetune"]["times"]["sample"] = {"mnist": 1, "mnistTask3": 1}
+    params["naive"]["epochs"] = 2
+    params["finetune"]["full"]["sample"] |= {"seeds": 2, "times": 1}
+    budgets = [{"images": 3, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
+    params["finetune"]["budgets"]["sample"] = budgets
+    params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
+    params["finetune"]["validation_images"] = 20
     params["correct"]["rounds"]["sample"] = [2, 1]
     params["audit"]["images_seen"]["sample"] = 3000  # enough to tell what is wrong
     write_params(folder, params)

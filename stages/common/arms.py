@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -10,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from stages.common import files, hand, model, parallel, params
+from stages.common import dataset, files, hand, model, parallel, params
 from stages.common.augmentation import Augmentation
 from stages.common.checkpoint import Checkpoint, Point
 from stages.common.compute import Compute, is_writer
@@ -61,20 +61,11 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One network to train."""
-
-    name: str  # among those of its arm: "seed 0"
-    seed: int  # of the order of the images and of their augmentation
-    network: Network
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """How all networks of an arm are trained: small enough to be sent to another process."""
+    """How networks are trained: small enough to be sent to another process."""
 
     title: str
-    data: Callable[[Job], Data]  # read where the training runs
+    data: Callable[["Job"], Data]  # read where the training runs
     objective: Objective
     recipe: Recipe
     augmentation: Augmentation
@@ -84,34 +75,52 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """One network to train."""
+
+    name: str  # among those of its arm: "seed 0"
+    seed: int  # of the order of the images and of their augmentation
+    network: Network
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """One network of an arm."""
 
     name: str
     network: Network
     curve: list[Point]
+    early: Tensor  # see fit()
     about: dict[str, Any]
 
 
-def of_seeds(networks: Iterable[Network]) -> list[Job]:
+def of_seeds(networks: Iterable[Network], plan: Plan) -> list[Job]:
     """Jobs for networks whose place in the list is their seed."""
-    return [Job(f"seed {seed}", seed, network) for seed, network in enumerate(networks)]
+    return [Job(f"seed {seed}", seed, network, plan) for seed, network in enumerate(networks)]
 
 
-def train(jobs: Sequence[Job], plan: Plan) -> list[Trained]:
+def held_out(splits: Path, _: Job) -> Data:
+    """The train split, and the validation split for the learning curve."""
+    return Data(
+        dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
+    )
+
+
+def train(jobs: Sequence[Job], compute: Compute) -> list[Trained]:
     """The networks, trained."""
-    plan.compute.warn_if_slow()
-    return parallel.run(partial(_train, plan), jobs, plan.compute)
+    compute.warn_if_slow()
+    return parallel.run(_train, jobs, compute)
 
 
-def _train(plan: Plan, job: Job) -> Trained:
+def _train(job: Job) -> Trained:
+    plan, network = job.plan, job.network
     title = f"{plan.title} {job.name}"
     data = plan.data(job)
-    about = about_of(plan, job, data)
-    network = job.network
+    about = about_of(job, data)
     checkpoint = Checkpoint(title, key(network, about), plan.scratch)
     place_on_device(network, plan.compute)
-    curve = fit(
+    curve, early = fit(
         network,
         labelled(data.train, data.hands, network, plan.compute),
         labelled(data.validation, None, network, plan.compute) if data.validation else None,
@@ -122,12 +131,14 @@ def _train(plan: Plan, job: Job) -> Trained:
         job.seed,
         checkpoint,
     )
-    return finished(job, curve, about)
+    return finished(job, curve, early, about)
 
 
-def about_of(plan: Plan, job: Job, data: Data) -> dict[str, Any]:
+def about_of(job: Job, data: Data) -> dict[str, Any]:
     """What a checkpoint says of where it comes from: params and digests of the data."""
+    plan = job.plan
     return {
+        "name": job.name,
         "seed": job.seed,
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
@@ -148,10 +159,10 @@ def place_on_device(network: Network, compute: Compute) -> None:
     network.precision = compute.dtype
 
 
-def finished(job: Job, curve: list[Point], about: dict[str, Any]) -> Trained:
+def finished(job: Job, curve: list[Point], early: Tensor, about: dict[str, Any]) -> Trained:
     """The network of a job that is done, ready to be sent and stored."""
     job.network.precision = torch.float32
-    return Trained(job.name, job.network.cpu().eval(), curve, about)
+    return Trained(job.name, job.network.cpu().eval(), curve, early, about)
 
 
 def _digest(split: Split | None) -> str | None:
@@ -186,33 +197,40 @@ def labelled(
     return Labelled(images.to(compute.place), labels.to(compute.place), sampler)
 
 
-def store(arm: Sequence[Trained], folder: Path, scratch: Path) -> None:
-    """Write the networks, as <n>.pt in their order, their curves and the mean of these."""
+def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
+    """Write the networks of an arm in one file, <path>.pt, and their curves, <path>-curves.csv."""
     if not is_writer():
         return
-    for i, trained in enumerate(arm):
-        model.save(trained.network, trained.about, folder / f"{i}.pt", scratch)
-    rows = ([trained.name, *point] for trained in arm for point in trained.curve)
-    files.write_csv(folder / "curves.csv", ["run", *Point._fields], rows, scratch)
-    means = (
-        [*points[0][:2], *(fmean(values) for values in list(zip(*points, strict=True))[2:])]
-        for points in zip(*(trained.curve for trained in arm), strict=True)
-    )
-    files.write_csv(folder / "mean.csv", Point._fields, means, scratch)
-    for i, trained in enumerate(arm):
+    model.save([(each.network, each.about) for each in arm], path.with_suffix(".pt"), scratch)
+    rows = ([each.name, *point] for each in arm for point in each.curve)
+    curves = path.with_name(f"{path.name}-curves.csv")
+    files.write_csv(curves, ["run", *Point._fields], rows, scratch)
+    for each in arm:
         result = ""
-        if trained.curve:
-            last = trained.curve[-1]
+        if each.curve:
+            last = each.curve[-1]
             result = (
-                f", validation accuracy {last.accuracy:.4f} after {last.step:,} steps,"
+                f": validation accuracy {last.accuracy:.4f} after {last.step:,} steps,"
                 f" {last.images_seen:,} images"
             )
-        print(f"{folder}/{i}.pt: {trained.name}{result}")
+        print(f"{path}.pt: {each.name}{result}")
+
+
+def store_mean(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
+    """Write the mean of the curves of networks that were measured after the same steps."""
+    if is_writer():
+        means = (
+            [*points[0][:2], *(fmean(values) for values in list(zip(*points, strict=True))[2:])]
+            for points in zip(*(each.curve for each in arm), strict=True)
+        )
+        files.write_csv(path, Point._fields, means, scratch)
 
 
 def store_shipped(arm: Sequence[Trained], source: str, name: str, scratch: Path) -> None:
     """Write the first network where users look for it, <name>.pt, and all of them apart."""
     if is_writer():
-        store(arm, Path(f"artifacts/{source}/seeds/{name}"), scratch)
-        path = Path(f"artifacts/{source}/{name}.pt")
-        model.save(arm[0].network, arm[0].about, path, scratch)
+        path = Path(f"artifacts/{source}/seeds/{name}")
+        store(arm, path, scratch)
+        store_mean(arm, path.with_name(f"{name}-mean.csv"), scratch)
+        first = arm[0]
+        model.save([(first.network, first.about)], Path(f"artifacts/{source}/{name}.pt"), scratch)

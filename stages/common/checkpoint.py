@@ -39,7 +39,7 @@ class Checkpoint:
         return time.monotonic() - self._saved > _INTERVAL
 
     def save(
-        self, network: nn.Module, momenta: Sequence[Tensor], step: int, curve: Sequence[Point]
+        self, network: nn.Module, state: Sequence[Tensor], step: int, curve: Sequence[Point]
     ) -> None:
         """Keep the state after `step`; the file before it stays until this one is whole."""
         self._saved = time.monotonic()
@@ -49,13 +49,13 @@ class Checkpoint:
                 "step": step,
                 "curve": [tuple(point) for point in curve],
                 "network": network.state_dict(),
-                "momenta": list(momenta),
+                "state": list(state),
             }
             buffer = io.BytesIO()
             torch.save(content, buffer)
             files.write_bytes(self._path, buffer.getvalue(), self.folder)
 
-    def restore(self, network: nn.Module, momenta: Sequence[Tensor]) -> tuple[int, list[Point]]:
+    def restore(self, network: nn.Module, state: Sequence[Tensor]) -> tuple[int, list[Point]]:
         """Bring back the state of the last checkpoint: its step and the curve up to there.
 
         (0, []) and no change if there is none, or one of other data, params or code.
@@ -67,8 +67,8 @@ class Checkpoint:
         if content.get("key") != self.key:
             return 0, []
         network.load_state_dict(content["network"])
-        for momentum, kept in zip(momenta, content["momenta"], strict=True):
-            momentum.copy_(kept)
+        for tensor, kept in zip(state, content["state"], strict=True):
+            tensor.copy_(kept)
         print(f"{self.title}: goes on after step {content['step']:,}", flush=True)
         return content["step"], [Point(*point) for point in content["curve"]]
 

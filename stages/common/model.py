@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -159,33 +160,40 @@ def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:
     return network
 
 
-def save(network: Network, about: dict[str, Any], path: Path, scratch: Path) -> None:
-    """Write a checkpoint: the weights, the shape, and `about`: the params and data it came from.
+def save(networks: Sequence[tuple[Network, dict[str, Any]]], path: Path, scratch: Path) -> None:
+    """Write a checkpoint of one network or several: of each the weights, the shape, and what is to
+    be said about it: the params and data it came from.
 
     Equal networks give equal bytes: torch.save puts the name of the file it writes and the identity
     of equal strings into them, hence the buffer and the text.
     """
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    text = json.dumps({"shape": asdict(network.shape), "about": about})
+    states = [
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        for network, _ in networks
+    ]
+    about = [{"shape": asdict(network.shape), "about": about} for network, about in networks]
     buffer = io.BytesIO()
-    torch.save({"text": text, "state": state}, buffer)
+    torch.save({"text": json.dumps(about), "states": states}, buffer)
     files.write_bytes(path, buffer.getvalue(), scratch)
 
 
-def load(path: Path) -> tuple[Network, dict[str, Any]]:
-    """A checkpoint's network, in eval mode, and what it says about itself.
+def load_all(path: Path) -> list[tuple[Network, dict[str, Any]]]:
+    """The networks of a checkpoint, in eval mode, and what is said about each.
 
     Raises InputError if the file is missing or not one of ours. Nothing in it is executed.
     """
+    networks = []
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        text = json.loads(content["text"])
-        network = Network(Shape.of(text["shape"]))
-        network.load_state_dict(content["state"])
-        about: dict[str, Any] = text["about"]
+        for text, state in zip(json.loads(content["text"]), content["states"], strict=True):
+            network = Network(Shape.of(text["shape"]))
+            network.load_state_dict(state)
+            networks.append((network.eval(), text["about"]))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a checkpoint of this project: {reason}") from None
-    return network.eval(), about
+    if not networks:
+        raise InputError(f"{path}: there is no network in it")
+    return networks

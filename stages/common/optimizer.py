@@ -24,6 +24,8 @@ class Rates:
     biases: Positive  # of every bias
     head_momentum: Share  # of the head and the biases
     weight_decay: Share  # of the head and the biases
+    layer_decay: Annotated[float, Field(ge=0, le=1)]  # of the rates, from each layer to the one
+    # below it (discriminative fine-tuning: Howard and Ruder 2018); 0: only the head learns
 
 
 class Optimizer:
@@ -36,6 +38,9 @@ class Optimizer:
     def __init__(self, network: Network, rates: Rates) -> None:
         self.rates = rates
         self.precision = network.precision
+        frozen = rates.layer_decay == 0
+        network.body.requires_grad_(not frozen)
+        network.norms.requires_grad_(not frozen)
         trained: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         head = network.head.weight
         # What batch normalisation follows: the convolutions, and the layer of the place numbers.
@@ -44,6 +49,10 @@ class Optimizer:
         self.biases = [p for p in trained if p.ndim == 1]
         self.parameters = self.kernels + self.weights + self.biases
         self.momenta = [torch.zeros_like(p) for p in self.parameters]
+        depths: dict[Tensor, int] = {}
+        for part in (network.body, network.norms):  # a parameter each for every layer
+            depths |= {p: len(network.body) - i for i, p in enumerate(part.parameters())}
+        self.shares = [rates.layer_decay ** depths.get(p, 0) for p in self.parameters]
 
     def step(self, loss: Tensor, share: float) -> None:
         """One step down the gradient of `loss`, at this share of the full rates."""
@@ -58,17 +67,25 @@ class Optimizer:
             self._slide(slice(first, second), gradients, rates.head * share)
             self._slide(slice(second, None), gradients, rates.biases * share)
 
+    def gradient_norm(self) -> Tensor:
+        """The length of the gradient that the last step came from, float32 []."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
+        return norm
+
     def _spin(self, gradients: list[Tensor], step: float) -> None:
         moves = _nesterov(self.momenta[: len(gradients)], gradients, self.rates.momentum)
-        for kernel, move in zip(self.kernels, moves, strict=True):
+        for kernel, move, share in zip(self.kernels, moves, self.shares, strict=False):
             kernel.mul_(math.sqrt(len(kernel)) / kernel.norm())
             direction = orthogonal(move.flatten(1).to(self.precision))
-            kernel.add_(direction.view_as(kernel), alpha=-step)
+            kernel.add_(direction.view_as(kernel), alpha=-step * share)
 
     def _slide(self, part: slice, gradients: list[Tensor], step: float) -> None:
         weights, decay = self.parameters[part], self.rates.weight_decay
         decayed = list(torch._foreach_add(gradients[part], weights, alpha=decay))
         moves = _nesterov(self.momenta[part], decayed, self.rates.head_momentum)
+        if self.rates.layer_decay != 1:
+            torch._foreach_mul_(moves, self.shares[part])
         torch._foreach_add_(weights, moves, alpha=-step)
 
 

@@ -23,6 +23,7 @@ from stages.common.objectives import Objective
 from stages.common.optimizer import Optimizer, Rates
 
 _EVALUATION_BATCH = 1000
+_EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
 
 
 @params.section
@@ -54,17 +55,21 @@ def fit(
     objective: Objective,
     seed: int,
     checkpoint: Checkpoint,
-) -> list[Point]:
-    """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none); its learning curve,
-    which is empty without a validation split.
+) -> tuple[list[Point], Tensor]:
+    """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
+
+    Its learning curve, which is empty without a validation split, and the loss and the length of
+    the gradient at each of the first steps, float32 [steps, 2].
 
     Order and augmentation of step t are a function of (seed, t) alone, so that a run that was
     killed goes on from its checkpoint to the same bits. Several processes share every batch.
     Raises InputError if the loss stops being a number.
     """
-    steps = math.ceil(epochs * len(train.images) / recipe.batch_size)
+    steps = math.ceil(epochs * len(train.images) / min(recipe.batch_size, len(train.images)))
     optimizer = Optimizer(network, recipe.rates)
-    done, curve = checkpoint.restore(network, optimizer.momenta)
+    early = torch.zeros(min(steps, _EARLY), 2)
+    state = [*optimizer.momenta, early]
+    done, curve = checkpoint.restore(network, state)
     rank, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
     watched = curve_steps(steps, recipe.curve_points) if validation else set()
@@ -83,6 +88,8 @@ def fit(
             losses = torch.lerp(objective.loss(logits, targets.flip(0)[mine]), losses, share[mine])
         loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
         optimizer.step(loss, rate(step, steps, recipe.warmup))
+        if step <= len(early):
+            early[step - 1] = torch.stack([loss.detach(), optimizer.gradient_norm()])
         due = step == steps or checkpoint.due()
         if (due or step in watched) and not math.isfinite(loss.item()):
             raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
@@ -90,8 +97,8 @@ def fit(
             score = validate(network, validation, objective)
             curve.append(Point(step, step * len(batch), *score))
         if due:
-            checkpoint.save(network, optimizer.momenta, step, curve)
-    return curve
+            checkpoint.save(network, state, step, curve)
+    return curve, early
 
 
 def examples(

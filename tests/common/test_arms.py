@@ -26,6 +26,7 @@ RECIPE = Recipe(
         biases=0.05,
         head_momentum=0.85,
         weight_decay=5e-4,
+        layer_decay=1,
     ),
     warmup=0.1,
     curve_points=3,
@@ -71,9 +72,9 @@ def stored(_: arms.Job) -> arms.Data:
     return arms.Data(train, validation)
 
 
-def networks(seeds: int) -> list[arms.Job]:
+def networks(seeds: int, plan: arms.Plan) -> list[arms.Job]:
     shape = arms.shape_of(STRENGTH, 2, 28, 20, "0123456789")
-    return arms.of_seeds(model.fresh(shape, seed) for seed in range(seeds))
+    return arms.of_seeds((model.fresh(shape, seed) for seed in range(seeds)), plan)
 
 
 def files(folder: str) -> dict[str, bytes]:
@@ -88,16 +89,18 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         monkeypatch.setattr(cores, "available", lambda places=places: places)
         for path in Path("scratch").iterdir():
             path.unlink()
-        arms.store_shipped(arms.train(networks(3), plan), "sample", "arm", plan.scratch)
+        arms.store_shipped(
+            arms.train(networks(3, plan), plan.compute), "sample", "arm", plan.scratch
+        )
         results.append(files("artifacts"))
     assert results[0] == results[1]
-    assert len(results[0]) == 6
+    assert len(results[0]) == 4
 
 
 @pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
 def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) -> None:
     half = replace(plan, compute=replace(plan.compute, precision="bfloat16"))
-    runs = [arms.train(networks(1), each)[0].network for each in (half, half, plan)]
+    runs = [arms.train(networks(1, each), each.compute)[0].network for each in (half, half, plan)]
     weights = [run.head.weight for run in runs]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -108,21 +111,21 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_clear_line(plan: arms.Plan) -
         pytest.skip("there is one")
     compute = replace(plan.compute, device="cuda")
     with pytest.raises(InputError, match="finds no GPU here"):
-        arms.train(networks(1), replace(plan, compute=compute))
+        arms.train(networks(1, replace(plan, compute=compute)), compute)
 
 
 def test_a_full_disk_ends_in_the_error_of_the_system_and_keeps_the_last_checkpoint(
     plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "available", lambda: 1)
-    arms.train(networks(1), plan)
+    arms.train(networks(1, plan), plan.compute)
     kept = files("scratch")
     more = replace(plan, epochs=3)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            arms.train(networks(1), more)
+            arms.train(networks(1, more), more.compute)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path: files("scratch")[path] for path in kept} == kept
@@ -132,8 +135,8 @@ def test_a_failed_training_ends_the_others(
     plan: arms.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "available", lambda: 2)
-    broken = networks(2)
+    broken = networks(2, plan)
     with torch.no_grad():
         broken[1].network.head.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="an arm seed 1: the loss is nan"):
-        arms.train(broken, plan)
+        arms.train(broken, plan.compute)

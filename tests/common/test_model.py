@@ -26,17 +26,19 @@ SHAPE = Shape(
 
 def test_a_checkpoint_gives_back_the_network_and_what_it_came_from(tmp_path: Path) -> None:
     network = model.fresh(SHAPE, 3).eval()
-    model.save(network, {"seed": 3}, tmp_path / "a.pt", tmp_path)
-    loaded, about = model.load(tmp_path / "a.pt")
+    other = model.fresh(SHAPE, 4).eval()
+    model.save([(network, {"seed": 3}), (other, {"seed": 4})], tmp_path / "a.pt", tmp_path)
+    [(loaded, about), (second, about_second)] = model.load_all(tmp_path / "a.pt")
     images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)
     assert torch.equal(network(images), loaded(images))
+    assert torch.equal(other(images), second(images))
     assert loaded.shape == SHAPE
-    assert about == {"seed": 3}
+    assert (about, about_second) == ({"seed": 3}, {"seed": 4})
 
 
 def test_the_bytes_of_a_checkpoint_do_not_depend_on_its_name(tmp_path: Path) -> None:
     for name in ("one.pt", "another.pt"):
-        model.save(model.fresh(SHAPE, 0), {}, tmp_path / name, tmp_path)
+        model.save([(model.fresh(SHAPE, 0), {})], tmp_path / name, tmp_path)
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
 
 
@@ -61,7 +63,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_and_not_run(
 ) -> None:
     (tmp_dir / "bad.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.pt: not a checkpoint") as caught:
-        model.load(Path("bad.pt"))
+        model.load_all(Path("bad.pt"))
     assert "\n" not in str(caught.value)
     assert not Path("sprung").exists()
 
@@ -69,13 +71,13 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_and_not_run(
 def test_a_pickled_object_inside_a_torch_file_is_refused_and_not_run(tmp_dir: Path) -> None:
     torch.save({"shape": Trap()}, tmp_dir / "bad.pt")
     with pytest.raises(InputError, match=r"bad\.pt: not a checkpoint"):
-        model.load(Path("bad.pt"))
+        model.load_all(Path("bad.pt"))
     assert not Path("sprung").exists()
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file"):
-        model.load(tmp_path / "absent.pt")
+        model.load_all(tmp_path / "absent.pt")
 
 
 def test_a_transplant_carries_the_body_and_nothing_of_the_head() -> None:

@@ -39,6 +39,7 @@ RECIPE = Recipe(
         biases=0.05,
         head_momentum=0.85,
         weight_decay=5e-4,
+        layer_decay=1,
     ),
     warmup=0.1,
     curve_points=4,
@@ -71,7 +72,7 @@ def trained(
     folder.mkdir(exist_ok=True)
     network = model.fresh(SHAPE, seed)
     checkpoint = Checkpoint("a test", f"{recipe} {seed} {epochs}", folder)
-    curve = fit(
+    curve, _ = fit(
         network,
         data or bars(64),
         bars(32, 1),

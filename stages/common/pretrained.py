@@ -1,0 +1,50 @@
+"""The base networks that fine-tuning starts from, and the strengths that decide their shapes."""
+
+from pathlib import Path
+from typing import Literal
+
+from stages.common import arms, model, params
+from stages.common.errors import InputError
+from stages.common.model import Network
+
+
+@params.section
+class Use:
+    """One use of networks of digits: how strong they are, and how many bases each start has."""
+
+    strength: str  # a key of strengths
+    bases: arms.Count
+
+
+@params.section
+class Uses:
+    """What networks of digits are for."""
+
+    usual: Use  # everything but the next
+    full: Use  # MNIST with all of its training images
+
+
+def strength(source: str, use: Literal["usual", "full"]) -> arms.Strength:
+    """How much the networks of this use may cost."""
+    name = getattr(params.load(f"digits.{source}", Uses), use).strength
+    return params.load(f"strengths.{name}", arms.Strength)
+
+
+def load(source: str, start: str, use: Literal["usual", "full"], seeds: int) -> list[Network]:
+    """The first `seeds` base networks of a start, of the shape that the use asks for.
+
+    Raises InputError if there are fewer.
+    """
+    name = getattr(params.load(f"digits.{source}", Uses), use).strength
+    path = Path(f"artifacts/{source}/bases/{start}.pt")
+    networks = [
+        network
+        for network, about in model.load_all(path)
+        if about["name"].rpartition(" ")[0] == name
+    ]
+    if len(networks) < seeds:
+        raise InputError(
+            f"params.yaml: digits.{source}.{use}.bases: {seeds} seeds need as many bases,"
+            f" and {path} has {len(networks)} of strength {name}"
+        )
+    return networks[:seeds]

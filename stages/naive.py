@@ -1,0 +1,44 @@
+"""Question three's trap: train on mnistTask3 from random weights, taking its labels at their word.
+
+reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
+        artifacts/<source>/bases/random.pt
+writes  artifacts/<source>/mnistTask3-naive.pt (seed 0),
+        artifacts/<source>/seeds/mnistTask3-naive.pt (all seeds) and their curves
+params  compute, digits.<source>, strengths, naive
+"""
+
+from functools import partial
+from pathlib import Path
+
+from pydantic import PositiveFloat, PositiveInt
+
+from stages.common import arms, dataset, entry, model, params, pretrained
+from stages.common.compute import Compute
+from stages.common.objectives import Clean
+from stages.common.training import Recipe
+
+
+def main(scratch: Path, source: str) -> None:
+    compute = params.load("compute", Compute)
+    compute.launch()
+    splits = Path(f"data/tensors/{source}/mnistTask3")
+    classes = dataset.load(splits / "train.safetensors").classes
+    plan = arms.Plan(
+        title="mnistTask3-naive",
+        data=partial(arms.held_out, splits),
+        objective=Clean(params.load("naive.smoothing", float)),
+        recipe=params.load("naive.recipe", Recipe),
+        augmentation=pretrained.strength(source, "usual").augmentation,
+        epochs=params.load("naive.epochs", PositiveFloat),
+        compute=compute,
+        scratch=scratch,
+    )
+    bases = pretrained.load(source, "random", "usual", params.load("naive.seeds", PositiveInt))
+    jobs = arms.of_seeds(
+        (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
+    )
+    arms.store_shipped(arms.train(jobs, compute), source, plan.title, scratch)
+
+
+if __name__ == "__main__":
+    entry.run(main)
