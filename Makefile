@@ -5,14 +5,20 @@ VENV ?= .venv
 PIP_ARGS ?=
 SOURCE ?=
 DEVICE ?=
+URL ?=
+SETTINGS ?=
+AGAINST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro ablation test test-all lint format lock bench bench-full clean
+options = $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
+.PHONY: help setup repro repro-pull ablation push changes commit comment remote forget verify verify-remote \
+	test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
+export URL SETTINGS  # not pasted into a recipe: a password may hold any character
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 
@@ -24,11 +30,38 @@ $(VENV)/installed: requirements.txt
 	touch $@
 
 repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
-	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
+	python -m tools.repro $(options)
+
+repro-pull: setup ## the same, with what the default remote has already
+	python -m tools.repro $(options) repro --pull --allow-missing
+
+push: setup ## send what this source's run made, and the record of it, to the default remote
+	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) push --run-cache
+
+changes: setup ## what changes against main (AGAINST=revision), for a pull request
+	@python -m tools.changes $(if $(SOURCE),--source $(SOURCE)) $(if $(AGAINST),--against $(AGAINST))
+
+commit: setup ## commit and push the lock, metrics and params of a run to its branch
+	@python -m tools.commit
+
+comment: ## put dvc_plots/changes.md on the pull request (in a workflow of GitHub)
+	@$(PYTHON) tools/comment.py dvc_plots/changes.md
+
+remote: setup ## where `dvc push` puts it all (URL=folder or ssh://...; SETTINGS="option=value ...")
+	@python -m tools.remote "$$URL" $$SETTINGS
+
+forget: setup ## the opposite, for what logs in there
+	@python -m tools.remote --forget
+
+verify: setup ## hash all of DVC's cache, and take out what is damaged
+	@python -m tools.verify
+
+verify-remote: setup ## the same for the default remote, mended from the cache
+	@python -m tools.verify --remote
 
 ablation: setup ## what each choice of question one buys: docs/design-choices.md (SOURCE=dropbox)
-	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) repro preprocess-characters crossvalidate
-	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) --cd ablation repro
+	python -m tools.repro $(options) repro preprocess-characters crossvalidate
+	python -m tools.repro $(options) --cd ablation repro
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto

@@ -1,5 +1,6 @@
 """What the tests share: an empty folder to work in, and a clone in which the pipeline has run."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
             workspace.make_small(folder)
             workspace.run(folder, "dvc", "repro")
             done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def committed(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository as after `dvc repro` and `git commit`, with its cache: only to be copied."""
+    folder = tmp_path_factory.mktemp("committed") / "repository"
+    shutil.copytree(reproduced, folder, ignore=shutil.ignore_patterns("tmp"))
+    workspace.commit(folder, "reproduced")
     return folder
 
 

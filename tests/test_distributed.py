@@ -3,11 +3,37 @@
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from stages.common import model
+from stages.common.model import Network
 from tests import workspace
+
+
+def pretrained(folder: Path, params: dict[str, Any], processes: int) -> list[Network]:
+    """The digits' base networks after one step, made by so many processes; 0 is no launcher."""
+    launcher = ""
+    if processes:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        launcher = (
+            f"torchrun --nproc-per-node {processes} --master-addr 127.0.0.1 --master-port {port}"
+        )
+    params["compute"]["launcher"] = launcher
+    workspace.write_params(folder, params)
+    said = workspace.run(folder, "python", "-m", "stages.pretrain", "sample").stdout
+    assert said.count("digits.pt: middle 0") == 1  # only the first process writes
+    return [network for network, _ in model.load_all(folder / "artifacts/sample/bases/digits.pt")]
+
+
+def difference(some: list[Network], others: list[Network]) -> float:
+    """The largest difference between two weights."""
+    pairs = zip(some, others, strict=True)
+    states = [zip(a.state_dict().values(), b.state_dict().values(), strict=True) for a, b in pairs]
+    return max(float((a - b).abs().max()) for state in states for a, b in state)
 
 
 def test_two_processes_agree_with_one_and_only_the_first_writes(
@@ -18,24 +44,13 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
     params = workspace.read_params(reproduced)
     # One step: Muon makes differences in the last digits larger at every further one.
     params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 1, "characters": 0}
-    workspace.write_params(tmp_path, params)
-    workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample")
-    (tmp_path / "artifacts").rename(tmp_path / "alone")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    params["compute"]["launcher"] = (
-        f"torchrun --nproc-per-node 2 --master-addr 127.0.0.1 --master-port {port}"
-    )
-    workspace.write_params(tmp_path, params)
-    said = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample").stdout
-    assert said.count("digits.pt: middle 0") == 1
-    path = "sample/bases/digits.pt"
-    pair = (model.load_all(tmp_path / each / path) for each in ("artifacts", "alone"))
-    for (two, _), (one, _) in zip(*pair, strict=True):
-        for a, b in zip(two.state_dict().values(), one.state_dict().values(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-3)
+    plain, one, two = (pretrained(tmp_path, params, processes) for processes in (0, 1, 2))
+    assert difference(one, two) < 1e-4
+    # Without a launcher the statistics are torch's batch_norm's, whose float32 gradients are off by
+    # up to 5e-4 of their size on a CPU (ours, between processes, by 1e-5).
+    assert difference(plain, two) < 2e-3
     assert not (tmp_path / "scratch").exists()
+    assert not torch.equal(one[0].head.weight, one[1].head.weight)
 
 
 def test_a_launcher_that_does_not_exist_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:

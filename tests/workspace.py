@@ -76,12 +76,13 @@ def make_small(folder: Path) -> None:
     params["train"]["epochs"]["sample"] = 2
     params["naive"]["epochs"] = 2
     params["finetune"]["full"]["sample"] |= {"seeds": 2, "times": 1}
-    budgets = [{"images": 3, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
+    budgets = [{"images": 5, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
+    params["transfer"]["smallest"]["5"] = 0.01
     params["finetune"]["budgets"]["sample"] = budgets
     params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
     params["finetune"]["validation_images"] = 20
     params["correct"]["rounds"]["sample"] = [2, 1]
-    params["audit"]["images_seen"]["sample"] = 3000  # enough to tell what is wrong
+    params["audit"]["images_seen"]["sample"] = 2000  # enough to tell what is wrong
     write_params(folder, params)
     commit(folder, "a small cut")
 
@@ -93,6 +94,20 @@ def read_params(folder: Path) -> dict[str, Any]:
 
 def write_params(folder: Path, params: dict[str, Any]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def read_lock(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((folder / "dvc.lock").read_text(), yaml.CSafeLoader)
+    return content
+
+
+def metric_owners(folder: Path) -> list[str]:
+    """The stage instances that write into git rather than into DVC's cache."""
+    return [
+        name
+        for name, stage in read_lock(folder)["stages"].items()
+        if any(out["path"].startswith("metrics/") for out in stage.get("outs", []))
+    ]
 
 
 def _cut_zip(path: Path, per_folder: int, suffixes: set[str]) -> int:
@@ -123,3 +138,14 @@ def _digests(folder: Path, params: dict[str, Any]) -> None:
     for dataset in params["archives"]["sample"].values():
         for file in dataset["files"]:
             file["digest"] = archives.content_digest(folder / "data/sample" / file["name"], limits)
+
+
+def make_environment(folder: Path) -> Path:
+    """The environment of the tests under another name, which `make` finds made: for its VENV."""
+    folder.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        (folder / path.name).symlink_to(path)
+    mark = folder / "installed"
+    mark.unlink(missing_ok=True)
+    mark.touch()  # younger than the requirements.txt of a fresh clone
+    return folder

@@ -50,6 +50,19 @@ def calibration_error(answers: Answers, bins: int = 15) -> float:
     return (gaps.sum() / len(confidence)).item()
 
 
+def nll(answers: Answers) -> float:
+    """The mean negative logarithm of the probability given to the right class."""
+    return F.cross_entropy(*answers).item()
+
+
+def brier(answers: Answers) -> float:
+    """The mean squared distance of the probabilities from 1 for the right class and 0 for others,
+    summed over the classes (Brier 1950)."""
+    probabilities = answers.logits.softmax(1)
+    right = F.one_hot(answers.truth, probabilities.shape[1])
+    return (probabilities - right).square().sum(1).mean().item()
+
+
 def of_characters(answers: Answers) -> dict[str, Any]:
     """What else to ask of an answer among the 62 classes."""
     logits, truth = answers

@@ -7,6 +7,8 @@ from stages.common import arms, model, params
 from stages.common.errors import InputError
 from stages.common.model import Network
 
+UseName = Literal["usual", "full"]
+
 
 @params.section
 class Use:
@@ -24,13 +26,13 @@ class Uses:
     full: Use  # MNIST with all of its training images
 
 
-def strength(source: str, use: Literal["usual", "full"]) -> arms.Strength:
+def strength(source: str, use: UseName) -> arms.Strength:
     """How much the networks of this use may cost."""
     name = getattr(params.load(f"digits.{source}", Uses), use).strength
     return params.load(f"strengths.{name}", arms.Strength)
 
 
-def load(source: str, start: str, use: Literal["usual", "full"], seeds: int) -> list[Network]:
+def load(source: str, start: str, use: UseName, seeds: int) -> list[Network]:
     """The first `seeds` base networks of a start, of the shape that the use asks for.
 
     Raises InputError if there are fewer.

@@ -1,0 +1,68 @@
+"""How fast and how smoothly a network learnt, from its learning curve and its first steps."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from stages.common.checkpoint import Point
+from stages.common.model import Network
+
+THRESHOLDS = (0.9, 0.95, 0.98, 0.99, 0.995)  # of validation accuracy
+
+
+def reached(curve: Sequence[Point], threshold: float) -> tuple[int, int] | None:
+    """(step, images seen) at which a curve first comes to a threshold, on straight lines between
+    its points; None if it never does."""
+    for i, point in enumerate(curve):
+        if point.accuracy >= threshold:
+            before = curve[max(0, i - 1)]
+            way = point.accuracy - before.accuracy
+            part = (threshold - before.accuracy) / way if way > 0 else 1.0
+            return (
+                round(before.step + part * (point.step - before.step)),
+                round(before.images_seen + part * (point.images_seen - before.images_seen)),
+            )
+    return None
+
+
+def area(curve: Sequence[Point]) -> float:
+    """The mean height of a learning curve over the images seen: 1 is all right from the start."""
+    seen = [point.images_seen for point in curve]
+    return float(np.trapezoid([point.accuracy for point in curve], seen) / seen[-1])
+
+
+def smoothness(early: Sequence[Mapping[str, str]]) -> tuple[float, float]:
+    """Of the rows of the first steps: the mean length of the gradient, and how much the loss of a
+    batch changes from one step to the next on average."""
+    loss, norm = (
+        np.array([float(row[name]) for row in early]) for name in ("loss", "gradient_norm")
+    )
+    return float(norm.mean()), float(np.abs(np.diff(loss)).mean()) if len(loss) > 1 else 0.0
+
+
+def flops_per_image(network: Network, frozen: bool) -> int:
+    """Floating-point operations of one image in training, forward and backward; with the body
+    frozen, backward through the head alone. A multiplication and its addition count two."""
+    network.body.requires_grad_(not frozen)
+    network.norms.requires_grad_(not frozen)
+    size = network.shape.size
+    training = network.training
+    network.train()
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, 1, size, size)).sum().backward()
+    network.load_state_dict(state)
+    network.train(training)
+    return int(counter.get_total_flops() // 2)
+
+
+def travelled(network: Network, base: Network) -> float:
+    """How far the convolutions went: the mean over layers of the distance between their directions,
+    0 to 2. Batch normalisation follows each, so its length says nothing."""
+    distances = [
+        (one.weight / one.weight.norm() - other.weight / other.weight.norm()).norm().item()  # type: ignore[operator]
+        for one, other in zip(network.body, base.body, strict=True)
+    ]
+    return float(np.mean(distances))

@@ -1,0 +1,267 @@
+"""Question two's tables: what each network did, what each arm did, and how the arms compare."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, fields
+from itertools import combinations
+from statistics import fmean, median
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from stages.common import convergence, measures, params, significance
+from stages.common.checkpoint import Point
+from stages.common.errors import InputError
+from stages.common.measures import Answers
+from stages.common.significance import Comparison
+
+STARTS = ("random", "digits", "characters")
+PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
+Table = tuple[Sequence[str], list[Sequence[Any]]]  # columns and rows
+T = TypeVar("T")
+
+
+@params.section
+class Primary:
+    """The comparison that the answer rests on, chosen beforehand, at each budget."""
+
+    start: str
+    against: str
+    way: str
+
+
+@params.section
+class Study:
+    """What was declared before any result was seen."""
+
+    primary: Primary
+    smallest: dict[str, PositiveFloat]  # difference of interest at each budget
+
+
+class Run(NamedTuple):
+    """One network, measured."""
+
+    start: str
+    way: str  # full, probe or discriminative
+    budget: str  # images of each class, or "all"
+    seed: int
+    train_images: int
+    accuracy: float  # as all that follows, on the test split
+    nll: float  # mean negative logarithm of the probability of the right class
+    ece: float
+    brier: float
+    gap: float  # between the accuracies on images learnt from and on the test split
+    curve_area: float
+    distance: float  # that the convolutions travelled
+    early_gradient: float
+    early_roughness: float
+
+
+class Measured(NamedTuple):
+    """One network, and what comparisons take of it."""
+
+    run: Run
+    answers: Answers
+    curve: list[Point]
+    flops: int  # of a training image
+
+
+def key(run: Run) -> tuple[str, str, str, int]:
+    """What names a run."""
+    return run.start, run.way, run.budget, run.seed
+
+
+def curves(measured: Sequence[Measured]) -> Table:
+    """Every point of every learning curve."""
+    rows: list[Sequence[Any]] = [
+        (*key(each.run), *point) for each in measured for point in each.curve
+    ]
+    return ("start", "way", "budget", "seed", *Point._fields), rows
+
+
+def thresholds(measured: Sequence[Measured]) -> Table:
+    """What it took to come to each threshold; empty where it was never reached."""
+    rows: list[Sequence[Any]] = []
+    for each in measured:
+        for threshold in convergence.THRESHOLDS:
+            at = convergence.reached(each.curve, threshold)
+            cost = ("", "", "") if at is None else (*at, at[1] * each.flops)
+            rows.append((*key(each.run), threshold, *cost))
+    columns = ("start", "way", "budget", "seed", "threshold", "step", "images_seen", "flops")
+    return columns, rows
+
+
+def speed(measured: Sequence[Measured]) -> Table:
+    """The median images to each threshold: empty where fewer than half of the runs reached it."""
+    rows: list[Sequence[Any]] = []
+    for arm, of_arm in arms(measured).items():
+        for threshold in convergence.THRESHOLDS:
+            found = [convergence.reached(each.curve, threshold) for each in of_arm]
+            # A run that ended before it came there is longer than any that did.
+            middle = median(float("inf") if at is None else at[1] for at in found)
+            count = sum(at is not None for at in found)
+            shown = "" if middle == float("inf") else round(middle)
+            rows.append((*arm, threshold, len(found), count, shown))
+    return ("start", "way", "budget", "threshold", "n", "reached", "median_images"), rows
+
+
+def arms(measured: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measured]]:
+    """The networks of each start, way and budget, by seed."""
+    found: dict[tuple[str, str, str], list[Measured]] = {}
+    for each in measured:
+        found.setdefault((each.run.start, each.run.way, each.run.budget), []).append(each)
+    return found
+
+
+def budgets(measured: Sequence[Measured]) -> Table:
+    """The accuracy of each arm, with the t interval of its mean over seeds."""
+    rows: list[Sequence[Any]] = []
+    for arm, of_arm in arms(measured).items():
+        values = [each.run.accuracy for each in of_arm]
+        rows.append((*arm, len(values), fmean(values), *significance.interval(values)))
+    return ("start", "way", "budget", "n", "mean", "low", "high"), rows
+
+
+def comparisons(measured: Sequence[Measured], study: Study) -> Table:
+    """All paired comparisons, the primary ones corrected apart from the others."""
+    names = [field.name for field in fields(Comparison)]
+    rows: list[Sequence[Any]] = [
+        (
+            size,
+            way,
+            start,
+            against,
+            int(primary),
+            *astuple(each),
+            sentence(start, against, size, way, each),
+        )
+        for (size, way, start, against, primary), each in compared(measured, study)
+    ]
+    return ("budget", "way", "start", "against", "primary", *names, "sentence"), rows
+
+
+def compared(
+    measured: Sequence[Measured], study: Study
+) -> Iterator[tuple[tuple[str, str, str, str, bool], Comparison]]:
+    """((budget, way, start, against, whether it is primary), what was found)."""
+    found = arms(measured)
+    primary = (study.primary.start, study.primary.against)
+    families: dict[bool, list[tuple[tuple[str, str, str, str, bool], Comparison]]] = {}
+    for way, size in dict.fromkeys((way, size) for _, way, size in found):
+        for pair in PAIRS:
+            if any((start, way, size) not in found for start in pair):
+                continue
+            right = [
+                np.array([each.answers.right.numpy() for each in found[start, way, size]])
+                for start in pair
+            ]
+            if size not in study.smallest:
+                raise InputError(f"params.yaml: the key transfer.smallest.{size} is missing")
+            smallest = study.smallest[size]
+            first = way == study.primary.way and pair == primary
+            place = (size, way, *pair, first)
+            families.setdefault(first, []).append(
+                (place, significance.compare(right[0], right[1], smallest))
+            )
+    for family in (True, False):
+        members = families.get(family, [])
+        whole = significance.corrected([each for _, each in members])
+        yield from zip([place for place, _ in members], whole, strict=True)
+
+
+def sentence(start: str, against: str, size: str, way: str, found: Comparison) -> str:
+    """A comparison in words."""
+    images = "all images" if size == "all" else f"{size} images of each class"
+    what = f"with {images} ({way}), starting from {start} instead of {against}"
+    numbers = (
+        f"{100 * found.difference:+.2f} points, 95% interval {100 * found.low:+.2f} to"
+        f" {100 * found.high:+.2f}, n = {found.n}, corrected p = {found.p_corrected:.3g}"
+    )
+    words = {
+        "helps": "helps",
+        "hurts": "hurts",
+        "equivalent": f"makes no difference of {100 * found.margin:g} points or more",
+        "undecided": "makes no difference that these runs could decide",
+    }
+    return f"{what} {words[found.verdict]} ({numbers})"
+
+
+def digits(measured: Sequence[Measured]) -> Table:
+    """The mean number of errors in each digit, of the networks that learnt from all images."""
+    rows: list[Sequence[Any]] = []
+    for (start, way, size), of_arm in arms(measured).items():
+        if (way, size) != ("full", "all"):
+            continue
+        for digit in range(10):
+            of_digit = of_arm[0].answers.truth == digit
+            errors = [int((~each.answers.right)[of_digit].sum()) for each in of_arm]
+            rows.append((start, digit, fmean(errors), int(of_digit.sum())))
+    return ("start", "digit", "errors", "images"), rows
+
+
+def agreement(measured: Sequence[Measured]) -> Table:
+    """The share of test images of which two networks that learnt from all images say the same: the
+    mean over pairs with one seed, or, within an arm, over all pairs of seeds."""
+    found = {
+        start: of_arm
+        for (start, way, size), of_arm in arms(measured).items()
+        if (way, size) == ("full", "all")
+    }
+    said = {
+        start: [each.answers.logits.argmax(1) for each in of_arm] for start, of_arm in found.items()
+    }
+    rows: list[Sequence[Any]] = [
+        (one, other, fmean(measures.mean(a == b) for a, b in pairs))
+        for (one, other), pairs in paired(said).items()
+    ]
+    return ("first", "second", "share"), rows
+
+
+def paired(arms: dict[str, list[T]]) -> dict[tuple[str, str], list[tuple[T, T]]]:
+    """For each two starts the pairs with one seed; for each alone, all pairs of its seeds."""
+    between = {
+        (one, other): list(zip(arms[one], arms[other], strict=True))
+        for one, other in combinations(STARTS, 2)
+    }
+    return between | {(start, start): list(combinations(arms[start], 2)) for start in STARTS}
+
+
+def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
+    """The headline: the primary comparison at each budget, and the answer in a sentence."""
+    means = {arm: fmean(each.run.accuracy for each in of) for arm, of in arms(measured).items()}
+    primary = {place[0]: each for place, each in compared(measured, study) if place[-1]}
+    summary: dict[str, Any] = {"answer": answer(primary, study)}
+    for size, each in primary.items():
+        summary[size] = {start: means[start, study.primary.way, size] for start in STARTS}
+        summary[size] |= {
+            "difference": each.difference,
+            "low": each.low,
+            "high": each.high,
+            "p_corrected": each.p_corrected,
+            "verdict": each.verdict,
+            "seeds": each.n,
+        }
+    return summary
+
+
+def answer(primary: dict[str, Comparison], study: Study) -> str:
+    """The primary comparisons in one sentence."""
+    said = []
+    for verdict, words in (
+        ("helps", "helps"),
+        ("hurts", "hurts"),
+        ("equivalent", "makes no difference of interest"),
+        ("undecided", "makes no difference that was decided"),
+    ):
+        sizes = [
+            f"{'all images' if size == 'all' else size} ({100 * each.difference:+.2f} points)"
+            for size, each in primary.items()
+            if each.verdict == verdict
+        ]
+        if sizes:
+            said.append(f"{words} with {', '.join(sizes)}")
+    start, against = study.primary.start, study.primary.against
+    return (
+        f"Starting from {start} instead of {against} weights, by images of each class:"
+        f" {'; '.join(said)}."
+    )

@@ -1,0 +1,149 @@
+"""Question two: what pretraining does for MNIST, measured on its test split, with its uncertainty.
+
+Every network that finetune has made is measured; arms are compared by the differences between
+networks of one seed, which saw the same images in the same order.
+
+reads   artifacts/<source>/{seeds/mnist-,budgets/}<start>.pt and their curves,
+        artifacts/<source>/budgets/<start>-early.csv, artifacts/<source>/bases/<start>.pt,
+        data/tensors/<source>/mnist/{train,test}.safetensors
+writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
+params  compute, digits.<source>, strengths, transfer
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from stages.common import (
+    budget,
+    convergence,
+    dataset,
+    entry,
+    files,
+    measures,
+    parallel,
+    params,
+    pretrained,
+    similarity,
+    study,
+)
+from stages.common.checkpoint import Point
+from stages.common.compute import Compute
+from stages.common.dataset import Split
+from stages.common.measures import Answers
+from stages.common.study import STARTS, Measured, Run, Study, Table
+from stages.predict import Classifier
+
+USES: dict[str, pretrained.UseName] = {"budgets/": "usual", "seeds/mnist-": "full"}
+_COMPARED = 10_000  # training images, at most, of which the generalisation gap is taken
+_ALIKE = 500  # test images on which layers are compared
+
+
+def main(scratch: Path, source: str) -> None:
+    compute = replace(params.load("compute", Compute), device="cpu")
+    declared = params.load("transfer", Study)
+    jobs = [(start, kind) for kind in USES for start in STARTS]
+    found = parallel.run(partial(measure, source), jobs, compute)
+    everything = [each for arm in found for each in arm]
+    tables: dict[str, Table] = {
+        "runs": (Run._fields, [each.run for each in everything]),
+        "curves": study.curves(everything),
+        "thresholds": study.thresholds(everything),
+        "speed": study.speed(everything),
+        "budgets": study.budgets(everything),
+        "comparisons": study.comparisons(everything, declared),
+        "digits": study.digits(everything),
+        "agreement": study.agreement(everything),
+        "cka": layers(source),
+    }
+    for name, (columns, rows) in tables.items():
+        path = Path(f"metrics/{source}/transfer/{name}.csv")
+        files.write_csv(path, columns, rows, scratch)
+    summary = study.summarise(everything, declared)
+    files.write_json(Path(f"metrics/{source}/transfer.json"), summary, scratch)
+    print(f"{source} transfer: {summary['answer']}")
+
+
+def measure(source: str, job: tuple[str, str]) -> list[Measured]:
+    """All networks of one start, with all images or with few."""
+    start, kind = job
+    path = Path(f"artifacts/{source}/{kind}{start}")
+    folder = Path(f"data/tensors/{source}/mnist")
+    train, test = (dataset.load(folder / f"{each}.safetensors") for each in ("train", "test"))
+    truth = torch.from_numpy(test.labels)
+    points = grouped(files.read_csv(path.with_name(f"{path.name}-curves.csv")))
+    first = grouped(files.read_csv(Path(f"artifacts/{source}/budgets/{start}-early.csv")))
+    classifiers = Classifier.all_of(path.with_suffix(".pt"))
+    seeds = {int(each.about["seed"]) for each in classifiers}
+    bases = pretrained.load(source, start, USES[kind], max(seeds) + 1)
+    flops: dict[str, int] = {}
+    measured = []
+    for classifier in classifiers:
+        name, seed = classifier.about["name"], classifier.about["seed"]
+        way, images, _ = name.split()
+        learnt = seen(train, images, seed)
+        fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
+        answers = Answers(classifier.logits(test.images), truth)
+        curve = [curve_point(row) for row in points[name]]
+        run = Run(
+            *(start, way, images, seed),
+            len(train.labels) if images == "all" else len(learnt.labels),
+            *(measures.mean(answers.right), measures.nll(answers)),
+            *(measures.calibration_error(answers), measures.brier(answers)),
+            measures.mean(fit.right) - measures.mean(answers.right),
+            *(convergence.area(curve), convergence.travelled(classifier.network, bases[seed])),
+            *convergence.smoothness(first[name]),
+        )
+        if way not in flops:
+            flops[way] = convergence.flops_per_image(classifier.network, way == "probe")
+        measured.append(Measured(run, answers, curve, flops[way]))
+    return measured
+
+
+def curve_point(row: dict[str, str]) -> Point:
+    """A row of a learning curve."""
+    step, images, loss, accuracy = (row[name] for name in Point._fields)
+    return Point(int(step), int(images), float(loss), float(accuracy))
+
+
+def grouped(rows: Iterable[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """The rows of each run."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row["run"], []).append(row)
+    return groups
+
+
+def seen(train: Split, images: str, seed: int) -> Split:
+    """The images that a network has learnt from, or enough of them."""
+    if images == "all":
+        return train.rows(slice(_COMPARED))
+    return train.rows(budget.choose(train.labels, int(images), seed))
+
+
+def layers(source: str) -> Table:
+    """Linear CKA between networks that learnt from all images, layer by layer: pairs as above."""
+    test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
+    images = torch.from_numpy(test.images[:_ALIKE])
+    grams = {
+        start: [
+            similarity.layers(each.network, images)
+            for each in Classifier.all_of(f"artifacts/{source}/seeds/mnist-{start}.pt")
+        ]
+        for start in STARTS
+    }
+    rows: list[Sequence[Any]] = []
+    for (one, other), pairs in study.paired(grams).items():
+        for layer in range(len(pairs[0][0])):
+            alike = fmean(similarity.cka(a[layer], b[layer]) for a, b in pairs)
+            rows.append((one, other, layer + 1, alike))
+    return ("first", "second", "layer", "cka"), rows
+
+
+if __name__ == "__main__":
+    entry.run(main)

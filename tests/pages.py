@@ -1,0 +1,22 @@
+"""The commands on the project's pages: what a reader would paste into a shell."""
+
+import re
+
+from tests.workspace import ROOT
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+COMMENT = re.compile(r"(?:^| {2,})#.*$")
+
+
+def sections(page: str) -> dict[str, list[str]]:
+    """The commands in the sh blocks of a page, by the heading that they are under."""
+    found: dict[str, list[str]] = {}
+    heading, fence = "", ""
+    for line in (ROOT / page).read_text().splitlines():
+        if line.startswith("```"):
+            fence = "" if fence else line
+        elif fence == "```sh" and (command := COMMENT.sub("", line).strip()):
+            found.setdefault(heading, []).append(command)
+        elif not fence and line.startswith("#"):
+            heading = line.lstrip("# ")
+    return found

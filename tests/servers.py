@@ -1,0 +1,143 @@
+"""Real servers on loopback that keep DVC's objects: OpenSSH, WebDAV, S3, and a folder."""
+
+import getpass
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests import workspace
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """Keeps objects in `store`; `url` and `settings` are what DVC must be told of it.
+
+    `settings` are options of `dvc remote modify`. A local folder is a server without a program.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store = folder, folder / "store"
+        self.store.mkdir(parents=True)
+        self.port = free_port()
+        self.settings: dict[str, str] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return str(self.store)
+
+    def command(self) -> list[str]:
+        return []
+
+    def start(self) -> "Server":
+        if command := self.command():
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._wait(self.process)
+        return self
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        self.kill()
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        """As the power does: the program and whatever serves its connections."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            alive = psutil.Process(self.process.pid)
+            for process in [*alive.children(recursive=True), alive]:
+                process.kill()
+        self.process.wait()
+        self.process = None
+
+
+class Ssh(Server):
+    """OpenSSH's own sshd on a port of its own, with keys that are thrown away."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for name in ("host", "user"):
+            workspace.run(folder, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name)
+        shutil.copy(folder / "user.pub", folder / "authorized")
+        (folder / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
+            f"AuthorizedKeysFile {folder}/authorized\nPidFile none\nStrictModes no\n"
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
+            "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
+        )
+        self.settings = {"keyfile": f"{folder}/user"}
+
+    @property
+    def url(self) -> str:
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{self.store}"
+
+    def command(self) -> list[str]:
+        program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+        if program is None:
+            pytest.skip("there is no sshd: apt-get install openssh-server")
+        if getpass.getuser() == "root":
+            Path("/run/sshd").mkdir(exist_ok=True)  # where it drops its privileges
+        return [program, "-D", "-e", "-f", str(self.folder / "config")]
+
+
+class WebDav(Server):
+    @property
+    def url(self) -> str:
+        return f"webdav://127.0.0.1:{self.port}/"
+
+    def command(self) -> list[str]:
+        words = f"--host 127.0.0.1 --port {self.port} --root {self.store} --auth anonymous -q"
+        return [sys.executable, "-m", "wsgidav.server.server_cli", *words.split()]
+
+
+class S3(Server):
+    """moto, which speaks S3 and holds the objects in memory: a kill loses them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.settings = {
+            "endpointurl": f"http://127.0.0.1:{self.port}",
+            "access_key_id": "key",
+            "secret_access_key": "secret",
+            "region": "us-east-1",
+        }
+
+    @property
+    def url(self) -> str:
+        return "s3://bucket/folder"
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def start(self) -> "Server":
+        super().start()
+        requests.put(f"http://127.0.0.1:{self.port}/bucket", timeout=60).raise_for_status()
+        return self
+
+
+KINDS: dict[str, Callable[[Path], Server]] = {
+    "folder": Server,
+    "ssh": Ssh,
+    "webdav": WebDav,
+    "s3": S3,
+}

@@ -1,0 +1,132 @@
+"""Every command on every page is run in a fresh clone, or what is declared to be its equal."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import test_experiments, test_registry, test_workflows, workspace
+from tests.pages import PAGES, sections
+from tests.servers import KINDS, Server
+from tests.workspace import ROOT, run
+
+# Sections that another test runs, word by word.
+ELSEWHERE = {
+    "Many numbers at once": test_experiments,
+    "Release a network": test_registry,
+    "Only a trained network": test_registry,
+    "A runner with a GPU": test_workflows,
+}
+# What a test has not: the real archives, hours, a GPU, a team's servers. {folder}, {ssh}, {s3} and
+# {webdav} are servers on loopback, as the words that `make remote` takes.
+INSTEAD = {
+    "make repro SOURCE=dropbox": "make repro SOURCE=sample",
+    "DATA_MIRROR=/mnt/archives make repro SOURCE=dropbox": (
+        "DATA_MIRROR=data/sample make repro SOURCE=sample"
+    ),
+    "make test": "python -m pytest -q tests/test_architecture.py",
+    "make bench": "python -m bench.preprocess --repetitions 1",
+    "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
+    'make remote URL=ssh://user@host/path SETTINGS="keyfile=/home/user/.ssh/id_ed25519"': (
+        "make remote {ssh}"
+    ),
+    'make remote URL=s3://bucket/path SETTINGS="region=eu-west-1 profile=team"': "make remote {s3}",
+    'make remote URL=webdavs://host/path SETTINGS="user=me password=..."': "make remote {webdav}",
+    "dvc config --local cache.dir /mnt/shared/dvc-cache": (
+        "cp -R {cache} ../shared-cache && dvc config --local cache.dir ../shared-cache"
+    ),
+}
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(heading, command) of all that this file runs."""
+    for page in PAGES:
+        for heading, lines in sections(page).items():
+            if heading not in ELSEWHERE:
+                yield from ((heading, line) for line in lines)
+
+
+def test_what_is_declared_here_is_on_a_page() -> None:
+    headings = {heading for page in PAGES for heading in sections(page)}
+    assert set(ELSEWHERE) <= headings
+    assert set(INSTEAD) <= {command for _, command in commands()}
+
+
+def test_commands_are_of_programs_targets_and_modules_that_there_are() -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
+    for _, command in commands():
+        assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0, command
+        for target in re.findall(r"\bmake ([a-z-]+)", command):
+            assert target in targets, command
+        for module in re.findall(r"python -m ((?:stages|tools|bench)\.\w+)", command):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), command
+
+
+def test_the_steps_of_a_run_on_a_gpu_by_hand_are_those_of_the_workflow() -> None:
+    steps = test_workflows.WORKFLOWS["pipeline"]["jobs"]["pipeline"]["steps"]
+    shells = [step["run"] for step in steps if "run" in step and "if" not in step]
+    by_hand = sections("docs/own.md")["A runner with a GPU"]
+    assert [" ".join(command.split()[:2]) for command in by_hand] == shells
+
+
+@pytest.fixture
+def clone(committed: Path, tmp_path: Path) -> Path:
+    """A fresh clone with its environment, the cache of a run, and the files that a page names."""
+    folder = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(committed), str(folder))
+    workspace.make_environment(folder / ".venv")
+    cache = tmp_path / "cache"
+    shutil.copytree(committed / ".dvc/cache", cache)
+    run(folder, "dvc", "config", "--local", "cache.dir", str(cache))
+    run(folder, "dvc", "checkout")
+    run(folder, "unzip", "-q", "data/sample/trainPart1.zip", "-d", str(tmp_path / "unpacked"))
+    images = sorted((tmp_path / "unpacked").rglob("*.png"))[:3]
+    shutil.copy(images[0], folder / "letter.png")
+    (folder / "folder").mkdir()
+    for image in images:
+        shutil.copy(image, folder / "folder" / image.name)
+    shutil.make_archive(str(folder / "archive"), "zip", folder / "folder")
+    return folder
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What stands for the servers that the pages name."""
+    if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
+        kinds = {**KINDS, "ssh": Server}
+    else:
+        kinds = KINDS
+    servers = {kind: make(tmp_path / kind).start() for kind, make in kinds.items()}
+    settings = {
+        kind: " ".join(f"{option}={value}" for option, value in server.settings.items())
+        for kind, server in servers.items()
+    }
+    yield {
+        **{
+            kind: f"URL={server.url} SETTINGS='{settings[kind]}'"
+            for kind, server in servers.items()
+        },
+        "cache": str(tmp_path / "cache"),
+    }
+    for server in servers.values():
+        server.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run(page: str, clone: Path, words: dict[str, str]) -> None:
+    for heading, lines in sections(page).items():
+        if heading in ELSEWHERE:
+            continue
+        known = [INSTEAD[line].format(**words) if line in INSTEAD else line for line in lines]
+        done = subprocess.run(
+            ["bash", "-e", "-x", "-c", "\n".join(known)],
+            cwd=clone,
+            env={**workspace.ENVIRONMENT, "VENV": str(clone / ".venv")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (heading, done.stdout[-3000:], done.stderr[-3000:])

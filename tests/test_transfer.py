@@ -1,0 +1,161 @@
+"""Question two's figures, recomputed in plain Python from the committed tables; its statistics."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, median, stdev
+
+import numpy as np
+import pytest
+
+from stages.common import budget, convergence, significance
+from stages.common.checkpoint import Point
+from stages.common.errors import InputError
+from tests import workspace
+
+# The 97.5% quantile of Student's t for n - 1 degrees of freedom, from a printed table.
+T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+SOURCES = sorted(path.parent.parent for path in workspace.ROOT.glob("metrics/*/transfer/runs.csv"))
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.name)
+def metrics(request: pytest.FixtureRequest) -> Path:
+    """The committed metrics of a source."""
+    return Path(request.param)
+
+
+def table(metrics: Path, name: str) -> list[dict[str, str]]:
+    with (metrics / f"transfer/{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def accuracies(metrics: Path) -> dict[tuple[str, str, str], list[float]]:
+    """The test accuracies of each start, way and budget, by seed."""
+    arms: dict[tuple[str, str, str], dict[int, float]] = {}
+    for run in table(metrics, "runs"):
+        arm = arms.setdefault((run["start"], run["way"], run["budget"]), {})
+        arm[int(run["seed"])] = float(run["accuracy"])
+    return {key: [value for _, value in sorted(arm.items())] for key, arm in arms.items()}
+
+
+def half_width(values: list[float]) -> float:
+    return T[len(values)] * stdev(values) / math.sqrt(len(values))
+
+
+def test_both_sources_are_committed() -> None:
+    assert [path.name for path in SOURCES] == ["dropbox", "sample"]
+
+
+def test_the_means_and_intervals_are_those_of_the_runs(metrics: Path) -> None:
+    arms = accuracies(metrics)
+    rows = table(metrics, "budgets")
+    assert len(rows) == len(arms)
+    for row in rows:
+        values = arms[row["start"], row["way"], row["budget"]]
+        assert int(row["n"]) == len(values)
+        assert float(row["mean"]) == pytest.approx(fmean(values), abs=2e-5)
+        for name, sign in (("low", -1), ("high", 1)):
+            expected = fmean(values) + sign * half_width(values)
+            assert float(row[name]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
+    arms = accuracies(metrics)
+    for row in table(metrics, "comparisons"):
+        pair = (arms[start, row["way"], row["budget"]] for start in (row["start"], row["against"]))
+        differences = [a - b for a, b in zip(*pair, strict=True)]
+        mean = fmean(differences)
+        assert float(row["difference"]) == pytest.approx(mean, abs=2e-5)
+        assert float(row["low"]) == pytest.approx(mean - half_width(differences), abs=1e-4)
+        assert float(row["high"]) == pytest.approx(mean + half_width(differences), abs=1e-4)
+        inside = float(row["low"]) <= 0 <= float(row["high"])
+        assert inside == (float(row["p"]) >= 0.05)
+        if row["verdict"] in ("helps", "hurts"):
+            assert float(row["p_corrected"]) < 0.05
+
+
+def test_the_headline_is_the_primary_comparisons(metrics: Path) -> None:
+    summary = json.loads((metrics / "transfer.json").read_text())
+    primary = {row["budget"]: row for row in table(metrics, "comparisons") if row["primary"] == "1"}
+    assert set(summary) - {"answer"} == set(primary)
+    for size, row in primary.items():
+        assert summary[size]["verdict"] == row["verdict"]
+        assert summary[size]["difference"] == pytest.approx(float(row["difference"]), abs=1e-5)
+        assert f"{100 * float(row['difference']):+.2f} points" in summary["answer"]
+
+
+def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> None:
+    curves: dict[tuple[str, ...], list[tuple[int, float]]] = {}
+    key = ("start", "way", "budget", "seed")
+    for row in table(metrics, "curves"):
+        curve = curves.setdefault(tuple(row[name] for name in key), [])
+        curve.append((int(row["images_seen"]), float(row["accuracy"])))
+    seen: dict[tuple[str, ...], list[float]] = {}
+    for row in table(metrics, "thresholds"):
+        curve = curves[tuple(row[name] for name in key)]
+        threshold = float(row["threshold"])
+        after = [images for images, accuracy in curve if accuracy >= threshold]
+        before = [
+            images
+            for images, accuracy in curve
+            if accuracy < threshold and images <= min(after, default=math.inf)
+        ]
+        assert bool(after) == bool(row["images_seen"])
+        if after:
+            assert max(before, default=0) <= int(row["images_seen"]) <= after[0]
+        arm = (row["start"], row["way"], row["budget"], row["threshold"])
+        seen.setdefault(arm, []).append(float(row["images_seen"] or "inf"))
+    for row in table(metrics, "speed"):
+        images = seen[row["start"], row["way"], row["budget"], row["threshold"]]
+        assert float(row["median_images"] or "inf") == pytest.approx(median(images), abs=1)
+
+
+def answers(*rates: float) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
+    """For each rate five seeds' answers to 10,000 images, that rate of them right."""
+    for arm, rate in enumerate(rates):
+        random = np.random.default_rng(arm)
+        yield random.random((5, 10_000)) < rate
+
+
+def test_a_clear_difference_helps_and_its_mirror_hurts() -> None:
+    better, worse = answers(0.97, 0.93)
+    [up, down] = significance.corrected(
+        [significance.compare(*pair, 0.005) for pair in ((better, worse), (worse, better))]
+    )
+    assert (up.verdict, down.verdict) == ("helps", "hurts")
+    assert up.low <= 0.04 <= up.high
+    assert up.difference == -down.difference
+
+
+def test_small_differences_are_equivalent_within_a_wide_margin_and_undecided_in_a_narrow() -> None:
+    one, other = answers(0.95, 0.95)
+    [wide, narrow] = significance.corrected(
+        [significance.compare(one, other, margin) for margin in (0.02, 0.0001)]
+    )
+    assert (wide.verdict, narrow.verdict) == ("equivalent", "undecided")
+
+
+def test_arms_that_never_differ_have_no_test_and_no_width() -> None:
+    [one] = answers(0.9)
+    [found] = significance.corrected([significance.compare(one, one, 0.01)])
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert found.verdict == "equivalent"
+
+
+def test_a_threshold_is_reached_on_the_straight_line_between_two_points() -> None:
+    curve = [Point(0, 0, 2, 0.1), Point(10, 1000, 1, 0.8), Point(20, 2000, 1, 0.96)]
+    assert convergence.reached(curve, 0.88) == (15, 1500)
+    assert convergence.reached(curve, 0.99) is None
+    assert convergence.area(curve) == pytest.approx((0.45 + 0.88) / 2)
+
+
+def test_a_larger_budget_holds_the_smaller_and_each_class_alike() -> None:
+    labels = np.arange(500) % 10
+    small, large = (budget.choose(labels, images, 3) for images in (5, 20))
+    assert set(small) < set(large)
+    assert np.bincount(labels[large]).tolist() == [20] * 10
+    assert set(budget.choose(labels, 5, 4)) != set(small)
+    with pytest.raises(InputError, match="51 images of each class are asked for"):
+        budget.choose(labels, 51, 3)
