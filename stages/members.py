@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt
 
 from stages.common import arms, dataset, entry, files, folds, params, reader
 from stages.common.compute import Compute
@@ -27,12 +27,13 @@ def main(scratch: Path, source: str) -> None:
     split = dataset.load_all(tensors / "characters")
     rows = files.read_csv(Path(f"artifacts/{source}/folds/folds.csv"))
     fold_of = np.array([int(row[folds.KNOWN]) for row in rows], np.int64)
-    members = params.load(f"ablation.members.{source}", PositiveInt)
+    members = params.load(f"ablation.members.{source}", NonNegativeInt)
     count = int(fold_of.max()) + 1
     plan = reader.plan(source, partial(all_but, tensors, fold_of), compute, scratch)
     seeds = [_APART * member + fold for member in range(1, members + 1) for fold in range(count)]
     jobs = [arms.Job(f"member {n}", n, reader.fresh(split, n), plan) for n in seeds]
-    trained = arms.train(jobs, compute)
+    trained = arms.train(jobs, compute) if jobs else []
+    Path(f"ablation/artifacts/{source}/members").mkdir(parents=True, exist_ok=True)
     for i in range(members):  # crossvalidate's own is 0
         path = Path(f"ablation/artifacts/{source}/members/{i + 1}")
         arms.store(trained[i * count : (i + 1) * count], path, scratch)

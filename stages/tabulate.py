@@ -35,10 +35,15 @@ class Answers(NamedTuple):
 def main(scratch: Path, source: str) -> None:
     reasons = files.read_json(Path("ablation/reasons.json"))
     folder = Path(f"ablation/artifacts/{source}/choices")
-    every = {name: read(folder / f"{name}.csv") for name in reasons}
+    paths = {name: folder / f"{name}.csv" for name in reasons}
+    every = {name: read(path) for name, path in paths.items() if path.exists()}
+    if _RECIPE not in every:
+        raise InputError(f"{paths[_RECIPE]}: there is no such file")
     table = list(compare(every, reasons))
     path = Path(f"metrics/{source}/ablation.csv")
     files.write_csv(path, _COLUMNS, table, scratch)
+    if missing := [name for name in reasons if name not in every]:
+        print(f"not trained yet: {', '.join(missing)}")
     for row in table:
         name, _, accuracy, sd, _, _, apart, low, high, *_ = row
         print(

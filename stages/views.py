@@ -50,7 +50,7 @@ class Views:
 
 
 class Images(NamedTuple):
-    """All images of a cross-validation, in the order of their folds."""
+    """All images, in the order of their tensors, and the fold that holds each out."""
 
     split: Split
     hands: NDArray[np.str_]
@@ -63,34 +63,43 @@ def main(scratch: Path, source: str) -> None:
     split = dataset.load_all(tensors / "characters")
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
     strength = params.load("ablation.views", Views)
-    further = sorted(Path(f"ablation/artifacts/{source}/members").glob("*.pt"))
     table = files.read_csv(folder / "folds.csv")
+    known, new = (
+        Images(split, hands, np.array([int(row[way]) for row in table], np.int64))
+        for way in (folds.KNOWN, folds.NEW)
+    )
+    further = sorted(Path(f"ablation/artifacts/{source}/members").glob("*.pt"))
     rows: list[tuple[Any, ...]] = []
-    for way in (folds.KNOWN, folds.NEW):
-        fold = np.array([int(row[way]) for row in table], np.int64)
-        order = fold.argsort(kind="stable")
-        images = Images(split.rows(order), hands[order], fold[order])
-        members = [folder / f"{way}.pt", *(further if way == folds.KNOWN else [])]
-        for reading, known in (("alone", False), ("same hand", True)):
-            said = torch.stack([probabilities(each, images, known, strength) for each in members])
-            rows += [(way, reading, *row) for row in compare(said, images)]
+    for reading, told in (("alone", False), ("same hand", True)):
+        first = probabilities(folder / f"{folds.KNOWN}.pt", known, told, strength)
+        other = probabilities(folder / f"{folds.NEW}.pt", new, told, strength)
+        ways = {folds.KNOWN: (known, [first]), folds.NEW: (new, [other])}
+        # Neither has learnt from the image, though the first has from others by its writer.
+        ways["both"] = (known, [first, other])
+        if further:
+            more = [probabilities(path, known, told, strength) for path in further]
+            ways["members"] = (known, [first, *more])
+        for way, (images, said) in ways.items():
+            rows += [(way, reading, *row) for row in compare(torch.stack(said), images)]
     files.write_csv(Path(f"metrics/{source}/views.csv"), _COLUMNS, rows, scratch)
-    for way, reading, networks, views, accuracy, sd, _, _, apart, low, high, *_ in rows:
+    for way, reading, networks, number, accuracy, sd, _, _, apart, low, high, *_ in rows:
         print(
-            f"{way:12}{reading:11}{networks} networks, {views} views {100 * accuracy:6.2f}%"
+            f"{way:12}{reading:11}{networks} networks, {number} views {100 * accuracy:6.2f}%"
             f" (sd {100 * sd:.2f}) {100 * apart:+6.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
         )
 
 
-def probabilities(path: Path, images: Images, known: bool, strength: Views) -> Tensor:
+def probabilities(path: Path, images: Images, told: bool, strength: Views) -> Tensor:
     """float32 [views, N, classes]: what the networks of the folds in a checkpoint say of the images
-    that they have not learnt from, with their writers `known` or not."""
-    parts = []
+    that they have not learnt from, with their writers `told` or not."""
+    parts, order = [], []
     for fold, (network, _) in enumerate(model.load_all(path)):
-        part = images.split.rows(np.flatnonzero(images.fold == fold))
-        hands = images.hands[images.fold == fold].tolist() if known else [None] * len(part.labels)
-        parts.append(of_network(network, part, hands, strength))
-    return torch.cat(parts, dim=1)
+        rows = np.flatnonzero(images.fold == fold)
+        hands = images.hands[rows].tolist() if told else [None] * len(rows)
+        parts.append(of_network(network, images.split.rows(rows), hands, strength))
+        order.append(rows)
+    back = torch.from_numpy(np.concatenate(order).argsort())
+    return torch.cat(parts, dim=1)[:, back]
 
 
 def of_network(

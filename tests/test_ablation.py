@@ -182,7 +182,8 @@ def test_the_study_runs_and_tells_each_choice_its_difference(studied: Path) -> N
     assert float(rows["crop"]["difference"]) == pytest.approx(apart, abs=2e-5)
     with (studied / "metrics/sample/views.csv").open() as file:
         measured = [(r["way"], r["networks"], r["views"]) for r in csv.DictReader(file)]
-    assert ("known-hands", "2", "7") in measured
+    assert ("members", "2", "7") in measured
+    assert ("both", "2", "7") in measured
     assert ("new-hands", "1", "7") in measured
 
 

@@ -10,8 +10,16 @@ from pathlib import Path
 from stages.common import files
 
 PAGE, CURVE = Path("docs/design-choices.md"), Path("docs/rates.svg")
-METRICS = Path("metrics/dropbox")
+METRICS, REASONS = Path("metrics/dropbox"), Path("ablation/reasons.json")
 _READINGS = {"alone": "a single image", "same hand": "with the writer's other images"}
+_WAYS = {
+    "known-hands": "known hands",
+    "new-hands": "new hands",
+    "both": "known hands; the second network of the other way",
+    "members": "known hands; the others of other seeds",
+}
+_FILES = {"choices": "ablation", "views": "views", "rates": "rates"}  # of each block, in METRICS
+_NOT_RUN = "Not run yet.\n"
 _COLOURS = ("#1f6feb", "#d1242f")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 360, 60, 50  # of the picture, of its margins, in pixels
 _MOST = 6.0  # of the loss that is shown: guessing has 4.1
@@ -47,15 +55,18 @@ def choices() -> str:
         "from",
     )
 
+    measured = {row["choice"]: row for row in files.read_csv(METRICS / "ablation.csv")}
+
     def rows() -> Iterator[Sequence[str]]:
-        for row in files.read_csv(METRICS / "ablation.csv"):
-            base = row["choice"] == "recipe"
-            apart = ("", "") if base else (points(row), percent(row["difference_sd"]))
-            yield (
-                *(row["change"], f"{percent(row['accuracy'])} ± {percent(row['sd'])}", *apart),
-                *(percent(row["same_hand"]), f"{float(row['loss']):.3f}"),
-                *(row["why"], row["source"]),
-            )
+        for name, about in files.read_json(REASONS).items():
+            cells = ("not run yet", "", "", "", "")
+            if row := measured.get(name):
+                apart = (
+                    ("", "") if name == "recipe" else (points(row), percent(row["difference_sd"]))
+                )
+                accuracy = f"{percent(row['accuracy'])} ± {percent(row['sd'])}"
+                cells = (accuracy, *apart, percent(row["same_hand"]), f"{float(row['loss']):.3f}")
+            yield about["change"], *cells, about["why"], about["source"]
 
     return table(head, rows())
 
@@ -78,7 +89,7 @@ def views() -> str:
             base = row["networks"] == row["views"] == "1"
             apart = ("", "") if base else (points(row), percent(row["difference_sd"]))
             yield (
-                *(row["way"].replace("-", " "), _READINGS[row["reading"]]),
+                *(_WAYS[row["way"]], _READINGS[row["reading"]]),
                 *(row["networks"], row["views"]),
                 *(f"{percent(row['accuracy'])} ± {percent(row['sd'])}", *apart),
                 f"{float(row['loss']):.3f}",
@@ -132,14 +143,22 @@ def curve() -> str:
 
 def page(written: str) -> str:
     """The page with its tables as the metrics have them."""
-    for name, content in (("choices", choices()), ("views", views())):
+    blocks = {"choices": choices, "views": views, "rates": picture}
+    for name, content in blocks.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
         before, _, rest = written.partition(start)
         _, _, after = rest.partition(end)
-        written = f"{before}{start}\n{content}\n{end}{after}"
+        there = (METRICS / f"{_FILES[name]}.csv").exists()
+        written = f"{before}{start}\n{content() if there else _NOT_RUN}\n{end}{after}"
     return written
+
+
+def picture() -> str:
+    """Where the page shows the curve."""
+    return f"![the loss over the rates]({CURVE.name})\n"
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    CURVE.write_text(curve(), encoding="utf-8")
+    if (METRICS / "rates.csv").exists():
+        CURVE.write_text(curve(), encoding="utf-8")
