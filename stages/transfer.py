@@ -81,7 +81,6 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     classifiers = Classifier.all_of(path.with_suffix(".pt"))
     seeds = {int(each.about["seed"]) for each in classifiers}
     bases = pretrained.load(source, start, USES[kind], max(seeds) + 1)
-    flops: dict[str, int] = {}
     measured = []
     for classifier in classifiers:
         name, seed = classifier.about["name"], classifier.about["seed"]
@@ -99,9 +98,8 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
             *(convergence.area(curve), convergence.travelled(classifier.network, bases[seed])),
             *convergence.smoothness(first[name]),
         )
-        if way not in flops:
-            flops[way] = convergence.flops_per_image(classifier.network, way == "probe")
-        measured.append(Measured(run, answers, curve, flops[way]))
+        flops = convergence.flops_per_image(classifier.network.shape, way == "probe")
+        measured.append(Measured(run, answers, curve, flops))
     return measured
 
 

@@ -9,8 +9,10 @@ from statistics import fmean, median, stdev
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from stages.common import budget, convergence, significance
+from stages.common import budget, convergence, model, significance
 from stages.common.checkpoint import Point
 from stages.common.errors import InputError
 from tests import workspace
@@ -149,6 +151,30 @@ def test_a_threshold_is_reached_on_the_straight_line_between_two_points() -> Non
     assert convergence.reached(curve, 0.88) == (15, 1500)
     assert convergence.reached(curve, 0.99) is None
     assert convergence.area(curve) == pytest.approx((0.45 + 0.88) / 2)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("strength", ["middle", "strong"])
+def test_the_operations_counted_are_those_that_torch_counts(strength: str, frozen: bool) -> None:
+    values = workspace.read_params(workspace.ROOT)["strengths"][strength]
+    shape = model.Shape(
+        classes=tuple("0123456789"),
+        size=28,
+        box=20,
+        margin=2,
+        widths=tuple(values["widths"]),
+        stem_stride=values["stem_stride"],
+        pooled=tuple(values["pooled"]),
+        grid=values["grid"],
+        place=0,
+        temperature=1,
+    )
+    network = model.fresh(shape, 0)
+    network.body.requires_grad_(not frozen)
+    network.norms.requires_grad_(not frozen)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(4, 1, 28, 28)).sum().backward()
+    assert convergence.flops_per_image(shape, frozen) == counter.get_total_flops() / 4
 
 
 def test_a_larger_budget_holds_the_smaller_and_each_class_alike() -> None:
