@@ -12,7 +12,7 @@ PORT ?=
 
 .DEFAULT_GOAL := help
 options = $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
-.PHONY: help setup repro repro-pull push changes commit comment remote forget verify verify-remote \
+.PHONY: help setup repro repro-pull ablation push changes commit comment remote forget verify verify-remote \
 	report test test-all lint format lock bench bench-full clean
 SHELL := /bin/sh
 export URL SETTINGS  # not pasted into a recipe: a password may hold any character
@@ -63,6 +63,10 @@ verify-remote: setup ## the same for the default remote, mended from the cache
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report $(if $(SOURCE),--source $(SOURCE)) $(if $(PORT),--port $(PORT))
 
+ablation: setup ## what each choice of question one buys: docs/design-choices.md (SOURCE=dropbox)
+	python -m tools.repro $(options) repro preprocess-characters crossvalidate
+	python -m tools.repro $(options) --cd ablation repro
+
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto
 
@@ -93,4 +97,4 @@ bench-full: setup ## the same, with the strongest recipe and all epochs of the e
 	python -m bench.training --seeds 5 --strengths fast middle strong --full
 
 clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
-	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis
+	rm -rf scratch artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -10,6 +10,8 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STUDY: dict[str, Any] = yaml.safe_load((ROOT / "ablation/dvc.yaml").read_text())["stages"]
+EVERY = [(ROOT, STAGES[name]) for name in STAGES] + [(ROOT / "ablation", STUDY[n]) for n in STUDY]
 SOURCES = sorted(ROOT.glob("stages/**/*.py"))
 
 
@@ -42,15 +44,17 @@ def closure(path: Path) -> set[Path]:
 
 def program(stage: dict[str, Any]) -> Path:
     commands = stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
-    names = {str(command).removeprefix("python -m ").split()[0] for command in commands}
-    [name] = names
+    words = [str(command).removeprefix("cd .. && ").split() for command in commands]
+    [name] = {each[2] for each in words if each[:2] == ["python", "-m"]}
     return ROOT / (name.replace(".", "/") + ".py")
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_depends_on_all_code_that_it_imports_and_on_no_other(name: str) -> None:
-    listed = {ROOT / dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    assert listed == closure(program(STAGES[name])) | {ROOT / "stages/__init__.py"}
+@pytest.mark.parametrize(("folder", "stage"), EVERY, ids=[*STAGES, *STUDY])
+def test_a_stage_depends_on_all_code_that_it_imports_and_on_no_other(
+    folder: Path, stage: dict[str, Any]
+) -> None:
+    listed = {(folder / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
+    assert listed == closure(program(stage)) | {ROOT / "stages/__init__.py"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -69,9 +73,20 @@ def test_only_evaluate_depends_on_a_test_split(name: str) -> None:
     assert reads == (name in ("evaluate-digits", "evaluate-transfer"))
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *STUDY])
 def test_no_stage_that_learns_or_measures_sees_where_a_row_came_from(name: str) -> None:
-    assert not any("sources" in dep for dep in STAGES[name]["deps"])
+    # `frame` keeps the order of the rows by it.
+    sees = any("sources" in dep for dep in (STAGES | STUDY)[name]["deps"])
+    assert sees == (name == "frame")
+
+
+def test_the_study_of_the_choices_reads_no_split_for_tests_and_writes_nothing_of_the_pipeline() -> (
+    None
+):
+    for stage in STUDY.values():
+        assert not any("test.safetensors" in dep or "mnist" in dep for dep in stage["deps"])
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+        assert all(out.startswith(("artifacts/", "../metrics/")) for out in outs)
 
 
 def test_every_stage_says_what_it_is_for() -> None:
@@ -88,8 +103,8 @@ def test_the_default_path_has_at_most_25_stage_instances() -> None:
     assert sum(map(instances, STAGES.values())) <= 25
 
 
-def test_the_files_in_stages_are_the_programs_of_dvc_yaml_and_the_door_for_users() -> None:
-    programs = {program(stage) for stage in STAGES.values()}
+def test_the_files_in_stages_are_the_programs_of_the_two_dvc_yaml_and_the_door_for_users() -> None:
+    programs = {program(stage) for _, stage in EVERY}
     doors = {ROOT / "stages/predict.py", ROOT / "stages/__init__.py"}
     assert set(ROOT.glob("stages/*.py")) == programs | doors
 
@@ -113,12 +128,12 @@ def test_imports_run_one_way(path: Path) -> None:
         ("plotly", {"charts.py"}),
         ("jinja2", {"page.py"}),
         ("onnx", {"export.py"}),
-        ("PIL", {"images.py", "sheets.py"}),
+        ("PIL", {"images.py", "sheets.py", "gallery.py"}),
         ("kornia_rs", {"images.py"}),
         ("safetensors", {"dataset.py"}),
     ],
 )
-def test_a_library_has_one_user(library: str, users: set[str]) -> None:
+def test_a_library_has_its_users_and_no_other(library: str, users: set[str]) -> None:
     found = {p.name for p in SOURCES if any(n.split(".")[0] == library for n in imported(p))}
     assert found == users
 
