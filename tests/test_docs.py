@@ -31,6 +31,8 @@ INSTEAD = {
         "DATA_MIRROR=data/sample make repro SOURCE=sample"
     ),
     "make test": "python -m pytest -q tests/test_architecture.py",
+    "make report": "python -m stages.report sample",  # a server, which would not end
+    "make ablation SOURCE=dropbox": "dvc --cd ablation stage list",  # see test_ablation
     "make bench": "python -m bench.preprocess --repetitions 1",
     "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
     'make remote URL=ssh://user@host/path SETTINGS="keyfile=/home/user/.ssh/id_ed25519"': (
