@@ -7,7 +7,8 @@ estimated so far, to answer the other half; with these better answers the matrix
 reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/bases/digits.pt
 writes  artifacts/<source>/audit/<dataset>.json: the diagnosis, its matrix, and the rows of train
         whose labels are believed to be right
-params  compute, audit.{bases,rounds,recipe,augmentation}, audit.images_seen.<source>
+params  compute, digits.<source>, strengths, audit.{bases,rounds,recipe,augmentation},
+        audit.images_seen.<source>
 """
 
 from copy import deepcopy
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from stages.common import arms, corruption, dataset, entry, files, model, params, training
+from stages.common import arms, corruption, dataset, entry, files, params, pretrained, training
 from stages.common.augmentation import Augmentation
 from stages.common.compute import Compute
 from stages.common.correction import Corrected
@@ -38,8 +39,8 @@ _LISTED = 1000  # rows of labels believed right, at most
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
-    bases = model.load_all(Path(f"artifacts/{source}/bases/digits.pt"))
     count = params.load("audit.bases", PositiveInt)
+    bases = pretrained.load(source, "digits", "usual", count)
     for name in DATASETS:
         path = Path(f"data/tensors/{source}/{name}/train.safetensors")
         seen = params.load(f"audit.images_seen.{source}", PositiveInt)
@@ -55,7 +56,7 @@ def main(scratch: Path, source: str) -> None:
             scratch=scratch,
         )
         rounds = params.load("audit.rounds", PositiveInt)
-        posteriors = adapted(split, [base for base, _ in bases[:count]], plan, rounds)
+        posteriors = adapted(split, bases, plan, rounds)
         found = corruption.diagnose(posteriors, split.labels)
         content = report(found, posteriors, split.labels)
         files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
