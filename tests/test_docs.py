@@ -35,7 +35,7 @@ INSTEAD = {
     "make ablation SOURCE=dropbox": "dvc --cd ablation stage list",  # see test_ablation
     "make bench": "python -m bench.preprocess --repetitions 1",
     "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
-    'make remote URL=ssh://user@host/path SETTINGS="keyfile=/home/user/.ssh/id_ed25519"': (
+    'make remote URL=ssh://user@host/path SETTINGS="keyfile=~/.ssh/id_ed25519"': (
         "make remote {ssh}"
     ),
     'make remote URL=s3://bucket/path SETTINGS="region=eu-west-1 profile=team"': "make remote {s3}",
