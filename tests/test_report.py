@@ -25,10 +25,15 @@ from stages import report as report_stage
 from stages.common import drawing, page
 from stages.common.errors import InputError
 from stages.predict import Classifier
-from tests import browser, transfer
+from tests import browser
 from tests.workspace import ROOT, run
 from tools import report as tool
 
+ABLATION = (
+    "choice,accuracy,sd,folds,difference,why,source\n"
+    "no augmentation,0.85,0.01,5,-0.05,few images,Simard 2003\n"
+    "<b>no place</b>,0.83,0.01,5,-0.07,c and C,measured\n"
+)
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -41,7 +46,7 @@ def folder(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("params.yaml", "requirements.txt"):
         shutil.copy(reproduced / name, folder)
     shutil.copytree(reproduced / "artifacts", folder / "artifacts")
-    transfer.write(folder / "metrics/sample")
+    (folder / "metrics/sample/ablation.csv").write_text(ABLATION)
     run(folder, "python", "-m", "stages.report", "sample")
     return folder
 
@@ -147,16 +152,19 @@ def test_the_report_is_small_and_the_same_every_time(folder: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_question_two_and_the_ablation_are_told_where_they_were_measured(
+def test_question_two_is_told_and_the_ablation_where_it_was_measured(
     folder: Path, reproduced: Path
 ) -> None:
     whole = (folder / "artifacts/sample/report.html").read_text()
     bare = (reproduced / "artifacts/sample/report.html").read_text()
-    parts = ("budgets", "comparisons", "curves-few", "thresholds", "digits", "cka", "agreement")
-    for identity in (*parts, "ablation"):
+    parts = ("budgets", "comparisons", "curves-few", "speed", "digits", "cka", "agreement")
+    for identity in parts:
         assert f'<figure id="{identity}">' in whole
-        assert f'<figure id="{identity}">' not in bare
-    assert "It helps with &lt;few&gt; labels &amp; not with many." in whole
+        assert f'<figure id="{identity}">' in bare
+    assert '<figure id="ablation">' in whole
+    assert '<figure id="ablation">' not in bare
+    answer = json.loads((folder / "metrics/sample/transfer.json").read_text())["answer"]
+    assert answer in whole
     assert "&lt;b&gt;no place&lt;/b&gt;" in whole
     assert "has not been measured on this source" in bare
 
