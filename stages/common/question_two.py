@@ -132,9 +132,9 @@ def speed(rows: list[dict[str, str]]) -> Chart:
             f"{int(row['median_images']):,} from {row['start']}" for row in by_goal[common[-1]]
         )
         takeaway = (
-            f"With all labels, {percent(float(common[-1]))} of the validation images are read rightly"
-            f" once so many have been seen: {told}; medians over the seeds, of which those that never"
-            " got there count as longest."
+            f"With all labels, {percent(float(common[-1]))} of the validation images are read"
+            f" rightly once so many have been seen: {told}; medians over the seeds, of which those"
+            " that never got there count as longest."
         )
     return Chart("speed", "How soon it gets there", takeaway, figure, table_of(rows))
 
