@@ -19,6 +19,7 @@ import yaml
 from tests import workspace
 from tests.servers import Server, WebDav
 from tests.workspace import ROOT, run
+from tools import changes
 
 PATHS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What a job may do to the repository beyond reading it.
@@ -301,3 +302,21 @@ def test_the_tests_workflow_is_what_ci_runs() -> None:
     (job,) = WORKFLOWS["tests"]["jobs"].values()
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_each_curve_of_a_comment_is_named_after_its_arm() -> None:
+    files = [f"artifacts/sample/seeds/mnist-{start}-mean.csv" for start in ("digits", "random")]
+    axis = {"type": "quantitative", "title": "t"}
+    content = {
+        "encoding": {"x": {**axis, "field": "images_seen"}, "y": {**axis, "field": "accuracy"}},
+        "data": {
+            "values": [
+                {"rev": "main", "filename": file, "images_seen": x, "accuracy": x / 10}
+                for file in files
+                for x in (0, 5)
+            ]
+        },
+    }
+    plots = {"data": {"Curves": [{"content": content, "revisions": ["main", "workspace"]}]}}
+    titles = [re.findall(r'title "(.*)"', drawn) for drawn in changes.charts(plots)]
+    assert titles == [["Curves - mnist-digits"], ["Curves - mnist-random"]]

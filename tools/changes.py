@@ -61,7 +61,8 @@ def charts(plots: dict[str, Any]) -> Iterator[str]:
                 for revision in revisions
             ]
             curves = [curve for curve in curves if curve]  # a revision may not have the file
-            yield chart(f"{title} - {Path(file).parent.name}", x["title"], y["title"], curves)
+            arm = Path(file).stem.removesuffix("-mean")
+            yield chart(f"{title} - {arm}", x["title"], y["title"], curves)
 
 
 def chart(title: str, x: str, y: str, curves: list[list[tuple[float, float]]]) -> str:
