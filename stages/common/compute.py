@@ -14,6 +14,8 @@ from torch import distributed
 from stages.common import params
 from stages.common.errors import InputError
 
+_TRAINING_MEMORY = 2 << 30  # bytes of a GPU that one training and its context may need
+
 
 @params.section
 class Compute:
@@ -31,10 +33,18 @@ class Compute:
 
     @property
     def place(self) -> torch.device:
-        """Where this process computes: of several GPUs, the one that is its own."""
+        """Where this process computes: of several GPUs, the one that settle() gave it."""
         if self.device == "cuda":
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            return torch.device("cuda", torch.cuda.current_device())
         return torch.device("cpu")
+
+    def room(self) -> int:
+        """How many trainings the GPUs have memory for at once."""
+        memory = (
+            torch.cuda.get_device_properties(i).total_memory
+            for i in range(torch.cuda.device_count())
+        )
+        return sum(max(1, each // _TRAINING_MEMORY) for each in memory)
 
     def launch(self) -> None:
         """Become the launcher, which starts this stage again in each of its processes.
@@ -59,10 +69,15 @@ class Compute:
                     f"params.yaml: compute.launcher: {command[0]}: {error.strerror}"
                 ) from None
 
-    def settle(self) -> None:
-        """Set torch's global state, once in each process. Raises InputError without the device."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise InputError("params.yaml: compute.device is cuda, and torch finds no GPU here")
+    def settle(self, number: int = int(os.environ.get("LOCAL_RANK", "0"))) -> None:
+        """Set torch's global state, once in each process, of those side by side the `number`th.
+
+        Raises InputError without the device.
+        """
+        if self.device == "cuda":
+            if not torch.cuda.is_available():
+                raise InputError("params.yaml: compute.device is cuda, and torch finds no GPU here")
+            torch.cuda.set_device(number % torch.cuda.device_count())
         torch.set_num_threads(self.threads)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -71,13 +86,10 @@ class Compute:
 
     def warn_if_slow(self) -> None:
         """Say once that this CPU has no arithmetic for bfloat16."""
+        if self.device != "cpu" or self.precision != "bfloat16":
+            return
         capabilities = torch.cpu.get_capabilities()
-        names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-        if (
-            self.device == "cpu"
-            and self.precision == "bfloat16"
-            and not any(capabilities.get(name) for name in names)
-        ):
+        if not any(capabilities.get(f"{name}bf16") for name in ("avx512_", "amx_", "", "sve_")):
             warnings.warn(
                 "compute.precision is bfloat16, which this CPU has no hardware for: slow",
                 stacklevel=2,

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.queues import SimpleQueue
 from typing import TypeVar
 
 import torch
@@ -25,15 +26,18 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     """
     compute.settle()
     places = min(len(jobs), max(1, cores.available() // compute.threads))
-    if compute.device == "cuda":
-        places = min(places, torch.cuda.device_count())
+    if compute.device == "cuda":  # trainings this small leave most of a GPU to others
+        places = min(places, compute.room())
     if places == 1 or torch.distributed.is_initialized():
         return [function(job) for job in jobs]
     # A fork shares the imported torch; elsewhere, and with CUDA, it is not safe.
     forks = sys.platform == "linux" and compute.device == "cpu"
     context = multiprocessing.get_context("fork" if forks else "spawn")
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
-    with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute)) as pool:
+    numbers = context.SimpleQueue()
+    for number in range(places):
+        numbers.put(number)
+    with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute, numbers)) as pool:
         try:
             return list(pool.map(function, jobs))
         except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
@@ -42,8 +46,8 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
             raise
 
 
-def _start(parent: int, compute: Compute) -> None:
+def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
     """In a new worker: end with the parent, leave Ctrl-C to it, and use no more than our share."""
     entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    compute.settle()
+    compute.settle(numbers.get())

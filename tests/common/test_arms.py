@@ -1,8 +1,10 @@
 """The networks of an arm: side by side as one after another, and kept when something goes wrong."""
 
 import resource
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 
 from stages.common import arms, cores, dataset, model
 from stages.common.augmentation import Augmentation
+from stages.common.checkpoint import Checkpoint
 from stages.common.compute import Compute
 from stages.common.dataset import Split
 from stages.common.errors import InputError
@@ -33,6 +36,17 @@ RECIPE = Recipe(
 )
 AUGMENTATION = Augmentation(
     rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
+)
+FULL = Augmentation(
+    rotation=10,
+    scale=0.1,
+    shear=0.1,
+    shift=1,
+    aspect=0.1,
+    elastic=0.05,
+    stroke=0.4,
+    place=0,
+    mixup=1,
 )
 STRENGTH = arms.Strength(
     widths=(8, 8, 16), stem_stride=2, pooled=(1,), grid=1, epochs=1, augmentation=AUGMENTATION
@@ -104,6 +118,54 @@ def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) 
     weights = [run.head.weight for run in runs]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_gives_the_same_bits_side_by_side_and_when_interrupted(
+    plan: arms.Plan, precision: Literal["float32", "bfloat16"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = replace(plan.compute, device="cuda", precision=precision)
+    plan = replace(plan, compute=compute, augmentation=FULL)
+    monkeypatch.setattr(cores, "available", lambda: 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "due", interrupt_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            arms.train(networks(2, plan), compute)
+    assert files("scratch")
+    one_by_one = arms.train(networks(2, plan), compute)
+    for path in Path("scratch").iterdir():
+        path.unlink()
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    side_by_side = arms.train(networks(2, plan), compute)
+    for one, other in zip(one_by_one, side_by_side, strict=True):
+        assert one.curve == other.curve
+        for name, tensor in one.network.state_dict().items():
+            assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_agrees_with_the_cpu_on_the_first_steps(plan: arms.Plan) -> None:
+    early = []
+    for device in ("cpu", "cuda"):
+        compute = replace(plan.compute, device=device)
+        each = replace(plan, compute=compute, augmentation=FULL)
+        early.append(arms.train(networks(1, each), compute)[0].early[:3])
+    assert torch.allclose(early[0], early[1], rtol=1e-3)
+
+
+def interrupt_at(step: int) -> Callable[[Checkpoint], bool]:
+    """Checkpoint.due that is so at every step, and ends the training at this one."""
+    count = 0
+
+    def due(_: Checkpoint) -> bool:
+        nonlocal count
+        count += 1
+        if count > step:
+            raise KeyboardInterrupt
+        return True
+
+    return due
 
 
 def test_a_gpu_that_is_not_there_is_refused_in_one_clear_line(plan: arms.Plan) -> None:
