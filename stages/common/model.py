@@ -65,8 +65,10 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and torch.distributed.is_initialized():
             return self._over_processes(x)
+        # A bias without a scale has no gradient on a GPU (torch 2.11), and no cost on a CPU.
+        scale = torch.ones_like(self.bias) if x.is_cuda else None
         return F.batch_norm(
-            x, self.mean, self.variance, None, self.bias, self.training, self.momentum
+            x, self.mean, self.variance, scale, self.bias, self.training, self.momentum
         )
 
     def _over_processes(self, x: Tensor) -> Tensor:
