@@ -35,7 +35,8 @@ from typing import Any
 from kornia_rs.io import decode_image_jpegturbo
 
 from stages import preprocess, unzip
-from stages.common import archives, cores, params
+from stages.common import archives
+from stages.common.core import cores, params
 
 ROOT = Path(__file__).parent.parent
 RESULT = Path("bench/results/preprocess.json")

@@ -35,13 +35,15 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
-from stages.common import alphabet, arms, model, params, training
-from stages.common.arms import Strength, shape_of
-from stages.common.checkpoint import Checkpoint
-from stages.common.compute import Compute
-from stages.common.model import Shape
-from stages.common.objectives import Clean
-from stages.common.training import Labelled, Recipe
+from stages.common import alphabet
+from stages.common.core import params
+from stages.common.learning import arms, model, training
+from stages.common.learning.arms import Strength, shape_of
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import Compute
+from stages.common.learning.model import Shape
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Labelled, Recipe
 
 RESULTS = Path("bench/results")
 STRENGTHS = ("fast", "middle", "strong")

@@ -22,16 +22,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from stages.common import arms, dataset, entry, files, folds, hand, model, params, reader
-from stages.common.arms import Data, Job, Trained
-from stages.common.augmentation import Augmentation
+from stages.common import dataset, folds, reader
 from stages.common.averaging import Averaged
-from stages.common.compute import Compute, is_writer
+from stages.common.core import entry, files, params
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.errors import InputError
-from stages.common.model import Network
-from stages.common.objectives import Clean
-from stages.common.training import Recipe, logits_of
+from stages.common.learning import arms, hand, model
+from stages.common.learning.arms import Data, Job, Trained
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute, is_writer
+from stages.common.learning.model import Network
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Recipe, logits_of
 
 _DRAW, _FOLDS = 0, 5  # the drawing on which the recipe was chosen
 _COLUMNS = ("row", "fold", "actual", "predicted", "same_hand", "loss")

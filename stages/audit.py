@@ -22,14 +22,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from stages.common import arms, corruption, dataset, entry, files, params, pretrained, training
-from stages.common.augmentation import Augmentation
-from stages.common.compute import Compute
+from stages.common import corruption, dataset, pretrained
+from stages.common.core import entry, files, params
 from stages.common.correction import Corrected
 from stages.common.corruption import Floats
 from stages.common.dataset import Split
-from stages.common.model import Network
-from stages.common.training import Recipe
+from stages.common.learning import arms, training
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute
+from stages.common.learning.model import Network
+from stages.common.learning.training import Recipe
 
 DATASETS = ("mnist", "mnistTask3")
 _DOUBT = 0.02  # of every estimate on the way: what looks impossible at first must stay possible

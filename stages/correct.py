@@ -7,7 +7,7 @@ reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
         artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds) and their curves
-params  compute, strength.<source>.usual, correct.{seeds,recipe,self_training,augmentation},
+params  compute, digits.<source>.full, correct.{seeds,recipe,self_training,augmentation},
         correct.rounds.<source>
 """
 
@@ -19,23 +19,16 @@ from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt
 
-from stages.common import (
-    arms,
-    correction,
-    dataset,
-    entry,
-    files,
-    model,
-    parallel,
-    params,
-    pretrained,
-)
-from stages.common.augmentation import Augmentation
-from stages.common.checkpoint import Checkpoint, Point
-from stages.common.compute import Compute
+from stages.common import correction, dataset, pretrained
+from stages.common.core import entry, files, params
+from stages.common.core.errors import InputError
 from stages.common.correction import Corrected, SelfTraining
-from stages.common.errors import InputError
-from stages.common.training import Recipe, fit
+from stages.common.learning import arms, model, parallel
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import Compute
+from stages.common.learning.live import Point
+from stages.common.learning.training import Recipe, fit
 
 
 def main(scratch: Path, source: str, start: str) -> None:
@@ -56,7 +49,7 @@ def main(scratch: Path, source: str, start: str) -> None:
     )
     rounds = params.load(f"correct.rounds.{source}", list[PositiveFloat])
     how = params.load("correct.self_training", SelfTraining)
-    bases = pretrained.load(source, start, "usual", params.load("correct.seeds", PositiveInt))
+    bases = pretrained.load(source, start, "full", params.load("correct.seeds", PositiveInt))
     jobs = arms.of_seeds(
         (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
     )
@@ -90,7 +83,7 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> arms.Tra
             )
             train = replace(train, targets=correction.with_answers(train.targets, answers))
         title = f"{plan.title} {job.name} round {i}"
-        checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch)
+        checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch, entry.LIVE)
         seed = job.seed + 1000 * i  # other batches in each round
         more, early = fit(
             *(network, train, validation, plan.recipe, plan.augmentation, epochs, objective),

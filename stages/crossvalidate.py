@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.common import arms, dataset, entry, files, folds, params, reader
-from stages.common.compute import Compute
+from stages.common import dataset, folds, reader
+from stages.common.core import entry, files, params
+from stages.common.learning import arms
+from stages.common.learning.compute import Compute
 
 
 @params.section

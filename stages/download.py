@@ -23,8 +23,9 @@ import urllib3
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.common import archives, entry, files, params
-from stages.common.errors import InputError
+from stages.common import archives
+from stages.common.core import entry, files, params
+from stages.common.core.errors import InputError
 
 _CHUNK = 1 << 20
 _TRY_LATER = {408, 425, 429, 500, 502, 503, 504}  # statuses that another attempt may change

@@ -24,21 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.common import (
-    alphabet,
-    card,
-    dataset,
-    embedding,
-    entry,
-    export,
-    files,
-    folds,
-    gallery,
-    measures,
-    sheets,
-)
-from stages.common.augmentation import Augmentation
-from stages.common.errors import InputError
+from stages.common import alphabet, dataset, folds, measures
+from stages.common.core import entry, files
+from stages.common.core.errors import InputError
+from stages.common.exhibits import card, embedding, export, gallery, sheets
+from stages.common.learning.augmentation import Augmentation
 from stages.common.measures import Answers
 from stages.predict import Classifier, prepared
 

@@ -24,10 +24,12 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from stages.common import alphabet, arms, budget, dataset, entry, files, model, params, pretrained
-from stages.common.compute import Compute, is_writer
-from stages.common.objectives import Clean
-from stages.common.training import Recipe
+from stages.common import alphabet, budget, dataset, pretrained
+from stages.common.core import entry, files, params
+from stages.common.learning import arms, model
+from stages.common.learning.compute import Compute, is_writer
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Recipe
 
 
 @params.section

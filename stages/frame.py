@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from stages.common import dataset, entry, files, images, params, tars
+from stages.common import dataset, images, tars
+from stages.common.core import entry, files, params
 from stages.common.images import Pixels
 
 _CANVAS = 900, 1200  # height and width of the archive's images

@@ -15,9 +15,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from stages.common import dataset, entry, files, params
-from stages.common.augmentation import Augmentation, Draws, augment, draw
+from stages.common import dataset
+from stages.common.core import entry, files, params
 from stages.common.dataset import Split
+from stages.common.learning.augmentation import Augmentation, Draws, augment, draw
 
 _SHOWN = "0Oo1IlcCsSwWKRag"  # classes, of each the first image
 _AFFINE = ("rotation", "scale", "shear")  # as in Draws.affine; then come the two shifts

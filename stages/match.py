@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import dataset, entry, files
+from stages.common import dataset
+from stages.common.core import entry, files
 from stages.common.dataset import Split
 from stages.predict import Classifier
 

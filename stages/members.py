@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from stages.common import arms, dataset, entry, files, folds, params, reader
-from stages.common.compute import Compute
+from stages.common import dataset, folds, reader
+from stages.common.core import entry, files, params
+from stages.common.learning import arms
+from stages.common.learning.compute import Compute
 
 _APART = 100  # the seeds of two members of a fold: far from those of other folds
 

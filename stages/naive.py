@@ -12,10 +12,12 @@ from pathlib import Path
 
 from pydantic import PositiveFloat, PositiveInt
 
-from stages.common import arms, dataset, entry, model, params, pretrained
-from stages.common.compute import Compute
-from stages.common.objectives import Clean
-from stages.common.training import Recipe
+from stages.common import dataset, pretrained
+from stages.common.core import entry, params
+from stages.common.learning import arms, model
+from stages.common.learning.compute import Compute
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Recipe
 
 
 def main(scratch: Path, source: str) -> None:

@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import archives, files, hand, images, model, training
-from stages.common.errors import InputError
+from stages.common import archives, images
+from stages.common.core import files
+from stages.common.core.errors import InputError
 from stages.common.images import Framed
-from stages.common.model import Network
+from stages.common.learning import hand, model, training
+from stages.common.learning.model import Network
 
 _LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=200, max_members=1_000_000)
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}

@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from stages.common import alphabet, cores, dataset, duplicates, entry, files, images, params, tars
+from stages.common import alphabet, dataset, duplicates, images, tars
+from stages.common.core import cores, entry, files, params
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.errors import InputError
 
 _CHUNK = 64  # images a worker is given at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start

@@ -6,7 +6,7 @@ images are learnt from: nothing is chosen by these networks, so nothing is held 
 
 reads   data/tensors/<source>/bases/{train,validation}.safetensors, which are framed as MNIST is
 writes  artifacts/<source>/bases/{random,digits,characters}.pt, a network for each seed and each
-        strength that is used; and their (empty) curves
+        strength that is used
 params  compute, digits.<source>, strengths, network,
         pretrain.{smoothing,recipe,augmentation}, pretrain.epochs.<source>
 """
@@ -16,12 +16,14 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from stages.common import alphabet, arms, dataset, entry, model, params
-from stages.common.augmentation import Augmentation
-from stages.common.compute import Compute
-from stages.common.objectives import Clean
+from stages.common import alphabet, dataset
+from stages.common.core import entry, params
+from stages.common.learning import arms, model
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Recipe
 from stages.common.pretrained import Uses
-from stages.common.training import Recipe
 
 STARTS = {"random": alphabet.DIGITS, "digits": alphabet.DIGITS, "characters": alphabet.CHARACTERS}
 

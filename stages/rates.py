@@ -20,12 +20,14 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from pydantic import Field
 
-from stages.common import arms, dataset, entry, files, parallel, params, reader, training
-from stages.common.augmentation import Augmentation
-from stages.common.compute import Compute
-from stages.common.objectives import Clean
-from stages.common.optimizer import Optimizer
-from stages.common.training import Recipe
+from stages.common import dataset, reader
+from stages.common.core import entry, files, params
+from stages.common.learning import arms, parallel, training
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute
+from stages.common.learning.objectives import Clean
+from stages.common.learning.optimizer import Optimizer
+from stages.common.learning.training import Recipe
 
 _GROUPS = ("convolutions", "head")  # of the rates in train.recipe
 _SEED = 0

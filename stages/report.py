@@ -1,7 +1,7 @@
 """Everything measured, on one self-contained page, and a page to draw on: a leaf that measures
 nothing.
 
-reads   metrics/<source>/, data/<source>/README.md, requirements.txt, stages/page/, and of
+reads   metrics/<source>/, data/<source>/README.md, requirements.txt, and of
         artifacts/<source>/ the predictions, learning curves, audits, sheets and transitions
 writes  artifacts/<source>/report.html; artifacts/<source>/draw.html, which needs
         characters.onnx and a runtime beside it: `make report` serves them
@@ -11,20 +11,18 @@ params  archives.<source> and all that the results depend on: they are shown
 from pathlib import Path
 from typing import Any
 
-from stages.common import (
+from stages.common.alphabet import CHARACTERS
+from stages.common.core import entry, files, params
+from stages.common.reporting import (
     charts,
     drawing,
-    entry,
-    files,
     page,
-    params,
     question_one,
     question_three,
     question_two,
 )
-from stages.common.alphabet import CHARACTERS
-from stages.common.page import Table
-from stages.common.results import Results
+from stages.common.reporting.page import Table
+from stages.common.reporting.results import Results
 
 SHOWN_PARAMS = (  # the sections, besides archives.<source> and preprocess.<source>
     "digits",

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common import entry, files, paired
-from stages.common.errors import InputError
+from stages.common import paired
+from stages.common.core import entry, files
+from stages.common.core.errors import InputError
 
 _RECIPE = "recipe"  # the row with which all others are compared
 _COLUMNS = (

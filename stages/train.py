@@ -9,8 +9,10 @@ params  compute, train.{network,smoothing,recipe,augmentation}, train.epochs.<so
 from functools import partial
 from pathlib import Path
 
-from stages.common import arms, dataset, entry, model, params, reader
-from stages.common.compute import Compute, is_writer
+from stages.common import dataset, reader
+from stages.common.core import entry, params
+from stages.common.learning import arms, model
+from stages.common.learning.compute import Compute, is_writer
 
 
 def main(scratch: Path, source: str) -> None:

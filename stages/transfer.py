@@ -19,24 +19,21 @@ from typing import Any
 
 import torch
 
-from stages.common import (
-    budget,
-    convergence,
-    dataset,
-    entry,
-    files,
-    measures,
-    parallel,
-    params,
-    pretrained,
-    similarity,
-    study,
+from stages.common import budget, dataset, measures, pretrained
+from stages.common.comparison import convergence, similarity, study
+from stages.common.comparison.study import (
+    STARTS,
+    Measured,
+    Run,
+    Study,
+    Table,
 )
-from stages.common.checkpoint import Point
-from stages.common.compute import Compute
+from stages.common.core import entry, files, params
 from stages.common.dataset import Split
+from stages.common.learning import parallel
+from stages.common.learning.compute import Compute
+from stages.common.learning.live import Point
 from stages.common.measures import Answers
-from stages.common.study import STARTS, Measured, Run, Study, Table
 from stages.predict import Classifier
 
 USES: dict[str, pretrained.UseName] = {"budgets/": "usual", "seeds/mnist-": "full"}

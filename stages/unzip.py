@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.common import archives, entry, files, params, tars
-from stages.common.errors import InputError
+from stages.common import archives, tars
+from stages.common.core import entry, files, params
+from stages.common.core.errors import InputError
 
 
 def main(scratch: Path, source: str, dataset: str) -> None:

@@ -16,22 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import (
-    dataset,
-    entry,
-    files,
-    folds,
-    hand,
-    measures,
-    model,
-    paired,
-    params,
-    training,
-)
-from stages.common.augmentation import Augmentation, augment, draw
+from stages.common import dataset, folds, measures, paired
+from stages.common.core import entry, files, params
 from stages.common.dataset import Split
+from stages.common.learning import hand, model, training
+from stages.common.learning.augmentation import Augmentation, augment, draw
+from stages.common.learning.model import Network
 from stages.common.measures import Answers
-from stages.common.model import Network
 
 _COLUMNS = (
     *("way", "reading", "networks", "views", "accuracy", "sd", "folds", "images"),
@@ -44,7 +35,7 @@ Strength = Annotated[float, Field(ge=0)]
 class Views:
     """How the views differ from the image itself: each to either side, one at a time."""
 
-    rotation: Strength  # see Augmentation in stages/common/augmentation.py
+    rotation: Strength  # see Augmentation in stages/common/learning/augmentation.py
     scale: Strength
     shear: Strength
 

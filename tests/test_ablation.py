@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stages import ablate, frame, gallery, rates, tabulate, views
 from stages.common import reader
-from stages.common.augmentation import Augmentation
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
+from stages.common.learning.augmentation import Augmentation
 from tests import pictures, workspace
 from tests.workspace import run
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from stages.common import model
-from stages.common.model import Network
+from stages.common.learning import model
+from stages.common.learning.model import Network
 from tests import workspace
 
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from stages import download
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 BODY = gzip.compress(Random(0).randbytes(300_000), mtime=0)

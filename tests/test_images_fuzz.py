@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from stages.common import images
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 from tests import memory, pictures
 
 FILES = pictures.exact() | pictures.lossy()

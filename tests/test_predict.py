@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from stages.common import dataset
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 from stages.predict import Classifier
 from tests import workspace
 

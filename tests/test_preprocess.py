@@ -19,9 +19,10 @@ import yaml
 from PIL import Image, ImageDraw
 
 from stages import preprocess
-from stages.common import alphabet, cores, dataset, images
+from stages.common import alphabet, dataset, images
+from stages.common.core import cores
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.errors import InputError
 from tests.pictures import Pixels, encoded, letter
 
 ROOT = Path(__file__).parent.parent
@@ -385,7 +386,7 @@ PEAK = """
 import sys
 from pathlib import Path
 from stages import preprocess
-from stages.common import cores
+from stages.common.core import cores
 from tests import memory
 cores.available = lambda: 1
 preprocess.main(Path("scratch"), "sample", sys.argv[1])

@@ -22,8 +22,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from stages import report as report_stage
-from stages.common import drawing, page
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
+from stages.common.reporting import drawing, page
 from stages.predict import Classifier
 from tests import browser
 from tests.workspace import ROOT, run

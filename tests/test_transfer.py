@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages.common import budget, convergence, model, significance
-from stages.common.checkpoint import Point
-from stages.common.errors import InputError
+from stages.common import budget
+from stages.common.comparison import convergence, significance
+from stages.common.core.errors import InputError
+from stages.common.learning import model
+from stages.common.learning.live import Point
 from tests import workspace
 
 # The 97.5% quantile of Student's t for n - 1 degrees of freedom, from a printed table.

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from stages import unzip
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 LIMITS = {"max_bytes": 100_000_000, "max_ratio": 400, "max_members": 1000}
 RAW = Path("data/raw/sample/characters")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from stages import unzip
 from stages.common.archives import Limits, collisions
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 LIMITS = Limits(max_bytes=2_000_000, max_ratio=50.0, max_members=100)
 SECONDS = 10  # an archive may take, on a very busy machine

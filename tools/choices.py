@@ -7,7 +7,7 @@ says; everything else there is written by hand. The curve is docs/rates.svg.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stages.common import files
+from stages.common.core import files
 
 PAGE, CURVE = Path("docs/design-choices.md"), Path("docs/rates.svg")
 METRICS, REASONS = Path("metrics/dropbox"), Path("ablation/reasons.json")

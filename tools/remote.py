@@ -15,7 +15,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_objects.fs.base import FileSystem
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 NAME = "storage"
 KINDS = ("ssh", "s3", "webdav", "webdavs", "http", "https")

@@ -14,8 +14,8 @@ from typing import Any
 from dvc.cli import main as dvc
 from dvc.parsing import DataResolver
 
-from stages.common import params
-from stages.common.errors import InputError
+from stages.common.core import params
+from stages.common.core.errors import InputError
 
 
 def override_source(source: str) -> None:

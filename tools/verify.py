@@ -19,7 +19,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 
 def digest(file: IO[bytes]) -> str:

@@ -17,8 +17,8 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from stages.common import params
-from stages.common.errors import InputError
+from stages.common.core import params
+from stages.common.core.errors import InputError
 
 _CHUNK = 1 << 20  # bytes held at a time, inflated or not
 _LISTED = 10  # offenders that an error names

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.common import training
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
+from stages.common.learning import training
 
 
 def choose(labels: NDArray[np.int64], images: int, seed: int) -> NDArray[np.intp]:

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import params, training
-from stages.common.augmentation import Augmentation, augment, draw
-from stages.common.model import Network
+from stages.common.core import params
+from stages.common.learning import training
+from stages.common.learning.augmentation import Augmentation, augment, draw
+from stages.common.learning.model import Network
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 _BATCH = 1000  # images answered at a time

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from stages.common import files
-from stages.common.errors import InputError
+from stages.common.core import files
+from stages.common.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from kornia_rs.io import decode_image_jpegturbo, decode_image_png_u8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 Pixels = NDArray[np.uint8]
 

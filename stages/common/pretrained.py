@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from stages.common import arms, model, params
-from stages.common.errors import InputError
-from stages.common.model import Network
+from stages.common.core import params
+from stages.common.core.errors import InputError
+from stages.common.learning import arms, model
+from stages.common.learning.model import Network
 
 UseName = Literal["usual", "full"]
 
@@ -23,7 +24,7 @@ class Uses:
     """What networks of digits are for."""
 
     usual: Use  # everything but the next
-    full: Use  # MNIST with all of its training images
+    full: Use  # MNIST with all of its images, and the correction of mnistTask3
 
 
 def strength(source: str, use: UseName) -> arms.Strength:

@@ -6,19 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
-from stages.common import arms, model, params
-from stages.common.arms import Count
-from stages.common.augmentation import Augmentation
-from stages.common.compute import Compute
+from stages.common.core import params
 from stages.common.dataset import Split
-from stages.common.model import Network, Shape
-from stages.common.objectives import Clean
-from stages.common.training import Recipe
+from stages.common.learning import arms, model
+from stages.common.learning.arms import Count
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute
+from stages.common.learning.model import Network, Shape
+from stages.common.learning.objectives import Clean
+from stages.common.learning.training import Recipe
 
 
 @params.section
 class Architecture:
-    """See Shape in stages/common/model.py."""
+    """See Shape in stages/common/learning/model.py."""
 
     margin: NonNegativeInt
     widths: Annotated[tuple[Count, ...], Field(min_length=1)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 # What is the same in all headers: mode, owner and group; time; the checksum is of all fields, and
 # of eight spaces in its own place; type and the rest.

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common import arms, cores, dataset, model
-from stages.common.augmentation import Augmentation
-from stages.common.checkpoint import Checkpoint
-from stages.common.compute import Compute
+from stages.common import dataset
+from stages.common.core import cores
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.errors import InputError
-from stages.common.objectives import Clean
-from stages.common.optimizer import Rates
-from stages.common.training import Recipe
+from stages.common.learning import arms, model
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import Compute
+from stages.common.learning.objectives import Clean
+from stages.common.learning.optimizer import Rates
+from stages.common.learning.training import Recipe
 
 RECIPE = Recipe(
     batch_size=32,

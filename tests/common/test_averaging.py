@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from stages.common import model
 from stages.common.averaging import Averaged
-from stages.common.checkpoint import Checkpoint
-from stages.common.model import Network, Shape
+from stages.common.learning import model
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.model import Network, Shape
 
 SHAPE = Shape(
     classes=("0", "1"),

@@ -4,10 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.common import correction, model
-from stages.common.augmentation import Augmentation
+from stages.common import correction
 from stages.common.correction import Corrected, SelfTraining
-from stages.common.model import Shape
+from stages.common.learning import model
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.model import Shape
 
 COMPLEMENTARY = Corrected(
     tuple(tuple(0.0 if i == j else 1 / 9 for j in range(10)) for i in range(10))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stages.common import dataset
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.errors import InputError
 
 PATH, SCRATCH = Path("here/train.safetensors"), Path("scratch")
 

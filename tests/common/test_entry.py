@@ -14,8 +14,8 @@ ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 STAGE = """
 import os, sys, time
 from pathlib import Path
-from stages.common import entry
-from stages.common.errors import InputError
+from stages.common.core import entry
+from stages.common.core.errors import InputError
 
 def main(scratch, source, dataset):
     {}
@@ -108,7 +108,7 @@ def test_a_stage_ends_with_the_process_that_started_it() -> None:
     "start",
     [
         "from stages.preprocess import _start; _start({parent})",
-        "from stages.common.parallel import _start; _start({parent}, None)",
+        "from stages.common.learning.parallel import _start; _start({parent}, None, None)",
     ],
 )
 def test_a_worker_whose_parent_ended_before_it_began_ends(start: str) -> None:
@@ -151,7 +151,7 @@ def test_runs_that_come_and_go_never_share_the_folder() -> None:
     code = """
 import os
 from pathlib import Path
-from stages.common.entry import held
+from stages.common.core.entry import held
 for _ in range(300):
     folder = Path("scratch/a")
     with held(folder):

@@ -7,8 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
-from stages.common import export, hand, model
-from stages.common.model import Network, Shape
+from stages.common.exhibits import export
+from stages.common.learning import hand, model
+from stages.common.learning.model import Network, Shape
 
 SHAPE = Shape(
     classes=("a", "b", "c"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages.common import files
+from stages.common.core import files
 
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.common import hand
+from stages.common.learning import hand
 
 PLACE = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 HANDS = torch.arange(40) % 3

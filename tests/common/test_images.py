@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from stages.common import images
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 from tests import pictures
 from tests.pictures import Pixels, chunk, encoded, letter, png
 
@@ -312,7 +312,7 @@ def test_a_size_that_a_comment_pretends_is_not_believed(monkeypatch: pytest.Monk
 BOMBS = """
 from pathlib import Path
 from stages.common import images
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 from tests import memory
 before = memory.peak()
 for path in sorted(Path().glob("*.bomb")):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.common import model
-from stages.common.errors import InputError
-from stages.common.model import Shape
+from stages.common.core.errors import InputError
+from stages.common.learning import model
+from stages.common.learning.model import Shape
 
 SHAPE = Shape(
     classes=tuple("0123456789"),

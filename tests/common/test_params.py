@@ -6,8 +6,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from stages.common import params
-from stages.common.errors import InputError
+from stages.common.core import params
+from stages.common.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 

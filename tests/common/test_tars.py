@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common import tars
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.common import model, training
-from stages.common.augmentation import Augmentation
-from stages.common.checkpoint import Checkpoint, Point
-from stages.common.errors import InputError
-from stages.common.model import Network, Shape
-from stages.common.objectives import Clean, Complementary, Objective
-from stages.common.optimizer import Rates, orthogonal
-from stages.common.training import Labelled, Recipe, fit
+from stages.common.core.errors import InputError
+from stages.common.learning import model, training
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.live import Point
+from stages.common.learning.model import Network, Shape
+from stages.common.learning.objectives import Clean, Complementary, Objective
+from stages.common.learning.optimizer import Rates, orthogonal
+from stages.common.learning.training import Labelled, Recipe, fit
 
 SHAPE = Shape(
     classes=tuple("0123"),

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from stages.common import files, hand
-from stages.common.errors import InputError
+from stages.common.core import files
+from stages.common.core.errors import InputError
+from stages.common.learning import hand
 
 _MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
 

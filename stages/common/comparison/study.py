@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic import PositiveFloat
 
-from stages.common import convergence, measures, params, significance
-from stages.common.checkpoint import Point
-from stages.common.errors import InputError
+from stages.common import measures
+from stages.common.comparison import convergence, significance
+from stages.common.comparison.significance import Comparison
+from stages.common.core import params
+from stages.common.core.errors import InputError
+from stages.common.learning.live import Point
 from stages.common.measures import Answers
-from stages.common.significance import Comparison
 
 STARTS = ("random", "digits", "characters")
 PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))

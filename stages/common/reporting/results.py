@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common import charts, files
-from stages.common.page import Chart, Table
+from stages.common.core import files
+from stages.common.reporting import charts
+from stages.common.reporting.page import Chart, Table
 
 Row = Mapping[str, str]
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
-from stages.common import cores, entry
-from stages.common.compute import Compute
+from stages.common.core import cores, entry
+from stages.common.learning.compute import Compute
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

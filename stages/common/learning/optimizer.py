@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import params
-from stages.common.model import Network
+from stages.common.core import params
+from stages.common.learning.model import Network
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import distributed
 
-from stages.common import params
-from stages.common.errors import InputError
+from stages.common.core import params
+from stages.common.core.errors import InputError
 
 _TRAINING_MEMORY = 2 << 30  # bytes of a GPU that one training and its context may need
 

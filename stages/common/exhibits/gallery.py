@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.common import files, measures, sheets
-from stages.common.augmentation import Augmentation, augment, draw
+from stages.common import measures
+from stages.common.core import files
 from stages.common.dataset import Split
+from stages.common.exhibits import sheets
+from stages.common.learning.augmentation import Augmentation, augment, draw
 from stages.common.measures import Answers
 
 COLUMNS = 12  # of a sheet

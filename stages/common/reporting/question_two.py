@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from stages.common import charts
-from stages.common.page import Chart, Part, Section, Sheet, table_of
-from stages.common.question_one import captions
-from stages.common.results import Results, Row, accuracies, curves, percent
+from stages.common.reporting import charts
+from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
+from stages.common.reporting.question_one import captions
+from stages.common.reporting.results import Results, Row, accuracies, curves, percent
 
 NETWORKS = {
     "mnist-random": "from random weights",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 _EXACT = frozenset((str, int))  # types of values that a table tells as they are
 

@@ -11,14 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import dataset, files, hand, model, parallel, params
-from stages.common.augmentation import Augmentation
-from stages.common.checkpoint import Checkpoint, Point
-from stages.common.compute import Compute, is_writer
+from stages.common import dataset
+from stages.common.core import entry, files, params
 from stages.common.dataset import Split
-from stages.common.model import Network, Shape
-from stages.common.objectives import Objective
-from stages.common.training import Labelled, Recipe, fit
+from stages.common.learning import hand, model, parallel
+from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import Compute, is_writer
+from stages.common.learning.live import Point
+from stages.common.learning.model import Network, Shape
+from stages.common.learning.objectives import Objective
+from stages.common.learning.training import Labelled, Recipe, fit
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -118,7 +121,7 @@ def _train(job: Job) -> Trained:
     title = f"{plan.title} {job.name}"
     data = plan.data(job)
     about = about_of(job, data)
-    checkpoint = Checkpoint(title, key(network, about), plan.scratch)
+    checkpoint = Checkpoint(title, key(network, about), plan.scratch, entry.LIVE)
     place_on_device(network, plan.compute)
     curve, early = fit(
         network,
@@ -180,7 +183,7 @@ def key(network: Network, about: dict[str, Any]) -> str:
     digest = sha256(f"{torch.__version__} {about}".encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -198,13 +201,14 @@ def labelled(
 
 
 def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
-    """Write the networks of an arm in one file, <path>.pt, and their curves, <path>-curves.csv."""
+    """Write the networks of an arm in one file, <path>.pt, and their learning curves, if they have
+    any, in <path>-curves.csv."""
     if not is_writer():
         return
     model.save([(each.network, each.about) for each in arm], path.with_suffix(".pt"), scratch)
-    rows = ([each.name, *point] for each in arm for point in each.curve)
-    curves = path.with_name(f"{path.name}-curves.csv")
-    files.write_csv(curves, ["run", *Point._fields], rows, scratch)
+    if rows := [[each.name, *point] for each in arm for point in each.curve]:
+        curves = path.with_name(f"{path.name}-curves.csv")
+        files.write_csv(curves, ["run", *Point._fields], rows, scratch)
     for each in arm:
         result = ""
         if each.curve:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 PATH = Path("params.yaml")
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.common.model import Network
+from stages.common.learning.model import Network
 
 Row = Mapping[str, str]
 

@@ -1,9 +1,9 @@
 """The report's section on question three: what can be learnt from labels that are wrong?"""
 
-from stages.common import charts
 from stages.common.alphabet import DIGITS
-from stages.common.page import Chart, Part, Section, Sheet, Table
-from stages.common.results import Results, accuracies, curves, percent, told
+from stages.common.reporting import charts
+from stages.common.reporting.page import Chart, Part, Section, Sheet, Table
+from stages.common.reporting.results import Results, accuracies, curves, percent, told
 
 NETWORKS = {
     "mnistTask3-naive": "its folder names taken at their word",

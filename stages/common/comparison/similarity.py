@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from stages.common.model import Network
+from stages.common.learning.model import Network
 
 
 @torch.inference_mode()

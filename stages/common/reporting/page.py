@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-FOLDER = Path(__file__).parent.parent / "page"
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> 
 
 
 def render(template: str, **content: Any) -> str:
-    """The template, a file in stages/page, with all that is not Markup in `content` escaped.
+    """The template, a file beside this one, with all that is not Markup in `content` escaped.
 
     Styles and scripts are files beside it, which templates include with `inline`.
     """
@@ -87,7 +87,7 @@ def render(template: str, **content: Any) -> str:
 
 
 def inline(name: str) -> Markup:
-    """A file of stages/page as it is: it is ours."""
+    """A file beside this one as it is: it is ours."""
     return Markup((FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704
 
 

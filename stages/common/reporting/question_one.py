@@ -1,9 +1,9 @@
 """The report's section on question one: how well are 62 handwritten classes read?"""
 
-from stages.common import charts
 from stages.common.alphabet import CHARACTERS
-from stages.common.page import Chart, Part, Section, Sheet, table_of
-from stages.common.results import Results, accuracies, curves, percent, told
+from stages.common.reporting import charts
+from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
+from stages.common.reporting.results import Results, accuracies, curves, percent, told
 
 NETWORKS = {
     "characters": "a single image, its writer among those learnt from",

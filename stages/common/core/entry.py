@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stages.common.errors import InputError
+from stages.common.core.errors import InputError
 
 SCRATCH = Path("scratch")
+LIVE = Path("live")  # see stages/common/learning/live.py
 
 
 def run(main: Callable[..., None]) -> None:
@@ -79,9 +80,11 @@ def held(folder: Path) -> Iterator[None]:
             folder.rmdir()
         raise
     finally:
+        shutil.rmtree(LIVE / folder.name, ignore_errors=True)
         os.close(lock)
-        with suppress(OSError):  # not empty: another stage is at work
-            folder.parent.rmdir()
+        for shared in (LIVE, folder.parent):
+            with suppress(OSError):  # not empty: another stage is at work
+                shared.rmdir()
 
 
 def _lock(folder: Path) -> int:

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.common.checkpoint import Point
-from stages.common.model import Network, Shape
+from stages.common.learning.live import Point
+from stages.common.learning.model import Network, Shape
 
 THRESHOLDS = (0.9, 0.95, 0.98, 0.99, 0.995)  # of validation accuracy
 

@@ -5,24 +5,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from stages.common import files
-from stages.common.compute import is_writer
+from stages.common.core import files
+from stages.common.learning import live
+from stages.common.learning.compute import is_writer
+from stages.common.learning.live import Point
 
 _INTERVAL = 20.0  # seconds between two checkpoints: their moments change no bit of the result
-
-
-class Point(NamedTuple):
-    """One point of a learning curve, over all validation images."""
-
-    step: int
-    images_seen: int
-    loss: float
-    accuracy: float
 
 
 @dataclass(slots=True)
@@ -32,6 +24,7 @@ class Checkpoint:
     title: str  # names the file, the progress bar and errors
     key: str  # a digest of all that the training depends on: data, params, code, start
     folder: Path  # scratch: ignored by git, gone after success
+    live: Path | None = None  # where the curve is shown while it grows, see live.py
     _saved: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
@@ -54,6 +47,11 @@ class Checkpoint:
             buffer = io.BytesIO()
             torch.save(content, buffer)
             files.write_bytes(self._path, buffer.getvalue(), self.folder)
+
+    def show(self, curve: Sequence[Point]) -> None:
+        """Let others see the curve so far."""
+        if self.live and is_writer():
+            live.show(curve, self.live / self.folder.name / self.title.replace(" ", "-"))
 
     def restore(self, network: nn.Module, state: Sequence[Tensor]) -> tuple[int, list[Point]]:
         """Bring back the state of the last checkpoint: its step and the curve up to there.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from stages.common import hand
-from stages.common.model import _DEVIATION, _MEAN, Network
+from stages.common.learning import hand
+from stages.common.learning.model import _DEVIATION, _MEAN, Network
 
 _OPSET, _IR = 17, 8  # old enough for every runtime of today
 _FLOAT = TensorProto.FLOAT

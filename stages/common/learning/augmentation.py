@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import params
-from stages.common.hand import DEVIATION
+from stages.common.core import params
+from stages.common.learning.hand import DEVIATION
 
 Strength = Annotated[float, Field(ge=0)]
 _KNOTS = 4  # of the elastic field, along each side

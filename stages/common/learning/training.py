@@ -13,14 +13,15 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from stages.common import params
-from stages.common.augmentation import Augmentation, augment, draw, move
-from stages.common.checkpoint import Checkpoint, Point
-from stages.common.errors import InputError
-from stages.common.hand import Sampler
-from stages.common.model import Network
-from stages.common.objectives import Objective
-from stages.common.optimizer import Optimizer, Rates
+from stages.common.core import params
+from stages.common.core.errors import InputError
+from stages.common.learning.augmentation import Augmentation, augment, draw, move
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.hand import Sampler
+from stages.common.learning.live import Point
+from stages.common.learning.model import Network
+from stages.common.learning.objectives import Objective
+from stages.common.learning.optimizer import Optimizer, Rates
 
 _EVALUATION_BATCH = 1000
 _EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
@@ -96,6 +97,7 @@ def fit(
         if validation and step in watched:
             score = validate(network, validation, objective)
             curve.append(Point(step, step * len(batch), *score))
+            checkpoint.show(curve)
         if due:
             checkpoint.save(network, state, step, curve)
     return curve, early
