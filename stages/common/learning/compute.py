@@ -80,7 +80,8 @@ class Compute:
             torch.cuda.set_device(number % torch.cuda.device_count())
         torch.set_num_threads(self.threads)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # without the compiler that
+        # use_deterministic_algorithms() imports, in two seconds of each process
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         keep_freed_memory()
 
