@@ -50,7 +50,7 @@ def test_a_section_cannot_be_changed() -> None:
         ("epochs: 3", "epochs: 3.5", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: '3'", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: true", "a.b.epochs: Input should be a valid integer"),
-        ("epochs: 3", "epochs:", "a.b.epochs: Input should be a valid integer"),
+        ("epochs: 3", "epochs: ", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: 3, speed: 1", "a.b.speed: Unexpected keyword argument"),
         ("name: x", "name: 1", "a.b.inner.name: Input should be a valid string"),
         ("name: x", "name: x, colour: red", "a.b.inner.colour: Unexpected keyword argument"),

@@ -12,6 +12,7 @@ from stages.common.core.errors import InputError
 
 PATH = Path("params.yaml")
 T = TypeVar("T")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -44,7 +45,7 @@ def load(name: str, cls: type[T]) -> T:
 
 def _read() -> object:
     try:
-        return yaml.safe_load(PATH.read_text(encoding="utf-8"))
+        return yaml.load(PATH.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - either is safe
     except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
         raise InputError(f"{PATH}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
