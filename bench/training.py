@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="all 14 epochs of the example")
     given = parser.parse_args()
     gpu = given.device == "cuda"
-    name, fast = (
+    processor, fast = (
         (torch.cuda.get_device_name(), True)
         if gpu
         else map(torch.cpu.get_capabilities().get, ("cpu_name", "avx512_bf16"))
@@ -261,7 +261,7 @@ def main() -> None:
                 runs["example"].append(example(Path(folder), seed, given.full))
                 print(f"example, seed {seed}: {runs['example'][-1]}", flush=True)
     about = {
-        "processor": name or platform.machine(),
+        "processor": processor or platform.machine(),
         "torch": torch.__version__,
         "precision": compute.precision,
         "train_images": len(splits["train"].images),

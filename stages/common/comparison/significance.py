@@ -36,34 +36,38 @@ def compare(right: NDArray[np.bool_], against: NDArray[np.bool_], margin: float)
 
     A t test, since five pairs cannot reach p < 0.05 by ranks: the smallest p of Wilcoxon's is 1/16.
     """
-    by_seed = right.mean(1) - against.mean(1)
+    more_right = right.sum(1) - against.sum(1)  # whole numbers: equal ones are equal
+    by_seed = more_right / right.shape[1]
     by_image = (right.astype(float) - against).mean(0)
+    reach = stats.norm.ppf(1 - LEVEL / 2) * stats.sem(by_image)
+    found = Comparison(
+        n=len(by_seed),
+        difference=float(by_seed.mean()),
+        low=float(by_seed.mean()),
+        high=float(by_seed.mean()),
+        images_low=float(by_image.mean() - reach),
+        images_high=float(by_image.mean() + reach),
+        p=1.0,
+        p_corrected=1.0,
+        effect=0.0,
+        equivalence_p=float(abs(by_seed[0]) >= margin),
+        margin=margin,
+        verdict="undecided",
+    )
+    if np.ptp(more_right) == 0:  # no spread for a test: within the margin, or not
+        return found
     test = stats.ttest_1samp(by_seed, 0)
     interval = test.confidence_interval(1 - LEVEL)
     above = stats.ttest_1samp(by_seed, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(by_seed, margin, alternative="less").pvalue
-    reach = stats.norm.ppf(1 - LEVEL / 2) * stats.sem(by_image)
-    deviation = by_seed.std(ddof=1)
-    found = Comparison(
-        n=len(by_seed),
-        difference=float(by_seed.mean()),
+    return replace(
+        found,
         low=float(interval.low),
         high=float(interval.high),
-        images_low=float(by_image.mean() - reach),
-        images_high=float(by_image.mean() + reach),
-        p=defined(test.pvalue),
-        p_corrected=1.0,
-        effect=float(by_seed.mean() / deviation) if deviation else 0.0,
-        equivalence_p=defined(max(above, below)),
-        margin=margin,
-        verdict="undecided",
+        p=float(test.pvalue),
+        effect=float(by_seed.mean() / by_seed.std(ddof=1)),
+        equivalence_p=float(max(above, below)),
     )
-    return found if deviation else replace(found, low=found.difference, high=found.difference)
-
-
-def defined(p: float) -> float:
-    """A test's p; 1 where all differences are one number, of which no test can tell anything."""
-    return 1.0 if np.isnan(p) else float(p)
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -90,7 +94,7 @@ def verdict(found: Comparison, p: float) -> Verdict:
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """The t interval of a mean; the mean itself, twice, of values that are all one."""
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
     found = stats.ttest_1samp(values, 0).confidence_interval(1 - LEVEL)
-    if np.isnan(found.low):
-        return float(np.mean(values)), float(np.mean(values))
     return float(found.low), float(found.high)
