@@ -67,7 +67,7 @@ def make_small(folder: Path) -> None:
     sizes["characters"]["images"] = sizes["bases"]["images"] = count
     sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
     sizes["mnistTask3"]["images"] = wrong
-    params["strengths"]["middle"] |= {"widths": [16, 16, 16, 16, 32], "epochs": 2}
+    params["strengths"]["fast"] |= {"widths": [16, 16, 16, 16, 32], "epochs": 2}
     for use in params["digits"]["sample"].values():
         use["bases"] = 2
     params["correct"]["seeds"] = params["naive"]["seeds"] = params["audit"]["bases"] = 2

@@ -73,6 +73,12 @@ def test_an_error_is_one_line_and_keeps_the_scratch_folder(body: str, message: s
     assert not Path("scratch").exists()
 
 
+@pytest.mark.parametrize("end", ["pass", "raise InputError('it fails')"])
+def test_curves_are_shown_as_long_as_the_stage_runs(end: str) -> None:
+    run(f"Path('live', scratch.name, 'one').mkdir(parents=True); {end}")
+    assert not Path("live").exists()
+
+
 def test_a_defect_keeps_its_traceback() -> None:
     found = run("1 / 0")
     assert found.returncode == 1
