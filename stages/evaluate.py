@@ -13,7 +13,8 @@ reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
         what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
         for characters predictions/<network>-{classes,pairs}.csv, and the shipped network without
-        torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md
+        torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md,
+        and together with the networks of the folds, artifacts/<source>/characters-ensemble.pt
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,14 +24,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stages.common import alphabet, dataset, folds, measures
 from stages.common.core import entry, files
 from stages.common.core.errors import InputError
 from stages.common.exhibits import card, embedding, export, gallery, sheets
+from stages.common.learning import model
 from stages.common.learning.augmentation import Augmentation
 from stages.common.measures import Answers
-from stages.predict import Classifier, prepared
+from stages.predict import Classifier, mean_answer, prepared
 
 DIGITS = [
     "mnist-random",
@@ -91,7 +94,9 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
     split = dataset.load_all(tensors / "characters")
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
-    for way, fold_of in read_folds(folder / "folds.csv").items():
+    drawn = read_folds(folder / "folds.csv")
+    said_of: dict[str, list[Tensor]] = {"": [], "-same-hand": []}  # [N, classes] for each way
+    for way, fold_of in drawn.items():
         alone, together, order = [], [], []
         for fold, classifier in enumerate(Classifier.all_of(folder / f"{way}.pt")):
             rows = np.flatnonzero(fold_of == fold)
@@ -105,6 +110,7 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             pooled = Answers(*(torch.cat(column) for column in zip(*runs, strict=True)))
             metrics = measures.measure(runs) | {"folds": len(runs), "images": len(pooled.truth)}
             metrics |= measures.of_characters(pooled)
+            said_of[suffix].append(pooled.logits[torch.tensor([row for row, _ in order]).argsort()])
             said = answers(pooled, split.classes)
             table = [(*where, *what) for where, what in zip(order, said, strict=True)]
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
@@ -121,13 +127,34 @@ def evaluate_characters(source: str, scratch: Path) -> None:
                     Path(f"artifacts/{source}/sheets/characters"), shown, pooled, scratch
                 )
 
+    evaluate_ensemble(source, split, drawn[folds.KNOWN], said_of, scratch)
+
+
+def evaluate_ensemble(
+    source: str,
+    split: dataset.Split,
+    fold_of: np.ndarray[Any, np.dtype[np.int64]],
+    said_of: dict[str, list[Tensor]],
+    scratch: Path,
+) -> None:
+    """Two networks on every image, one of each cross-validation: neither has learnt from it."""
+    for suffix, logits in said_of.items():
+        together = mean_answer(logits)
+        truth = torch.from_numpy(split.labels)
+        rows = [torch.from_numpy(np.flatnonzero(fold_of == i)) for i in range(fold_of.max() + 1)]
+        runs = [Answers(together[each], truth[each]) for each in rows]
+        metrics = measures.measure(runs) | {"folds": len(runs), "images": len(truth)}
+        metrics |= {"networks": len(logits)} | measures.of_characters(Answers(together, truth))
+        name = f"characters-ensemble{suffix}"
+        write_metrics(source, name, "held-out images, one network of each way", metrics, scratch)
+
 
 def show_characters(source: str, scratch: Path) -> None:
     """A network's map of the images that it has not seen; and what augmentation makes of images."""
     tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
     split = dataset.load_all(tensors / "characters")
     part = split.rows(np.flatnonzero(read_folds(folder / "folds.csv")[folds.KNOWN] == 0))
-    classifier = Classifier(folder / f"{folds.KNOWN}.pt")
+    classifier = Classifier.all_of(folder / f"{folds.KNOWN}.pt")[0]
     answer = partial(classifier.logits, part.images, part.place)
     features, logits = embedding.seen_by(classifier.network.head, answer)
     where, said = embedding.plane(features).round(2).tolist(), logits.argmax(1)
@@ -147,11 +174,19 @@ def ship(source: str, scratch: Path) -> None:
     """The network that is shipped for others than torch, and a card that says what it is."""
     folder = Path(f"artifacts/{source}")
     classifier = Classifier(folder / "characters.pt")
+    members = [
+        member
+        for name in ("characters", f"folds/{folds.KNOWN}", f"folds/{folds.NEW}")
+        for member in model.load_all(folder / f"{name}.pt")
+    ]
+    model.save(members, folder / "characters-ensemble.pt", scratch)
     about = {name: str(digest) for name, digest in classifier.about["data"].items()}
     graph = export.to_onnx(classifier.network, about)
     files.write_bytes(folder / "characters.onnx", graph, scratch)
     names = [
-        f"characters{way}{suffix}" for way in ("", "-new-hands") for suffix in ("", "-same-hand")
+        f"characters{way}{suffix}"
+        for way in ("", "-new-hands", "-ensemble")
+        for suffix in ("", "-same-hand")
     ]
     metrics = {name: files.read_json(Path(f"metrics/{source}/{name}.json")) for name in names}
     tables = Path(f"artifacts/{source}/predictions")
@@ -162,22 +197,24 @@ def ship(source: str, scratch: Path) -> None:
 
 
 def evaluate_archive(source: str, name: str, scratch: Path) -> None:
-    """The shipped network of question one on every image of an archive, and with its writers known.
+    """The shipped network and the ensemble on an archive, its writers unknown and known.
 
     Raises InputError for a path that does not tell the class.
     """
     archive = Path(f"data/raw/{source}/{name}")
-    classifier = Classifier(Path(f"artifacts/{source}/characters.pt"))
-    names, pixels, place = prepared(classifier, sorted(archive.glob("*.zip")))
+    shipped, ensemble = (
+        Classifier(Path(f"artifacts/{source}/characters{kind}.pt")) for kind in ("", "-ensemble")
+    )
+    names, pixels, place = prepared(shipped, sorted(archive.glob("*.zip")))
     truth = torch.tensor([label_of(each) for each in names])
     writers = [alphabet.WRITER.search(each) for each in names]
     known = [writer[1] if writer else None for writer in writers]
-    for suffix, hands in (("", None), ("-same-hand", known)):
-        run = Answers(classifier.logits(pixels, place, hands), truth)
-        metrics = measures.measure([run]) | {"images": len(names)} | measures.of_characters(run)
-        said = enumerate(answers(run, classifier.classes))
-        rows = [(row, 0, *each) for row, each in said]
-        report(source, f"{name}{suffix}", name, metrics, rows, scratch)
+    for kind, classifier in (("", shipped), ("-ensemble", ensemble)):
+        for suffix, hands in (("", None), ("-same-hand", known)):
+            run = Answers(classifier.logits(pixels, place, hands), truth)
+            metrics = measures.measure([run]) | {"images": len(names)} | measures.of_characters(run)
+            rows = [(row, 0, *each) for row, each in enumerate(answers(run, classifier.classes))]
+            report(source, f"{name}{kind}{suffix}", name, metrics, rows, scratch)
 
 
 def label_of(path: str) -> int:
@@ -210,10 +247,17 @@ def report(
     rows: Iterable[Sequence[Any]],
     scratch: Path,
 ) -> None:
-    """Write the metrics and what was said of each image (row, run, actual, ...), and print one."""
-    files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
+    """Write the metrics and what was said of each image (row, run, actual, ...)."""
+    write_metrics(source, network, split, metrics, scratch)
     columns = ("row", "run", "actual", "predicted", "confidence")
     files.write_csv(Path(f"artifacts/{source}/predictions/{network}.csv"), columns, rows, scratch)
+
+
+def write_metrics(
+    source: str, network: str, split: str, metrics: dict[str, Any], scratch: Path
+) -> None:
+    """Write the metrics, and print one."""
+    files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
     print(
         f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
         f" (sd {100 * metrics['accuracy_sd']:.2f} over {len(metrics['correct'])} runs)"

@@ -41,25 +41,30 @@ class Prediction(NamedTuple):
 
 
 class Classifier:
-    """A checkpoint's network, ready to answer: the first, where it holds several.
+    """The networks of a checkpoint, ready to answer: several do so by the mean of what they say
+    (Lakshminarayanan, Pritzel and Blundell 2017, arXiv 1612.01474).
 
-    Raises InputError if it is not a checkpoint.
+    Raises InputError if it is not a checkpoint, or one of networks that do not answer alike.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._hold(*model.load_all(Path(path))[0])
+    def __init__(self, checkpoint: Path | str | list[tuple[Network, dict[str, Any]]]) -> None:
+        if isinstance(checkpoint, list):
+            name, networks = "the list", checkpoint
+        else:
+            name, networks = str(checkpoint), model.load_all(Path(checkpoint))
+        self.networks = [network for network, _ in networks]
+        self.network, self.about = networks[0]  # the first, where it stands for all
+        self.classes = self.network.shape.classes
+        if (
+            len({(each.shape.classes, each.shape.size, each.shape.box) for each in self.networks})
+            > 1
+        ):
+            raise InputError(f"{name}: its networks are of different classes or images")
 
     @classmethod
     def all_of(cls, path: Path | str) -> list["Classifier"]:
         """A classifier for each network of a checkpoint, in their order."""
-        classifiers = []
-        for network, about in model.load_all(Path(path)):
-            classifiers.append(cls.__new__(cls))
-            classifiers[-1]._hold(network, about)
-        return classifiers
-
-    def _hold(self, network: Network, about: dict[str, Any]) -> None:
-        self.network, self.about, self.classes = network, about, network.shape.classes
+        return [cls([each]) for each in model.load_all(Path(path))]
 
     def logits(
         self,
@@ -76,7 +81,9 @@ class Classifier:
             average = torch.zeros(len(pixels), 4)
             own = average if place is None else hand.standardised(torch.from_numpy(place))
             numbers = hand.known(own, hand.numbered(hands or [None] * len(pixels)))
-        return training.logits_of(self.network, torch.from_numpy(pixels), numbers)
+        images = torch.from_numpy(pixels)
+        said = [training.logits_of(each, images, numbers) for each in self.networks]
+        return mean_answer(said) if len(said) > 1 else said[0]
 
     def probabilities(
         self,
@@ -103,6 +110,11 @@ class Classifier:
         probabilities = self.probabilities(framed.image[None, None], place)[0]
         index = int(probabilities.argmax())
         return Prediction(self.classes[index], index, probabilities)
+
+
+def mean_answer(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The logarithm of the mean of the probabilities of several networks, [N, classes] each."""
+    return torch.stack([each.softmax(1) for each in logits]).mean(0).clamp(min=1e-30).log()
 
 
 def _read(path: Path | str) -> bytes:

@@ -117,13 +117,38 @@ def test_no_network_is_measured_on_what_it_has_learnt_from(reproduced: Path) -> 
         assert rows == {row["row"]: row[way] for row in folds}
 
 
+def test_the_ensemble_is_measured_by_two_networks_that_have_not_learnt_from_the_image(
+    reproduced: Path,
+) -> None:
+    tensors, folder = reproduced / "data/tensors/sample", reproduced / "artifacts/sample/folds"
+    split = dataset.load_all(tensors / "characters")
+    with (folder / "folds.csv").open() as file:
+        held_out_by = list(csv.DictReader(file))
+    networks = {
+        way: Classifier.all_of(folder / f"{way}.pt") for way in ("known-hands", "new-hands")
+    }
+    right = [0, 0]
+    for row, by in enumerate(held_out_by):
+        one = split.rows(slice(row, row + 1))
+        said = [
+            each[int(by[way])].probabilities(one.images, one.place)
+            for way, each in networks.items()
+        ]
+        answer = np.mean(said, axis=0).argmax()
+        right[int(by["known-hands"])] += bool(answer == one.labels[0])
+    metrics = json.loads((reproduced / "metrics/sample/characters-ensemble.json").read_text())
+    assert metrics["correct"] == right
+    assert (metrics["networks"], metrics["images"]) == (2, 310)
+
+
 @pytest.fixture
 def tester(reproduced: Path, tmp_path: Path) -> Path:
     """A folder with the shipped network and an archive called `later`, in params.yaml alone."""
     for name in ("stages", "data/sample"):
         shutil.copytree(reproduced / name, tmp_path / name)
     (tmp_path / "artifacts/sample").mkdir(parents=True)
-    shutil.copy(reproduced / "artifacts/sample/characters.pt", tmp_path / "artifacts/sample")
+    for name in ("characters.pt", "characters-ensemble.pt"):
+        shutil.copy(reproduced / "artifacts/sample" / name, tmp_path / "artifacts/sample")
     params = workspace.read_params(reproduced)
     params["archives"]["sample"]["later"] = params["archives"]["sample"]["characters"]
     params["test_archives"] = ["later"]
@@ -134,9 +159,16 @@ def tester(reproduced: Path, tmp_path: Path) -> Path:
 def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) -> None:
     run(tester, "python", "-m", "stages.download", "sample", "later")
     run(tester, "python", "-m", "stages.evaluate", "sample", "later")
-    model, archive = "artifacts/sample/characters.pt", "data/sample/trainPart1.zip"
-    for name, flags in (("later", ()), ("later-same-hand", ("--hand-from", r"(\d+)\.png$"))):
-        out = run(tester, "python", "-m", "stages.predict", model, archive, *flags).stdout
+    archive = "data/sample/trainPart1.zip"
+    known = ("--hand-from", r"(\d+)\.png$")
+    for name, model, flags in (
+        ("later", "characters", ()),
+        ("later-same-hand", "characters", known),
+        ("later-ensemble", "characters-ensemble", ()),
+        ("later-ensemble-same-hand", "characters-ensemble", known),
+    ):
+        path = f"artifacts/sample/{model}.pt"
+        out = run(tester, "python", "-m", "stages.predict", path, archive, *flags).stdout
         right = sum(
             alphabet.CHARACTERS[alphabet.CHARACTER_FOLDERS[row["path"].split("/")[-2]]]
             == row["label"]

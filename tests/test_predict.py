@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from stages.common import dataset
 from stages.common.core.errors import InputError
+from stages.common.learning import model
 from stages.predict import Classifier
 from tests import workspace
 
@@ -47,6 +48,24 @@ def test_a_checkpoint_alone_answers_label_index_and_probabilities(model_file: Pa
     assert classifier.classes[index] == label
     assert probabilities.shape == (62,)
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_several_networks_in_a_file_answer_by_the_mean_of_their_probabilities(
+    reproduced: Path,
+) -> None:
+    path = reproduced / "artifacts/sample/characters-ensemble.pt"
+    image = drawing("black", "white")
+    together = Classifier(path).predict(image).probabilities
+    apart = [each.predict(image).probabilities for each in Classifier.all_of(path)]
+    assert len(apart) == 5  # the shipped network, and those of two folds in two ways
+    assert np.allclose(together, np.mean(apart, axis=0), atol=1e-6)
+
+
+def test_networks_that_do_not_answer_alike_are_refused_together(reproduced: Path) -> None:
+    folder = reproduced / "artifacts/sample"
+    mixed = model.load_all(folder / "characters.pt") + model.load_all(folder / "mnist-random.pt")
+    with pytest.raises(InputError, match="different classes"):
+        Classifier(mixed)
 
 
 def test_the_answer_does_not_depend_on_polarity_or_mode(model_file: Path) -> None:

@@ -21,6 +21,8 @@ _SAID = {
     "characters-same-hand": "the same, with the writer's other held-out images",
     "characters-new-hands": "a single image by a writer never seen",
     "characters-new-hands-same-hand": "the same, with the writer's other held-out images",
+    "characters-ensemble": "two networks, one of each way of the above, a single image",
+    "characters-ensemble-same-hand": "the same, with the writer's other held-out images",
 }
 
 
@@ -54,6 +56,9 @@ label, index, probabilities = classifier.predict("letter.png")
 `stages/common/images.py` frames them, and `place`, float32 [N, 4], the height, width, centre y and
 centre x of the ink as shares of the canvas; out come `probabilities`, float32
 [N, {len(shape.classes)}].
+
+`characters-ensemble.pt` is this network together with those of the folds: the same call, several
+times the work, and a better answer on images that none of them has seen.
 
 {_results(metrics)}
 {_limits(shape.classes, classes, pairs)}

@@ -10,6 +10,8 @@ NETWORKS = {
     "characters-same-hand": "the same, with the writer's other held-out images",
     "characters-new-hands": "a single image by a writer never seen",
     "characters-new-hands-same-hand": "the same, with the writer's other held-out images",
+    "characters-ensemble": "a single image, by the mean of one network of each way above",
+    "characters-ensemble-same-hand": "the same, with the writer's other held-out images",
 }
 _ABLATION = "The ablation (one choice changed at a time) has not been measured on this source."
 
@@ -17,8 +19,9 @@ _ABLATION = "The ablation (one choice changed at a time) has not been measured o
 def section(results: Results, test_archives: list[str]) -> Section:
     """The section, its answer first."""
     names = NETWORKS | {
-        f"{archive}{suffix}": f"the shipped network on {archive}{said}"
+        f"{archive}{kind}{suffix}": f"the shipped {who} on {archive}{said}"
         for archive in test_archives
+        for kind, who in (("", "network"), ("-ensemble", "ensemble"))
         for suffix, said in (("", ""), ("-same-hand", ", its writers known"))
     }
     metrics = {name: results.metrics(name) for name in names}
