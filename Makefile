@@ -92,6 +92,7 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
 	python -m bench.training
+	python -m bench.transfer $(if $(SOURCE),--source $(SOURCE))
 
 bench-full: setup ## the same, with the strongest recipe and all epochs of the example: an hour
 	python -m bench.training --seeds 5 --strengths fast middle strong --full

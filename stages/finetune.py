@@ -62,22 +62,11 @@ class Ways:
 def main(scratch: Path, source: str, start: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
-    splits = Path(f"data/tensors/{source}/mnist")
-    plan = arms.Plan(
-        title=f"mnist-{start}",
-        data=partial(arms.held_out, splits),
-        objective=Clean(params.load("finetune.smoothing", float)),
-        recipe=params.load("finetune.recipe", Recipe),
-        augmentation=pretrained.strength(source, "usual").augmentation,
-        epochs=0,
-        compute=compute,
-        scratch=scratch,
-    )
-    whole = on_all(plan, source, start)
-    few = on_few(plan, source, start, splits)
+    common = plan(source, start, compute, scratch)
+    whole, few = on_all(common, source, start), on_few(common, source, start)
     trained = arms.train(whole + few, compute)  # the longest first, so that no core waits
     arm, others = trained[: len(whole)], trained[len(whole) :]
-    arms.store_shipped(arm, source, plan.title, scratch)
+    arms.store_shipped(arm, source, common.title, scratch)
     path = Path(f"artifacts/{source}/budgets/{start}")
     arms.store(others, path, scratch)
     if is_writer():
@@ -88,6 +77,25 @@ def main(scratch: Path, source: str, start: str) -> None:
         )
         columns = ("run", "step", "loss", "gradient_norm")
         files.write_csv(path.with_name(f"{start}-early.csv"), columns, rows, scratch)
+
+
+def plan(source: str, start: str, compute: Compute, scratch: Path) -> arms.Plan:
+    """What all trainings of an arm have in common."""
+    return arms.Plan(
+        title=f"mnist-{start}",
+        data=partial(arms.held_out, splits(source)),
+        objective=Clean(params.load("finetune.smoothing", float)),
+        recipe=params.load("finetune.recipe", Recipe),
+        augmentation=pretrained.strength(source, "usual").augmentation,
+        epochs=0,
+        compute=compute,
+        scratch=scratch,
+    )
+
+
+def splits(source: str) -> Path:
+    """The folder of MNIST's tensors."""
+    return Path(f"data/tensors/{source}/mnist")
 
 
 def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
@@ -104,14 +112,14 @@ def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     return jobs(bases, plan, "full all")
 
 
-def on_few(plan: arms.Plan, source: str, start: str, splits: Path) -> list[arms.Job]:
+def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with a few images of each class, in all ways."""
     ways = params.load("finetune.ways", Ways)
     validated = params.load("finetune.validation_images", PositiveInt)
     decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
     found = []
     for each in params.load(f"finetune.budgets.{source}", list[Budget]):
-        data = partial(few, splits, each.images, validated)
+        data = partial(few, splits(source), each.images, validated)
         cut = replace(plan, data=data, epochs=each.epochs)
         bases = pretrained.load(source, start, "usual", each.seeds)
         found += jobs(bases, cut, f"full {each.images}")
@@ -134,10 +142,10 @@ def jobs(bases: Sequence[model.Network], plan: arms.Plan, name: str) -> list[arm
     ]
 
 
-def few(splits: Path, images: int, validated: int, job: arms.Job) -> arms.Data:
+def few(folder: Path, images: int, validated: int, job: arms.Job) -> arms.Data:
     """The images of a budget, and the first of the validation split for the learning curve."""
-    train = dataset.load(splits / "train.safetensors")
-    validation = dataset.load(splits / "validation.safetensors")
+    train = dataset.load(folder / "train.safetensors")
+    validation = dataset.load(folder / "validation.safetensors")
     chosen = budget.choose(train.labels, images, job.seed)
     return arms.Data(train.rows(chosen), validation.rows(slice(validated)))
 

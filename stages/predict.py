@@ -9,6 +9,7 @@ python -m stages.predict MODEL IMAGE... | FOLDER | ZIP [--output FILE.csv]
 
 import argparse
 import csv
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -237,6 +238,9 @@ def main() -> None:
             csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
     except InputError as error:
         sys.exit(f"predict: {error}")
+    except BrokenPipeError:  # whoever reads the answers, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         sys.exit(f"predict: {error.filename}: {error.strerror}")
 

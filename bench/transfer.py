@@ -1,0 +1,108 @@
+"""Question two in seconds: what it costs each arm to come to a validation accuracy.
+
+python -m bench.transfer [--source NAME] [--steps N] [--repeats N]
+
+The pipeline counts images, which are the same on every machine. Here the trainings of all arms take
+turns on one thread of this one, a few steps at a time; the median cost of an image, in CPU seconds,
+times the median images to a threshold is the time to it. A threshold that fewer than half of an
+arm's runs reached has none.
+
+reads   metrics/<source>/transfer/speed.csv, artifacts/<source>/bases/, data/tensors/<source>/mnist/
+writes  bench/results/transfer.json
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from stages import finetune
+from stages.common import dataset
+from stages.common.comparison.study import STARTS
+from stages.common.core import files, params
+from stages.common.core.errors import InputError
+from stages.common.learning import arms, training
+from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import Compute
+
+RESULTS = Path("bench/results")
+
+
+def trainings(source: str, start: str, compute: Compute) -> dict[tuple[str, str], arms.Job]:
+    """The first seed of each (way, budget) of an arm, as the stage would train it."""
+    plan = finetune.plan(source, start, compute, Path("scratch"))
+    every = finetune.on_all(plan, source, start) + finetune.on_few(plan, source, start)
+    jobs: dict[tuple[str, str], arms.Job] = {}
+    for job in every:
+        way, budget, _ = job.name.split()
+        jobs.setdefault((way, budget), job)
+    return jobs
+
+
+def seconds_per_image(job: arms.Job, train: dataset.Split, steps: int) -> float:
+    """CPU seconds of training for an image, over so many steps, validations left out."""
+    plan = job.plan
+    arms.place_on_device(job.network, plan.compute)
+    data = arms.labelled(train, None, job.network, plan.compute)
+    images = steps * plan.recipe.batch_size
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.process_time()
+        training.fit(
+            *(job.network, data, None, plan.recipe, plan.augmentation, images / len(train.images)),
+            *(plan.objective, job.seed, Checkpoint(job.name, "", Path(folder))),
+        )
+        return (time.process_time() - begun) / images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--source", default=params.load("source", str))
+    parser.add_argument("--steps", type=int, default=20, help="of each turn")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    compute = replace(params.load("compute", Compute), device="cpu")
+    compute.settle()
+    rows = files.read_csv(Path(f"metrics/{given.source}/transfer/speed.csv"))
+    train = dataset.load(Path(f"data/tensors/{given.source}/mnist/train.safetensors"))
+    jobs = {
+        (start, *which): job
+        for start in STARTS
+        for which, job in trainings(given.source, start, compute).items()
+    }
+    costs: dict[tuple[str, ...], list[float]] = {which: [] for which in jobs}
+    for _ in tqdm(range(given.repeats), unit="round", disable=None):
+        for which, job in jobs.items():
+            costs[which].append(seconds_per_image(job, train, given.steps))
+    table: list[dict[str, Any]] = []
+    for row in rows:
+        cost = statistics.median(costs[row["start"], row["way"], row["budget"]])
+        seconds = round(cost * int(row["median_images"]), 2) if row["median_images"] else None
+        table.append(row | {"cpu_ms_per_image": round(1000 * cost, 4), "cpu_seconds": seconds})
+    about = {
+        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
+        "torch": torch.__version__,
+        "precision": compute.precision,
+        "source": given.source,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"about": about, "seconds": table}, indent=2)
+    (RESULTS / "transfer.json").write_text(content + "\n")
+    for each in table:
+        if each["way"] == "full":
+            print(*(each[name] for name in ("start", "budget", "threshold", "cpu_seconds")))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"bench.transfer: {error}; has `dvc repro` run?")
