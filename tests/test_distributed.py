@@ -25,7 +25,7 @@ def pretrained(folder: Path, params: dict[str, Any], processes: int) -> list[Net
     params["compute"]["launcher"] = launcher
     workspace.write_params(folder, params)
     said = workspace.run(folder, "python", "-m", "stages.pretrain", "sample").stdout
-    assert said.count("digits.pt: middle 0") == 1  # only the first process writes
+    assert said.count("digits.pt: fast 0") == 1  # only the first process writes
     return [network for network, _ in model.load_all(folder / "artifacts/sample/bases/digits.pt")]
 
 
