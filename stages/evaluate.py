@@ -145,8 +145,10 @@ def evaluate_ensemble(
         runs = [Answers(together[each], truth[each]) for each in rows]
         metrics = measures.measure(runs) | {"folds": len(runs), "images": len(truth)}
         metrics |= {"networks": len(logits)} | measures.of_characters(Answers(together, truth))
+        said = zip(fold_of.tolist(), answers(Answers(together, truth), split.classes), strict=True)
+        table = [(row, fold, *each) for row, (fold, each) in enumerate(said)]
         name = f"characters-ensemble{suffix}"
-        write_metrics(source, name, "held-out images, one network of each way", metrics, scratch)
+        report(source, name, "held-out images, one network of each way", metrics, table, scratch)
 
 
 def show_characters(source: str, scratch: Path) -> None:
@@ -247,17 +249,10 @@ def report(
     rows: Iterable[Sequence[Any]],
     scratch: Path,
 ) -> None:
-    """Write the metrics and what was said of each image (row, run, actual, ...)."""
-    write_metrics(source, network, split, metrics, scratch)
+    """Write the metrics and what was said of each image (row, run, actual, ...), and print one."""
+    files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
     columns = ("row", "run", "actual", "predicted", "confidence")
     files.write_csv(Path(f"artifacts/{source}/predictions/{network}.csv"), columns, rows, scratch)
-
-
-def write_metrics(
-    source: str, network: str, split: str, metrics: dict[str, Any], scratch: Path
-) -> None:
-    """Write the metrics, and print one."""
-    files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
     print(
         f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
         f" (sd {100 * metrics['accuracy_sd']:.2f} over {len(metrics['correct'])} runs)"

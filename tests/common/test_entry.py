@@ -87,11 +87,11 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 def test_an_interrupted_stage_says_what_it_kept() -> None:
-    body = "(scratch / 'part').touch(); Path('begun').touch(); time.sleep(60)"
+    body = "(scratch / 'part').touch(); Path('begun').touch(); time.sleep(600)"
     process = subprocess.Popen(command(body), stderr=subprocess.PIPE, env=ENVIRONMENT)
     wait_for("begun")
     process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=20)
+    _, message = process.communicate(timeout=120)
     assert process.returncode == 130
     kept = b"kept in scratch/work-sample-mnist for the next run: part"
     assert message == b"work: interrupted; " + kept + b"\n"
