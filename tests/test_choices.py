@@ -1,4 +1,4 @@
-"""docs/design-choices.md says what the metrics say, and explains what was changed."""
+"""README.md and docs/design-choices.md say what the metrics say, and explain what was changed."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from stages.common.core import files
 from tests import workspace
-from tools import choices
+from tools import choices, results
 
 ROOT = workspace.ROOT
 
@@ -24,6 +24,16 @@ def test_the_page_is_in_step_with_the_metrics() -> None:
     measured = (choices.METRICS / "rates.csv").exists()
     assert choices.CURVE.exists() == measured
     assert not measured or choices.CURVE.read_text() == choices.curve()
+
+
+def test_the_readme_is_in_step_with_the_metrics() -> None:
+    text = results.PAGE.read_text()
+    assert results.page(text) == text, "python -m tools.results"
+
+
+def test_the_readme_has_every_metric_of_the_real_run() -> None:
+    others = {"audit", "match", "transfer"}
+    assert {path.stem for path in results.METRICS.glob("*.json")} - others == set(results.NETWORKS)
 
 
 def test_a_changed_number_changes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,15 +141,20 @@ def curve() -> str:
     )
 
 
+def filled(written: str, name: str, content: str) -> str:
+    """A page with `content` between a line `<!-- name -->` and the next `<!-- end -->`."""
+    start, end = f"<!-- {name} -->\n", "<!-- end -->"
+    before, _, rest = written.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{content}\n{end}{after}"
+
+
 def page(written: str) -> str:
     """The page with its tables as the metrics have them."""
     blocks = {"choices": choices, "views": views, "rates": picture}
     for name, content in blocks.items():
-        start, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = written.partition(start)
-        _, _, after = rest.partition(end)
         there = (METRICS / f"{_FILES[name]}.csv").exists()
-        written = f"{before}{start}\n{content() if there else _NOT_RUN}\n{end}{after}"
+        written = filled(written, name, content() if there else _NOT_RUN)
     return written
 
 
