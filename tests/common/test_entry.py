@@ -88,7 +88,13 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 def test_an_interrupted_stage_says_what_it_kept() -> None:
     body = "(scratch / 'part').touch(); Path('begun').touch(); time.sleep(600)"
-    process = subprocess.Popen(command(body), stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process = subprocess.Popen(
+        command(body),
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        # A shell has its background jobs ignore Ctrl-C, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for("begun")
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=120)
