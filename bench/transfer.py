@@ -82,11 +82,16 @@ def main() -> None:
     for _ in tqdm(range(given.repeats), unit="round", disable=None):
         for which, job in jobs.items():
             costs[which].append(seconds_per_image(job, train, given.steps))
-    table: list[dict[str, Any]] = []
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in rows:
-        cost = statistics.median(costs[row["start"], row["way"], row["budget"]])
-        seconds = round(cost * int(row["median_images"]), 2) if row["median_images"] else None
-        table.append(row | {"cpu_ms_per_image": round(1000 * cost, 4), "cpu_seconds": seconds})
+        which = row["start"], row["way"], row["budget"]
+        cost = statistics.median(costs[which])
+        arm = found.setdefault(
+            which,
+            {"arm": " ".join(which), "cpu_ms_per_image": round(1000 * cost, 4), "cpu_seconds": {}},
+        )
+        images = row["median_images"]
+        arm["cpu_seconds"][row["threshold"]] = round(cost * int(images), 2) if images else None
     about = {
         "processor": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
         "torch": torch.__version__,
@@ -94,11 +99,10 @@ def main() -> None:
         "source": given.source,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"about": about, "seconds": table}, indent=2)
+    content = json.dumps({"about": about, "arms": list(found.values())}, indent=2)
     (RESULTS / "transfer.json").write_text(content + "\n")
-    for each in table:
-        if each["way"] == "full":
-            print(*(each[name] for name in ("start", "budget", "threshold", "cpu_seconds")))
+    for arm in found.values():
+        print(f"{arm['arm']}: {arm['cpu_seconds']}")
 
 
 if __name__ == "__main__":

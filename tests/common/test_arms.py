@@ -39,17 +39,8 @@ RECIPE = Recipe(
 AUGMENTATION = Augmentation(
     rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
 )
-FULL = Augmentation(
-    rotation=10,
-    scale=0.1,
-    shear=0.1,
-    shift=1,
-    aspect=0.1,
-    elastic=0.05,
-    stroke=0.4,
-    place=0,
-    mixup=1,
-)
+FULL = replace(AUGMENTATION, aspect=0.1, elastic=0.05, stroke=0.4, mixup=1)
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 STRENGTH = arms.Strength(
     widths=(8, 8, 16), stem_stride=2, pooled=(1,), grid=1, epochs=1, augmentation=AUGMENTATION
 )
@@ -122,12 +113,16 @@ def test_bfloat16_is_repeatable_and_another_thing_than_float32(plan: arms.Plan) 
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_gpu_gives_the_same_bits_side_by_side_and_when_interrupted(
-    plan: arms.Plan, precision: Literal["float32", "bfloat16"], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_gives_the_same_bits_side_by_side_and_when_interrupted(
+    plan: arms.Plan,
+    device: Literal["cpu", "cuda"],
+    precision: Literal["float32", "bfloat16"],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compute = replace(plan.compute, device="cuda", precision=precision)
+    compute = replace(plan.compute, device=device, precision=precision)
     plan = replace(plan, compute=compute, augmentation=FULL)
     monkeypatch.setattr(cores, "available", lambda: 1)
     with monkeypatch.context() as patched:
@@ -146,11 +141,13 @@ def test_a_gpu_gives_the_same_bits_side_by_side_and_when_interrupted(
             assert torch.equal(tensor, other.network.state_dict()[name]), name
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpu_agrees_with_the_cpu_on_the_first_steps(plan: arms.Plan) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_takes_the_first_steps_of_a_cpu_with_two_threads(
+    plan: arms.Plan, device: Literal["cpu", "cuda"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 1)
     early = []
-    for device in ("cpu", "cuda"):
-        compute = replace(plan.compute, device=device)
+    for compute in (replace(plan.compute, threads=2), replace(plan.compute, device=device)):
         each = replace(plan, compute=compute, augmentation=FULL)
         early.append(arms.train(networks(1, each), compute)[0].early[:3])
     assert torch.allclose(early[0], early[1], rtol=1e-3)
