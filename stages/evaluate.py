@@ -12,7 +12,7 @@ reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
         what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
-        for characters predictions/<network>-{classes,pairs}.csv, and the shipped network without
+        for characters predictions/characters-{classes,pairs}.csv, and the shipped network without
         torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md,
         and together with the networks of the folds, artifacts/<source>/characters-ensemble.pt
 """
@@ -115,19 +115,23 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             table = [(*where, *what) for where, what in zip(order, said, strict=True)]
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
             report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
-            tables = Path(f"artifacts/{source}/predictions")
-            columns = ("class", "images", "precision", "recall", "f1", "calibration_error")
-            path = tables / f"{name}-classes.csv"
-            files.write_csv(path, columns, measures.of_classes(pooled), scratch)
-            path = tables / f"{name}-pairs.csv"
-            files.write_csv(path, ("one", "other", "times"), measures.confused(pooled), scratch)
             if name == "characters":
+                tabulate(source, pooled, scratch)
                 shown = split.rows(np.array([row for row, _ in order]))
                 gallery.show_mistakes(
                     Path(f"artifacts/{source}/sheets/characters"), shown, pooled, scratch
                 )
-
     evaluate_ensemble(source, split, drawn[folds.KNOWN], said_of, scratch)
+
+
+def tabulate(source: str, pooled: Answers, scratch: Path) -> None:
+    """The published answers by class, and the pairs of classes that are confused."""
+    folder = Path(f"artifacts/{source}/predictions")
+    columns = ("class", "images", "precision", "recall", "f1", "calibration_error")
+    classes = measures.of_classes(pooled)
+    files.write_csv(folder / "characters-classes.csv", columns, classes, scratch)
+    pairs = measures.confused(pooled)
+    files.write_csv(folder / "characters-pairs.csv", ("one", "other", "times"), pairs, scratch)
 
 
 def evaluate_ensemble(

@@ -1,11 +1,10 @@
 """Everything measured, on one self-contained page, and a page to draw on: a leaf that measures
 nothing.
 
-reads   metrics/<source>/, data/<source>/README.md, requirements.txt, and of
+reads   metrics/<source>/, data/<source>/README.md, params.yaml, requirements.txt, and of
         artifacts/<source>/ the predictions, learning curves, audits, sheets and transitions
 writes  artifacts/<source>/report.html; artifacts/<source>/draw.html, which needs
         characters.onnx and a runtime beside it: `make report` serves them
-params  archives.<source> and all that the results depend on: they are shown
 """
 
 from pathlib import Path

@@ -137,7 +137,8 @@ def test_a_stage_alone_needs_what_it_declares_and_leaves_what_it_declares(
         for parent in parents:
             section = section.setdefault(parent, {})
         section[last] = value
-    workspace.write_params(tmp_path, params)
+    if params:
+        workspace.write_params(tmp_path, params)
     before = set(files_in(tmp_path))
     for command in entry["cmd"] if isinstance(entry["cmd"], list) else [entry["cmd"]]:
         run(tmp_path, *command.split())
