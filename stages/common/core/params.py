@@ -17,7 +17,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where ther
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def section(cls: type[T]) -> type[T]:
-    """Decorate the dataclass of a section: no unknown keys, no conversions, no defaults wanted."""
+    """Decorate the dataclass of a section: no unknown keys, no conversions, no defaults but off."""
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     # The same class comes back; pydantic only types it as its own protocol.
     return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]

@@ -18,20 +18,20 @@ _KNOTS = 4  # of the elastic field, along each side
 
 @params.section
 class Augmentation:
-    """Uniform ranges, each drawn anew for every image at every step; all 0 is no augmentation.
+    """Uniform ranges, each drawn anew for every image at every step; what is not named is off.
 
     Never a flip: a mirrored letter is another letter or none.
     """
 
-    rotation: Strength  # degrees, to either side
-    scale: Strength  # relative: 0.1 is between 0.9 and 1.1
-    shear: Strength  # horizontal, as a share of the height
-    shift: Strength  # pixels, in either direction
-    aspect: Strength  # of the logarithm of width over height; the place numbers change with it
-    elastic: Strength  # of each knot of a smooth field, as a share of the side (Simard et al. 2003)
-    stroke: Annotated[float, Field(ge=0, le=1)]  # 1 thickens or thins by a pixel on every side
-    place: Strength  # standard deviation of noise on the standardised place numbers
-    mixup: Strength  # a of the Beta(a, a) that mixes pairs of images (Zhang et al. 2018)
+    rotation: Strength = 0.0  # degrees, to either side
+    scale: Strength = 0.0  # relative: 0.1 is between 0.9 and 1.1
+    shear: Strength = 0.0  # horizontal, as a share of the height
+    shift: Strength = 0.0  # pixels, in either direction
+    aspect: Strength = 0.0  # of log(width / height); the place numbers change with it
+    elastic: Strength = 0.0  # of a field's knots, as a share of the side (Simard et al. 2003)
+    stroke: Annotated[float, Field(ge=0, le=1)] = 0.0  # 1 thickens or thins by a pixel all round
+    place: Strength = 0.0  # standard deviation of noise on the standardised place numbers
+    mixup: Strength = 0.0  # a of the Beta(a, a) that mixes pairs of images (Zhang et al. 2018)
 
     @property
     def moves(self) -> bool:

@@ -26,6 +26,8 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     """
     compute.settle()
     places = min(len(jobs), max(1, cores.available() // compute.threads))
+    if 1 < places < len(jobs) < 2 * places:  # all at once, taking turns, end sooner than in two
+        places = len(jobs)  # goes, of which the second leaves cores idle
     if compute.device == "cuda":  # trainings this small leave most of a GPU to others
         places = min(places, compute.room())
     if places == 1 or torch.distributed.is_initialized():
