@@ -30,8 +30,9 @@ from stages.common import alphabet, dataset, folds, measures
 from stages.common.core import entry, files
 from stages.common.core.errors import InputError
 from stages.common.exhibits import card, embedding, export, gallery, sheets
-from stages.common.learning import model
+from stages.common.learning import model, parallel
 from stages.common.learning.augmentation import Augmentation
+from stages.common.learning.compute import Compute
 from stages.common.measures import Answers
 from stages.predict import Classifier, mean_answer, prepared
 
@@ -65,17 +66,25 @@ def main(scratch: Path, source: str, name: str) -> None:
 def evaluate_digits(source: str, scratch: Path) -> None:
     """All networks of the digits on MNIST's test split."""
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
-    truth = torch.from_numpy(split.labels)
-    for network in DIGITS:
-        classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
-        runs = [Answers(each.logits(split.images), truth) for each in classifiers]
-        metrics = measures.measure(runs, len(truth)) | {"seeds": len(runs), "images": len(truth)}
+    one_core = Compute(device="cpu", precision="float32", threads=1, launcher="")
+    said = parallel.run(partial(answers_of, source), DIGITS, one_core)
+    for network, runs in zip(DIGITS, said, strict=True):
+        metrics = measures.measure(runs, len(split.labels))
+        metrics |= {"seeds": len(runs), "images": len(split.labels)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
         if network == SHOWN_DIGITS:
             gallery.show_mistakes(
                 Path(f"artifacts/{source}/sheets/digits"), split, runs[0], scratch
             )
+
+
+def answers_of(source: str, network: str) -> list[Answers]:
+    """What each seed of a network of the digits says of MNIST's test split."""
+    split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
+    classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
+    truth = torch.from_numpy(split.labels)
+    return [Answers(each.logits(split.images), truth) for each in classifiers]
 
 
 def evaluate_audit(source: str, scratch: Path) -> None:
