@@ -96,6 +96,7 @@ bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the rea
 
 bench-full: setup ## the same, with the strongest recipe and all epochs of the example: an hour
 	python -m bench.training --seeds 5 --strengths fast middle strong --full
+	python -m bench.diagnosis $(if $(SOURCE),--source $(SOURCE))
 
 clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
 	rm -rf scratch artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis

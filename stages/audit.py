@@ -45,29 +45,33 @@ def main(scratch: Path, source: str) -> None:
     bases = pretrained.load(source, "digits", "usual", count)
     for name in DATASETS:
         path = Path(f"data/tensors/{source}/{name}/train.safetensors")
-        seen = params.load(f"audit.images_seen.{source}", PositiveInt)
         split = dataset.load(path)
-        plan = arms.Plan(
-            title=f"audit {name}",
-            data=partial(half, path),
-            objective=Corrected(()),
-            recipe=params.load("audit.recipe", Recipe),
-            augmentation=params.load("audit.augmentation", Augmentation),
-            epochs=2 * seen / len(split.labels),
-            compute=compute,
-            scratch=scratch,
-        )
-        rounds = params.load("audit.rounds", PositiveInt)
-        posteriors = adapted(split, bases, plan, rounds)
+        posteriors = adapted(split, bases, plan(source, path, split, compute, scratch))
         found = corruption.diagnose(posteriors, split.labels)
         content = report(found, posteriors, split.labels)
         files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
         print(f"{source} {name}: {found.family}. {found.sentence}")
 
 
-def adapted(split: Split, bases: list[Network], plan: arms.Plan, rounds: int) -> Floats:
+def plan(source: str, path: Path, split: Split, compute: Compute, scratch: Path) -> arms.Plan:
+    """How half of the split that `path` holds is learnt from."""
+    seen = params.load(f"audit.images_seen.{source}", PositiveInt)
+    return arms.Plan(
+        title=f"audit {path.parent.name}",
+        data=partial(half, path),
+        objective=Corrected(()),
+        recipe=params.load("audit.recipe", Recipe),
+        augmentation=params.load("audit.augmentation", Augmentation),
+        epochs=2 * seen / len(split.labels),
+        compute=compute,
+        scratch=scratch,
+    )
+
+
+def adapted(split: Split, bases: list[Network], plan: arms.Plan) -> Floats:
     """Posteriors over the classes of all images, [N, C], of networks that saw none of the labels
     that they are to be held against."""
+    rounds = params.load("audit.rounds", PositiveInt)
     posteriors: Floats = np.mean([answers(base, split.images) for base in bases], axis=0)
     for i in range(rounds):
         matrix = corruption.fit(posteriors, split.labels, corruption.general).matrix

@@ -1,4 +1,4 @@
-"""A learning-rate range test of question one's recipe (Smith 2017, arXiv 1506.01186).
+"""A learning-rate range test of question one's recipe (after Smith 2017, arXiv 1506.01186).
 
 Two short trainings: in each, one of the two rates that matter grows at every step by the same
 factor, from far too low to far too high, while everything else is the recipe's. The loss falls

@@ -10,7 +10,7 @@ _PREFIX = "average_"
 
 class Averaged(Network):
     """A network that follows its own weights while it is trained, with an exponential average
-    (Polyak and Juditsky 1992; Tarvainen and Valpola 2017, arXiv 1703.01780).
+    (Tarvainen and Valpola 2017, arXiv 1703.01780; the plain mean, Polyak and Juditsky 1992).
 
     It does so at each forward pass, and keeps the averages among its buffers, so that a training
     needs no word of it and a checkpoint has them.

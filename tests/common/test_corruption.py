@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
+from bench.diagnosis import CASES, CLASSES, corrupted
 from stages.common import corruption
 from stages.common.corruption import Floats, Labels
-
-CLASSES = 10
-RENAMED = np.array([3, 0, 1, 2, 7, 4, 5, 6, 9, 8])
 
 
 def answered(
@@ -23,47 +21,6 @@ def answered(
     posteriors = np.repeat((1 - sure)[:, None] / (CLASSES - 1), CLASSES, axis=1)
     posteriors[np.arange(count), said] = sure
     return posteriors
-
-
-def corrupted(truth: Labels, how: str, rng: np.random.Generator) -> Labels:
-    """The labels that such a fault makes of the truth."""
-    kind, _, number = how.partition(" ")
-    share, count = float(number or 0), len(truth)
-    some = rng.random(count) < share
-    other = (truth + rng.integers(1, CLASSES, count)) % CLASSES
-    if kind == "symmetric":
-        return np.where(some, other, truth)
-    if kind == "complementary":
-        return np.where(some, truth, other)
-    if kind == "permuted":
-        return np.where(some, rng.integers(0, CLASSES, count), RENAMED[truth])
-    if kind == "complement":
-        return (RENAMED[truth] + rng.integers(1, CLASSES, count)) % CLASSES
-    if kind == "flips":
-        return np.where(some, (truth + 1) % CLASSES, truth)
-    if kind == "random":
-        return rng.integers(0, CLASSES, count)
-    weights = rng.dirichlet(np.ones(CLASSES - 1), CLASSES)  # biased
-    shift: Labels = np.array([1 + rng.choice(CLASSES - 1, p=weights[each]) for each in truth])
-    biased: Labels = (truth + shift) % CLASSES
-    return biased
-
-
-CASES = {
-    "symmetric": {"clean"},
-    "symmetric 0.2": {"symmetric noise"},
-    "symmetric 0.5": {"symmetric noise"},
-    "symmetric 0.8": {"symmetric noise"},
-    "random": {"random"},
-    "permuted": {"permutation"},
-    "permuted 0.5": {"permutation with noise"},
-    "flips 0.45": {"pair flips"},
-    "complementary": {"uniform complementary"},
-    "complementary 0.001": {"uniform complementary", "complementary with some right"},
-    "complementary 0.02": {"complementary with some right"},
-    "complement": {"complement of permuted"},
-    "biased": {"biased complementary"},
-}
 
 
 @pytest.mark.parametrize("how", CASES)
