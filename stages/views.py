@@ -106,9 +106,8 @@ def of_network(
 def views(images: Tensor, strength: Views) -> Iterator[Tensor]:
     """[N, 1, S, S] from 0 to 255: the images as they are, then turned, scaled and slanted."""
     yield images
-    off = {"shift": 0, "aspect": 0, "elastic": 0, "stroke": 0, "place": 0, "mixup": 0}
     affine = {"rotation": strength.rotation, "scale": strength.scale, "shear": strength.shear}
-    changes = Augmentation(**affine, **off)
+    changes = Augmentation(**affine)
     draws = draw(len(images), changes, torch.Generator().manual_seed(0))
     for i, value in enumerate(affine.values()):
         for side in (-1, 1) if value else ():

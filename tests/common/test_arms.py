@@ -36,9 +36,7 @@ RECIPE = Recipe(
     warmup=0.1,
     curve_points=3,
 )
-AUGMENTATION = Augmentation(
-    rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
-)
+AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
 FULL = replace(AUGMENTATION, aspect=0.1, elastic=0.05, stroke=0.4, mixup=1)
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 STRENGTH = arms.Strength(

@@ -14,9 +14,7 @@ COMPLEMENTARY = Corrected(
     tuple(tuple(0.0 if i == j else 1 / 9 for j in range(10)) for i in range(10))
 )
 CLEAN = Corrected(tuple(tuple(float(i == j) for j in range(10)) for i in range(10)))
-STILL = Augmentation(
-    rotation=0, scale=0, shear=0, shift=0, aspect=0, elastic=0, stroke=0, place=0, mixup=0
-)
+STILL = Augmentation()
 
 
 def logits(count: int = 64) -> torch.Tensor:

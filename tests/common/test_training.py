@@ -45,9 +45,7 @@ RECIPE = Recipe(
     warmup=0.1,
     curve_points=4,
 )
-AUGMENTATION = Augmentation(
-    rotation=10, scale=0.1, shear=0.1, shift=1, aspect=0, elastic=0, stroke=0, place=0, mixup=0
-)
+AUGMENTATION = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
 Rate = Callable[[int, int, float], float]
 
 
