@@ -45,7 +45,8 @@ DIGITS = [
     "mnistTask3-digits",
     "mnistTask3-characters",
 ]
-SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at
+SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at in question two,
+SHOWN_CORRECTED = "mnistTask3-random"  # and in question three
 
 
 def main(scratch: Path, source: str, name: str) -> None:
@@ -68,15 +69,16 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     one_core = Compute(device="cpu", precision="float32", threads=1, launcher="")
     said = parallel.run(partial(answers_of, source), DIGITS, one_core)
+    folder = Path(f"artifacts/{source}/sheets/digits")
     for network, runs in zip(DIGITS, said, strict=True):
         metrics = measures.measure(runs, len(split.labels))
         metrics |= {"seeds": len(runs), "images": len(split.labels)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
         if network == SHOWN_DIGITS:
-            gallery.show_mistakes(
-                Path(f"artifacts/{source}/sheets/digits"), split, runs[0], scratch
-            )
+            gallery.show_mistakes(folder, split, runs[0], scratch)
+        elif network == SHOWN_CORRECTED:
+            gallery.show_worst(folder / "corrected", split, runs[0], scratch)
 
 
 def answers_of(source: str, network: str) -> list[Answers]:

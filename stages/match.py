@@ -6,7 +6,8 @@ diagnoses depends on what comes of this.
 
 reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt
-writes  metrics/<source>/match.json, artifacts/<source>/transitions.csv (the true counts)
+writes  metrics/<source>/match.json, artifacts/<source>/transitions.csv (the true counts), and one
+        image of each class as both have it, artifacts/<source>/sheets/jpeg.png
 """
 
 from pathlib import Path
@@ -19,10 +20,12 @@ from tqdm import tqdm
 from stages.common import dataset
 from stages.common.core import entry, files
 from stages.common.dataset import Split
+from stages.common.exhibits import sheets
 from stages.predict import Classifier
 
 _POOL = 4  # the side of the squares whose means are compared: JPEG keeps them
 _ROWS = 500  # images compared at a time with all others
+_EXAGGERATED = 4  # times, the differences that are shown
 _CLOSE = 12.0  # mean difference of two pixels, of 255, up to which an image is the other's JPEG
 
 
@@ -42,6 +45,7 @@ def main(scratch: Path, source: str) -> None:
         "images": len(truth),
         "matched": int((differences < _CLOSE).sum()),
         "matched_to_one_alone": len(np.unique(twins)),
+        "pixel_difference": float(differences.mean()),
         "labels_right": int(np.trace(counts)),
         "matrix_error": matrix_error(np.array(audit["estimated"]), counts),
         "believed_right": len(believed),
@@ -53,7 +57,17 @@ def main(scratch: Path, source: str) -> None:
     rows = ([wrong.classes[i], *row] for i, row in enumerate(counts.tolist()))
     columns = ["true class", *wrong.classes]
     files.write_csv(Path(f"artifacts/{source}/transitions.csv"), columns, rows, scratch)
+    firsts = np.unique(truth, return_index=True)[1]
+    picture = beside(wrong.images[firsts], right.images[twins[firsts]])
+    files.write_bytes(Path(f"artifacts/{source}/sheets/jpeg.png"), picture, scratch)
     print(f"{source}: {metrics}")
+
+
+def beside(images: NDArray[np.uint8], originals: NDArray[np.uint8]) -> bytes:
+    """PNG: a row of originals, one of images, uint8 [N, 1, S, S], one of how they differ."""
+    apart = np.abs(images.astype(int) - originals) * _EXAGGERATED
+    rows = (originals, images, apart.clip(0, 255).astype(np.uint8))
+    return sheets.sheet(np.concatenate(rows), len(images))
 
 
 def nearest(images: Split, others: Split) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -21,25 +21,38 @@ _MISTAKE = ("actual", "predicted", "confidence", "confidence_in_actual")
 def show_mistakes(folder: Path, split: Split, run: Answers, scratch: Path) -> None:
     """The wrong answers, as pictures: those given least to the truth, and those most sure; and how
     right the answers are for how sure they are. The rows of `run` are those of `split`."""
-    probabilities = run.logits.softmax(1)
-    confidence, said = probabilities.max(1)
-    given = probabilities.gather(1, run.truth[:, None])[:, 0]
-    wrong = np.flatnonzero(~run.right.numpy())
-    for name, order in (("worst", given), ("confident", -confidence)):
-        rows = wrong[np.argsort(order.numpy()[wrong], kind="stable")][:_SHOWN]
-        table = [
-            (
-                split.classes[run.truth[i]],
-                split.classes[said[i]],
-                *map(float, (confidence[i], given[i])),
-            )
-            for i in rows
-        ]
-        files.write_csv(folder / f"{name}.csv", _MISTAKE, table, scratch)
-        picture = sheets.sheet(split.images[rows], COLUMNS)
-        files.write_bytes(folder / f"{name}.png", picture, scratch)
+    show_worst(folder / "worst", split, run, scratch)
+    _show_wrong(folder / "confident", split, run, -run.logits.softmax(1).amax(1), scratch)
     columns = ("low", "high", "images", "confidence", "accuracy")
     files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
+
+
+def show_worst(path: Path, split: Split, run: Answers, scratch: Path) -> None:
+    """The wrong answers given least to the truth: <path>.png, and what they are, <path>.csv."""
+    _show_wrong(path, split, run, _given_to_the_truth(run), scratch)
+
+
+def _given_to_the_truth(run: Answers) -> torch.Tensor:
+    return run.logits.softmax(1).gather(1, run.truth[:, None])[:, 0]
+
+
+def _show_wrong(path: Path, split: Split, run: Answers, order: torch.Tensor, scratch: Path) -> None:
+    """The first of the wrong answers, by `order`, float32 [N]."""
+    confidence, said = run.logits.softmax(1).max(1)
+    given = _given_to_the_truth(run)
+    wrong = np.flatnonzero(~run.right.numpy())
+    rows = wrong[np.argsort(order.numpy()[wrong], kind="stable")][:_SHOWN]
+    table = [
+        (
+            split.classes[run.truth[i]],
+            split.classes[said[i]],
+            *map(float, (confidence[i], given[i])),
+        )
+        for i in rows
+    ]
+    files.write_csv(path.with_suffix(".csv"), _MISTAKE, table, scratch)
+    picture = sheets.sheet(split.images[rows], COLUMNS)
+    files.write_bytes(path.with_suffix(".png"), picture, scratch)
 
 
 def show_augmented(

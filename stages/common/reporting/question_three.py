@@ -3,6 +3,7 @@
 from stages.common.alphabet import DIGITS
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, Table
+from stages.common.reporting.question_one import captions
 from stages.common.reporting.results import Results, accuracies, curves, percent, told
 
 NETWORKS = {
@@ -43,7 +44,9 @@ def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
         folders(results),
         *(estimate(name, audit) for name, audit in audits.items()),
         _matrix("transitions", "The labels as they turned out to be", after, truth),
+        jpeg(results, found["pixel_difference"]),
         curves("curves-mnistTask3", title, curves_say, runs, "validation accuracy as labelled"),
+        mistakes(results),
     ]
     return Section("three", "Three: what can be learnt from labels that are wrong?", answer, parts)
 
@@ -54,6 +57,38 @@ def folders(results: Results) -> Sheet:
     takeaway = "A row is a folder: what is in it is hardly ever the digit that names it."
     rows = [f"folder {digit}" for digit in DIGITS]
     return Sheet("folders", "What is in the folders", takeaway, png, 12, (), rows)
+
+
+def jpeg(results: Results, difference: float) -> Sheet:
+    """An image of each class as MNIST has it and as mnistTask3 has it."""
+    takeaway = (
+        f"The re-encoding as JPEG moves a pixel by {difference:.1f} of 255 on average, most beside"
+        " the strokes, which no reader minds."
+    )
+    png = results.picture("sheets/jpeg.png")
+    rows = ["MNIST's own pixels", "mnistTask3, from its JPEG", "how they differ, four times"]
+    return Sheet("jpeg", "JPEG against MNIST's own pixels", takeaway, png, 10, (), rows)
+
+
+def mistakes(results: Results) -> Sheet:
+    """Where the network that learnt from wrong labels is still wrong, and why."""
+    wrong, clean = (
+        {row["row"] for row in results.table(f"predictions/{name}.csv") if _is_wrong(row)}
+        for name in ("mnistTask3-random", "mnist-random")
+    )
+    rows = results.table("sheets/digits/corrected.csv")
+    takeaway = (
+        f"Seed 0 of mnistTask3-random is wrong on {len(wrong)} of MNIST's test images,"
+        f" {len(wrong & clean)} of them also misread by a network that learnt MNIST's true labels,"
+        f" which has {len(clean)} mistakes: images that are hard whatever the labels say. The"
+        f" {len(rows)} worst, each as actual → predicted with its confidence."
+    )
+    png = results.picture("sheets/digits/corrected.png")
+    return Sheet("worst-corrected", "Where it is still wrong", takeaway, png, 12, captions(rows))
+
+
+def _is_wrong(row: dict[str, str]) -> bool:
+    return row["actual"] != row["predicted"]
 
 
 def estimate(name: str, audit: dict[str, object]) -> Chart:
