@@ -1,0 +1,33 @@
+"""Trainings side by side: how many at once, and in which order they come back."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from stages.common.core import cores
+from stages.common.learning import parallel
+from stages.common.learning.compute import Compute
+
+COMPUTE = Compute(device="cpu", precision="float32", threads=1, launcher="")
+
+
+def company(folder: Path, patience: float, job: int) -> tuple[int, int]:
+    """(job, how many processes have worked on jobs), once that is three or patience is at an end."""
+    (folder / f"{os.getpid()}").touch()
+    deadline = time.monotonic() + patience
+    while len(list(folder.iterdir())) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return job, len(list(folder.iterdir()))
+
+
+@pytest.mark.parametrize(("jobs", "at_once", "patience"), [(3, 3, 60), (4, 2, 0.5)])
+def test_three_jobs_share_two_cores_and_four_take_turns(
+    jobs: int, at_once: int, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    found = parallel.run(partial(company, tmp_path, patience), range(jobs), COMPUTE)
+    assert [job for job, _ in found] == list(range(jobs))
+    assert max(count for _, count in found) == at_once
