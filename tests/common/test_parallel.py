@@ -15,7 +15,7 @@ COMPUTE = Compute(device="cpu", precision="float32", threads=1, launcher="")
 
 
 def company(folder: Path, patience: float, job: int) -> tuple[int, int]:
-    """(job, how many processes have worked on jobs), once that is three or patience is at an end."""
+    """(job, how many processes have worked), once that is three or patience is at an end."""
     (folder / f"{os.getpid()}").touch()
     deadline = time.monotonic() + patience
     while len(list(folder.iterdir())) < 3 and time.monotonic() < deadline:
