@@ -37,6 +37,7 @@ from kornia_rs.io import decode_image_jpegturbo
 from stages import preprocess, unzip
 from stages.common import archives
 from stages.common.core import cores, params
+from stages.common.core.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 RESULT = Path("bench/results/preprocess.json")
@@ -276,4 +277,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (InputError, OSError) as error:
+        sys.exit(f"bench.preprocess: {error}")

@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from torchvision import datasets, transforms
 
 from stages.common import alphabet
 from stages.common.core import params
+from stages.common.core.errors import InputError
 from stages.common.learning import arms, model, training
 from stages.common.learning.arms import Strength, shape_of
 from stages.common.learning.checkpoint import Checkpoint
@@ -276,4 +278,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (InputError, OSError) as error:
+        sys.exit(f"bench.training: {error}")

@@ -32,7 +32,7 @@ from stages.common.learning.arms import Data, Job, Trained
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute, is_writer
 from stages.common.learning.model import Network
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe, logits_of
 
 _DRAW, _FOLDS = 0, 5  # the drawing on which the recipe was chosen
@@ -55,7 +55,7 @@ class Choice:
     framing: dict[str, Any] | None = None  # see Framing in stages/frame.py; preprocess's
     times: Annotated[float, Field(gt=0)] = 1  # the epochs
     average: Annotated[float, Field(ge=0, lt=1)] = 0  # decay of a moving average of the weights
-    smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    smoothing: Smoothing | None = None
     network: dict[str, Any] = Field(default_factory=dict)  # in train.network
     augmentation: dict[str, Any] = Field(default_factory=dict)  # in train.augmentation
 
@@ -115,7 +115,7 @@ def plan(
     """The recipe's training, shorter, but for the choice."""
     recipe = params.load("train.recipe", Recipe)
     augmentation = params.load("train.augmentation", Augmentation)
-    smoothing = params.load("train.smoothing", float)
+    smoothing = params.load("train.smoothing", Smoothing)
     return arms.Plan(
         title="ablation",
         data=partial(all_but, images),

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from stages.common import correction, dataset, pretrained
 from stages.common.core import entry, files, params
@@ -29,6 +29,8 @@ from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
 from stages.common.learning.training import Recipe, fit
+
+Rounds = Annotated[list[PositiveFloat], Field(min_length=1)]
 
 
 def main(scratch: Path, source: str, start: str) -> None:
@@ -47,7 +49,7 @@ def main(scratch: Path, source: str, start: str) -> None:
         compute=compute,
         scratch=scratch,
     )
-    rounds = params.load(f"correct.rounds.{source}", list[PositiveFloat])
+    rounds = params.load(f"correct.rounds.{source}", Rounds)
     how = params.load("correct.self_training", SelfTraining)
     bases = pretrained.load(source, start, "full", params.load("correct.seeds", PositiveInt))
     jobs = arms.of_seeds(

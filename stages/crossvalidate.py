@@ -32,7 +32,7 @@ class CrossValidation:
     """How the folds are drawn."""
 
     folds: Annotated[int, Field(ge=2)]
-    draw: Annotated[int, Field(ge=0)]  # the seed of the drawing
+    draw: Annotated[int, Field(ge=0, lt=2**32)]  # the seed of the drawing
 
 
 def main(scratch: Path, source: str) -> None:

@@ -219,10 +219,12 @@ def evaluate_archive(source: str, name: str, scratch: Path) -> None:
     Raises InputError for a path that does not tell the class.
     """
     archive = Path(f"data/raw/{source}/{name}")
+    if not (zips := sorted(archive.glob("*.zip"))):
+        raise InputError(f"{archive}: no zip archive in it, or no such folder")
     shipped, ensemble = (
         Classifier(Path(f"artifacts/{source}/characters{kind}.pt")) for kind in ("", "-ensemble")
     )
-    names, pixels, place = prepared(shipped, sorted(archive.glob("*.zip")))
+    names, pixels, place = prepared(shipped, zips)
     truth = torch.tensor([label_of(each) for each in names])
     writers = [alphabet.WRITER.search(each) for each in names]
     known = [writer[1] if writer else None for writer in writers]

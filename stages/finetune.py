@@ -26,9 +26,10 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from stages.common import alphabet, budget, dataset, pretrained
 from stages.common.core import entry, files, params
+from stages.common.core.errors import InputError
 from stages.common.learning import arms, model
 from stages.common.learning.compute import Compute, is_writer
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 
 
@@ -48,6 +49,9 @@ class Budget:
     images: PositiveInt  # of each class
     seeds: PositiveInt
     epochs: PositiveFloat
+
+
+Budgets = Annotated[list[Budget], Field(min_length=1)]
 
 
 @params.section
@@ -84,7 +88,7 @@ def plan(source: str, start: str, compute: Compute, scratch: Path) -> arms.Plan:
     return arms.Plan(
         title=f"mnist-{start}",
         data=partial(arms.held_out, splits(source)),
-        objective=Clean(params.load("finetune.smoothing", float)),
+        objective=Clean(params.load("finetune.smoothing", Smoothing)),
         recipe=params.load("finetune.recipe", Recipe),
         augmentation=pretrained.strength(source, "usual").augmentation,
         epochs=0,
@@ -118,7 +122,11 @@ def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     validated = params.load("finetune.validation_images", PositiveInt)
     decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
     found = []
-    for each in params.load(f"finetune.budgets.{source}", list[Budget]):
+    name = f"finetune.budgets.{source}"
+    budgets = params.load(name, Budgets)
+    if len({each.images for each in budgets}) < len(budgets):
+        raise InputError(f"{params.PATH}: {name}: some number of images is there twice")
+    for each in budgets:
         data = partial(few, splits(source), each.images, validated)
         cut = replace(plan, data=data, epochs=each.epochs)
         bases = pretrained.load(source, start, "usual", each.seeds)

@@ -16,7 +16,7 @@ from stages.common import dataset, pretrained
 from stages.common.core import entry, params
 from stages.common.learning import arms, model
 from stages.common.learning.compute import Compute
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 
 
@@ -28,7 +28,7 @@ def main(scratch: Path, source: str) -> None:
     plan = arms.Plan(
         title="mnistTask3-naive",
         data=partial(arms.held_out, splits),
-        objective=Clean(params.load("naive.smoothing", float)),
+        objective=Clean(params.load("naive.smoothing", Smoothing)),
         recipe=params.load("naive.recipe", Recipe),
         augmentation=pretrained.strength(source, "usual").augmentation,
         epochs=params.load("naive.epochs", PositiveFloat),

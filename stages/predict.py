@@ -128,6 +128,8 @@ def _read(path: Path | str) -> bytes:
 def sources(given: list[Path]) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every image that the arguments name, in sorted order."""
     for path in given:
+        if path == Path():  # of an empty word, which is a variable that a shell has not
+            raise InputError("an empty path names no image; ./ is this folder")
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
             if not found:
@@ -232,6 +234,8 @@ def main() -> None:
             )
         ]
         columns = ("path", "label", "confidence")
+        if arguments.output and (arguments.output.is_dir() or arguments.output == Path()):
+            raise InputError(f"--output {arguments.output}: a folder, where a file is to be")
         if arguments.output:
             files.write_csv(arguments.output, columns, rows, arguments.output.parent)
         else:
@@ -242,7 +246,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        sys.exit(f"predict: {error.filename}: {error.strerror}")
+        sys.exit(f"predict: {error.filename or 'the output'}: {error.strerror}")
+    except UnicodeEncodeError as error:
+        sys.exit(f"predict: {error.object!a}: a path that is not UTF-8")
 
 
 if __name__ == "__main__":

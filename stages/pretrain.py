@@ -21,7 +21,7 @@ from stages.common.core import entry, params
 from stages.common.learning import arms, model
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 from stages.common.pretrained import Uses
 
@@ -49,7 +49,7 @@ def main(scratch: Path, source: str) -> None:
         plan = arms.Plan(
             title=start,
             data=partial(everything, splits),
-            objective=Clean(params.load("pretrain.smoothing", float)),
+            objective=Clean(params.load("pretrain.smoothing", Smoothing)),
             recipe=params.load("pretrain.recipe", Recipe),
             augmentation=params.load("pretrain.augmentation", Augmentation),
             epochs=getattr(epochs, start),

@@ -25,7 +25,7 @@ from stages.common.core import entry, files, params
 from stages.common.learning import arms, parallel, training
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.optimizer import Optimizer
 from stages.common.learning.training import Recipe
 
@@ -58,7 +58,7 @@ class Sweep:
 def main(scratch: Path, source: str) -> None:
     sweep = Sweep(
         tensors=Path(f"data/tensors/{source}"),
-        objective=Clean(params.load("train.smoothing", float)),
+        objective=Clean(params.load("train.smoothing", Smoothing)),
         recipe=params.load("train.recipe", Recipe),
         augmentation=params.load("train.augmentation", Augmentation),
         compute=params.load("compute", Compute),

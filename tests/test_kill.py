@@ -36,7 +36,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         *("finetune@sample-random", "finetune@sample-digits", "naive@sample"),
         *("correct@sample-random", "correct@sample-digits"),
     ),
-    "report@sample": ("evaluate-characters@sample", "evaluate-transfer@sample"),
+    "report@sample": ("match@sample", "evaluate-characters@sample", "evaluate-transfer@sample"),
 }
 
 

@@ -24,6 +24,8 @@ def git(*words: str) -> str:
 
 def main() -> None:
     branch = os.environ.get("GITHUB_REF_NAME") or git("rev-parse", "--abbrev-ref", "HEAD")
+    if branch == "HEAD":
+        raise InputError("no branch is checked out: git switch to the one that ran")
     if branch == PROTECTED:
         raise InputError(f"{PROTECTED} keeps its own lock: run on another branch")
     git("add", "--", *PATHS)

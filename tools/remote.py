@@ -44,13 +44,18 @@ def checked_url(url: str) -> str:
     Raises InputError for a kind of URL that needs more packages, and for one that holds a password,
     which would be committed.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{url}: {error}") from None
     if parts.password:
         raise InputError("a password in the URL would be committed: SETTINGS='password=...'")
     if parts.scheme not in ("", *KINDS):
         raise InputError(f"{parts.scheme}:// is none of: a folder, {', '.join(KINDS)}")
     if parts.scheme:
         return url
+    if Path(url).is_file():
+        raise InputError(f"{url}: a file, where a folder is to be")
     return str(Path(url).expanduser().absolute())
 
 
@@ -86,7 +91,10 @@ def ask() -> None:
         try:
             filesystem.exists(odb.path)
         except Exception as problem:  # each kind of server has errors of its own
-            raise InputError(f"the remote does not answer: {problem}") from problem
+            words = " ".join(str(problem).split())
+            raise InputError(
+                f"{repo.config['remote'][NAME]['url']} does not answer: {words}"
+            ) from None
 
 
 def main() -> None:
@@ -97,6 +105,8 @@ def main() -> None:
     )
     parser.add_argument("settings", nargs="*", help="option=value, as of `dvc remote modify`")
     given = parser.parse_args()
+    if not Path(".dvc").is_dir():
+        raise InputError(f"{Path.cwd()}: not the top folder of the project")
     if given.forget:
         forget()
         return

@@ -98,6 +98,8 @@ def main() -> None:
     parser.add_argument("--source", default=params.load("source", str))
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
+    if not 0 <= given.port < 1 << 16:
+        raise InputError(f"port {given.port}: --port is from 0, any that is free, to 65535")
     try:
         fetch_runtime(RUNTIME)
     except InputError as problem:

@@ -17,6 +17,8 @@ from dvc.parsing import DataResolver
 from stages.common.core import params
 from stages.common.core.errors import InputError
 
+QUESTIONS = ("characters", "mnist", "mnistTask3")  # the archives that are learnt from
+
 
 def override_source(source: str) -> None:
     """Make this process's DVC read `source` wherever dvc.yaml says ${source}.
@@ -63,7 +65,15 @@ def headlines(source: str) -> str:
 
 
 def set_device(device: str) -> None:
-    """Write the device into params.yaml, where the stages and dvc.lock have it from."""
+    """Write the device into params.yaml, where the stages and dvc.lock have it from.
+
+    Raises InputError for a GPU that is not here.
+    """
+    if device == "cuda":
+        import torch  # slow, and nothing else here asks for it
+
+        if not torch.cuda.is_available():
+            raise InputError("torch finds no GPU here: params.yaml is as it was")
     text = params.PATH.read_text(encoding="utf-8")
     changed = re.sub(r"(?m)^(  device:) \w+", rf"\1 {device}", text, count=1)
     if changed != text:
@@ -83,6 +93,10 @@ def reproduce() -> int:
     given, arguments = parser.parse_known_args()
     if given.source not in sources:
         raise InputError(f"{params.PATH}: source: {given.source} is none of {', '.join(sources)}")
+    archives = params.load(f"archives.{given.source}", dict[str, object])
+    for name in params.load("test_archives", list[str]):
+        if name not in archives or name in QUESTIONS:
+            raise InputError(f"{params.PATH}: test_archives: {name} is no further archive there")
     if given.device:
         set_device(given.device)
     override_source(given.source)

@@ -4,11 +4,13 @@ Between a line `<!-- name -->` and the next `<!-- end -->` is what was measured;
 there, the date and the machine among it, is written by hand.
 """
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 from stages.common.core import files
+from stages.common.core.errors import InputError
 from tools.choices import filled, table
 
 PAGE, METRICS = Path("README.md"), Path("metrics/dropbox")
@@ -104,4 +106,7 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    try:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    except InputError as problem:
+        sys.exit(f"results: {problem}")

@@ -18,6 +18,7 @@ from typing import IO, Any
 import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
 
 from stages.common.core.errors import InputError
 
@@ -103,11 +104,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--remote", action="store_true", help="the default remote, not the cache")
     given = parser.parse_args()
-    with Repo() as repo:
-        try:
+    try:
+        with Repo() as repo:
             return verify_remote(repo) if given.remote else verify_cache(repo)
-        except (DvcException, OSError) as problem:
-            raise InputError(str(problem)) from problem
+    except (DvcException, SCMError, OSError, yaml.YAMLError) as problem:
+        raise InputError(" ".join(str(problem).split())) from problem
 
 
 if __name__ == "__main__":

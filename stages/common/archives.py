@@ -101,7 +101,7 @@ def content_digest(path: Path, limits: Limits) -> str:
     bytes, two spaces, its path.
     """
     total = sha256()
-    if path.suffix != ".zip":
+    if path.suffix.lower() != ".zip":
         for chunk in _read(path):
             total.update(chunk)
         return total.hexdigest()
@@ -138,14 +138,16 @@ def _folded(path: str) -> str:
 
 def _members(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
     """The files and folders (whose paths end in /) of an archive, open as long as `stack` is."""
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return [_gzip_member(path)]
-    if path.suffix != ".zip":
+    if path.suffix.lower() != ".zip":
         raise InputError(f"{path}: neither a .zip nor a .gz file")
     try:
         file = stack.enter_context(_Archive(path, limits.max_members * _DIRECTORY_ENTRY))
         # Names are UTF-8 with and without the flag that says so, or the archive is refused.
         archive = stack.enter_context(zipfile.ZipFile(file, metadata_encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
     except _BROKEN as error:
         raise InputError(f"{path}: not a whole zip archive: {_line(error)}") from None
     entries = archive.infolist()

@@ -37,7 +37,11 @@ class Split:
 
 
 def join(first: Split, second: Split) -> Split:
-    """The rows of both, of the same classes and framing."""
+    """The rows of both, of the same classes and framing. Raises InputError if they are not."""
+    if (first.classes, first.box, first.images.shape[1:]) != (
+        *(second.classes, second.box, second.images.shape[1:]),
+    ):
+        raise InputError("two splits of other classes or framings do not belong together")
     images, labels, place = (
         np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("images", "labels", "place")
@@ -82,6 +86,19 @@ def load(path: Path) -> Split:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
             images, labels, place = map(file.get_tensor, ("images", "labels", "place"))
-            return Split(images, labels, place, tuple(about["classes"]), about["box"])
+            return checked(Split(images, labels, place, tuple(about["classes"]), about["box"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a split of tensors: {error}") from None
+
+
+def checked(split: Split) -> Split:
+    """The split. Raises ValueError if it is none: of other types or lengths than it says."""
+    images, labels, place = split.images, split.labels, split.place
+    kinds = [(each.dtype.name, each.ndim) for each in (images, labels, place)]
+    if kinds != [("uint8", 4), ("int64", 1), ("float32", 2)]:
+        raise ValueError(f"its columns are {kinds}")
+    if not len(images) == len(labels) == len(place) or images.shape[2] != images.shape[3]:
+        raise ValueError(f"its columns are of {images.shape}, {labels.shape} and {place.shape}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(split.classes)):
+        raise ValueError(f"a label is none of its {len(split.classes)} classes")
+    return split

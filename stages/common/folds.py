@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from stages.common.core.errors import InputError
+
 KNOWN, NEW = "known-hands", "new-hands"  # do the writers of the held-out images occur in training?
 
 
@@ -13,6 +15,8 @@ def draw(
     labels: NDArray[np.int64], hands: Sequence[str], folds: int, seed: int
 ) -> dict[str, NDArray[np.int64]]:
     """For both ways, the fold of each row, int64 [N]: stratified by class, and by writer too.
+
+    Raises InputError for more folds than a class has images, or there are writers.
 
     The rows that two folds hold of a class differ by one at most; in the second way all images of a
     writer are in one fold, and the classes are as even as that allows.
@@ -25,6 +29,9 @@ def draw(
     ):
         drawn[way] = np.empty(len(labels), np.int64)
         groups = hands if way == NEW else None
-        for fold, (_, held_out) in enumerate(splitter.split(nothing, labels, groups)):
-            drawn[way][held_out] = fold
+        try:
+            for fold, (_, held_out) in enumerate(splitter.split(nothing, labels, groups)):
+                drawn[way][held_out] = fold
+        except ValueError as error:
+            raise InputError(f"{folds} folds of {len(labels):,} images, {way}: {error}") from None
     return drawn

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from stages.common.core import params
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
 from stages.common.learning import arms, model
 from stages.common.learning.arms import Count
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
 from stages.common.learning.model import Network, Shape
-from stages.common.learning.objectives import Clean
+from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 
 
@@ -45,7 +46,10 @@ def fresh(split: Split, seed: int) -> Network:
         place=architecture.place,
         temperature=architecture.temperature,
     )
-    return model.fresh(shape, seed)
+    try:
+        return model.fresh(shape, seed)
+    except InputError as error:
+        raise InputError(f"{params.PATH}: train.network: {error}") from None
 
 
 def plan(
@@ -55,7 +59,7 @@ def plan(
     return arms.Plan(
         title="characters",
         data=data,
-        objective=Clean(params.load("train.smoothing", float)),
+        objective=Clean(params.load("train.smoothing", Smoothing)),
         recipe=params.load("train.recipe", Recipe),
         augmentation=params.load("train.augmentation", Augmentation),
         epochs=params.load(f"train.epochs.{source}", PositiveFloat),

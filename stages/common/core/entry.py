@@ -3,6 +3,7 @@
 import fcntl
 import inspect
 import os
+import re
 import shutil
 import sys
 import threading
@@ -28,6 +29,8 @@ def run(main: Callable[..., None]) -> None:
     names = list(inspect.signature(main).parameters)[1:]
     if len(sys.argv) != len(names) + 1:
         sys.exit(f"usage: python -m stages.{stage} {' '.join(names).upper()}")
+    if strange := [each for each in sys.argv[1:] if not re.fullmatch(r"[\w-]+", each)]:
+        sys.exit(f"{stage}: {strange[0]!r} is no name: letters, digits, - and _")
     folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
     follow_parent(os.getppid())
     try:
@@ -68,7 +71,8 @@ def held(folder: Path) -> Iterator[None]:
     A stage outlives a dvc that was killed for a moment, or longer under a shell: the next run of
     the same stage must not write beside it, so it waits here for the lock on the folder.
     """
-    if int(os.environ.get("RANK", "0")) > 0:  # the first of a group of processes has it for all
+    # The first of a group of processes has it for all.
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
         yield
         return
     lock = _lock(folder)

@@ -20,8 +20,15 @@ def replacing(path: Path, scratch: Path) -> Iterator[Path]:
     The bytes are on the disk before the name is: a power cut leaves the old file or the new one.
     """
     temporary = scratch / f"{path.name}.part"
-    yield temporary
-    publish(temporary, path)
+    try:
+        yield temporary
+        publish(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, path: Path) -> None:

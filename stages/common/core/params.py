@@ -35,7 +35,7 @@ def load(name: str, cls: type[T]) -> T:
         value = value[key]
     try:
         # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
-        return TypeAdapter(cls).validate_json(_json(name, value))
+        return TypeAdapter(cls).validate_json(_json(name, value), strict=True)
     except ValidationError as error:
         problems = (
             f"{'.'.join([name, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()
@@ -55,5 +55,9 @@ def _read() -> object:
 def _json(name: str, value: object) -> str:
     try:
         return json.dumps(value, default=str)
-    except (TypeError, ValueError) as error:  # a key that is no text, a mapping in itself
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a key that is no text, a mapping in itself
         raise InputError(f"{PATH}: {name}: {error}") from None

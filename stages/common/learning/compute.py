@@ -23,7 +23,7 @@ class Compute:
 
     device: Literal["cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]  # of the convolutions
-    threads: Annotated[int, Field(gt=0)]  # of one training; trainings run side by side
+    threads: Annotated[int, Field(gt=0, le=1024)]  # of one training; trainings run side by side
     launcher: str  # the start of a command that runs one training in several processes, or ""
 
     @property
@@ -54,29 +54,29 @@ class Compute:
         if "TORCHELASTIC_RUN_ID" in os.environ:
             self.settle()
             distributed.init_process_group("nccl" if self.device == "cuda" else "gloo")
-        elif self.launcher:
+        elif self.launcher.strip():
             stage = sys.modules["__main__"].__spec__
-            command = [
-                *shlex.split(self.launcher),
-                "-m",
-                stage.name if stage else "",
-                *sys.argv[1:],
-            ]
             try:
+                launcher = shlex.split(self.launcher)
+                command = [*launcher, "-m", stage.name if stage else "", *sys.argv[1:]]
                 os.execvp(command[0], command)  # noqa: S606 - the user's own params.yaml names it
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise InputError(
-                    f"params.yaml: compute.launcher: {command[0]}: {error.strerror}"
+                    f"params.yaml: compute.launcher: {self.launcher}: {error}"
                 ) from None
 
-    def settle(self, number: int = int(os.environ.get("LOCAL_RANK", "0"))) -> None:
-        """Set torch's global state, once in each process, of those side by side the `number`th.
+    def settle(self, number: int | None = None) -> None:
+        """Set torch's global state, once in each process, of those side by side the `number`th;
+        a launcher says it of its own.
 
         Raises InputError without the device.
         """
         if self.device == "cuda":
             if not torch.cuda.is_available():
                 raise InputError("params.yaml: compute.device is cuda, and torch finds no GPU here")
+            if number is None:
+                launched = "TORCHELASTIC_RUN_ID" in os.environ
+                number = int(os.environ["LOCAL_RANK"]) if launched else 0
             torch.cuda.set_device(number % torch.cuda.device_count())
         torch.set_num_threads(self.threads)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -20,6 +21,7 @@ from stages.common.core.errors import InputError
 from stages.common.learning import hand
 
 _MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
+_WIDEST = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,23 @@ class Shape:
             for name, value in fields.items()
         }
         return cls(**values)
+
+    def check(self) -> None:
+        """Raises InputError if no network can have this shape."""
+        side = math.ceil((self.size - 2 * self.margin) / self.stem_stride)
+        for i in range(len(self.widths)):
+            side = side // 2 if i in self.pooled else side
+        if self.margin < 0 or side < self.grid or self.grid < 1:
+            raise InputError(
+                f"of {self.size} pixels a margin of {self.margin} and {len(self.pooled)} halvings"
+                f" leave {max(side, 0)}, and the head looks at {self.grid} x {self.grid} parts"
+            )
+        if beyond := [i for i in self.pooled if i not in range(len(self.widths))]:
+            raise InputError(f"there is no convolution {beyond[0]} to be followed by a halving")
+        if not 0 < max(self.widths) <= _WIDEST or not 0 <= self.place <= _WIDEST:
+            raise InputError(f"a layer is at most {_WIDEST} channels wide")
+        if not 0 < self.temperature < math.inf or not 0 < self.box <= self.size:
+            raise InputError("the temperature and the box are not those of a network")
 
 
 class Norm(nn.Module):
@@ -102,6 +121,7 @@ class Network(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        shape.check()
         self.shape = shape
         self.precision = torch.float32  # of the convolutions; weights stay in float32
         channels = (1, *shape.widths)
@@ -187,16 +207,21 @@ def load_all(path: Path) -> list[tuple[Network, dict[str, Any]]]:
     """
     networks = []
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what else the file may be
+            content = torch.load(path, map_location="cpu", weights_only=True)
         for text, state in zip(json.loads(content["text"]), content["states"], strict=True):
             network = Network(Shape.of(text["shape"]))
             network.load_state_dict(state)
+            if not all(tensor.isfinite().all() for tensor in state.values()):
+                raise InputError("some of its weights are not numbers")
             networks.append((network.eval(), text["about"]))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: not a checkpoint of this project: {reason}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a checkpoint") from None
+    except Exception as error:  # torch's own words would advise to run what is in the file
+        reason = f": {error}" if isinstance(error, InputError) else ""
+        raise InputError(f"{path}: not a checkpoint of this project{reason}") from None
     if not networks:
         raise InputError(f"{path}: there is no network in it")
     return networks

@@ -1,10 +1,13 @@
 """What a label means: the loss it gives, and the accuracy that can be estimated from it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]  # the share of a label that goes to all classes
 
 
 class Objective(Protocol):
@@ -23,7 +26,7 @@ class Objective(Protocol):
 class Clean:
     """Labels int64 [B] that name the class: cross-entropy, smoothed (Szegedy et al. 2016)."""
 
-    smoothing: float
+    smoothing: Smoothing
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See Objective."""

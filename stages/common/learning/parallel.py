@@ -41,7 +41,8 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
         numbers.put(number)
     with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute, numbers)) as pool:
         try:
-            return list(pool.map(function, jobs))
+            waiting = [pool.submit(function, job) for job in jobs]
+            return [each.result() for each in waiting]  # map() would cancel, and the end be noisy
         except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
             for worker in multiprocessing.active_children():
                 worker.terminate()

@@ -24,6 +24,7 @@ from stages.common.learning.objectives import Objective
 from stages.common.learning.optimizer import Optimizer, Rates
 
 _EVALUATION_BATCH = 1000
+_MOST = 1e12  # images seen in a training: years of them
 _EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
 
 
@@ -34,7 +35,7 @@ class Recipe:
     batch_size: Annotated[int, Field(gt=0)]  # of all processes together
     rates: Rates
     warmup: Annotated[float, Field(ge=0, lt=1)]  # of the steps: up to the full rates, then down
-    curve_points: Annotated[int, Field(ge=2)]  # validations along the way
+    curve_points: Annotated[int, Field(ge=2, le=10_000)]  # validations along the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,10 @@ def fit(
 
     Order and augmentation of step t are a function of (seed, t) alone, so that a run that was
     killed goes on from its checkpoint to the same bits. Several processes share every batch.
-    Raises InputError if the loss stops being a number.
+    Raises InputError if the loss stops being a number, or for more epochs than end.
     """
+    if epochs * len(train.images) > _MOST:
+        raise InputError(f"{checkpoint.title}: {epochs:g} epochs would not end")
     steps = math.ceil(epochs * len(train.images) / min(recipe.batch_size, len(train.images)))
     optimizer = Optimizer(network, recipe.rates)
     early = torch.zeros(min(steps, _EARLY), 2)
