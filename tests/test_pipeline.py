@@ -2,12 +2,14 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from tests import workspace
@@ -45,6 +47,28 @@ def test_a_source_that_is_none_is_one_clear_line(reproduced: Path) -> None:
     done = run(reproduced, "python", "-m", "tools.repro", "--source", "moon", check=False)
     assert done.returncode != 0
     assert done.stderr == "repro: params.yaml: source: moon is none of sample, dropbox\n"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_here_is_one_clear_line_and_changes_nothing(reproduced: Path) -> None:
+    before = (reproduced / "params.yaml").read_bytes()
+    done = run(reproduced, "python", "-m", "tools.repro", "--device", "cuda", check=False)
+    assert done.returncode != 0
+    assert done.stderr == "repro: torch finds no GPU here: params.yaml is as it was\n"
+    assert (reproduced / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("archives", ["testPart1", ["characters"], ["nonsense"]])
+def test_test_archives_that_are_none_are_one_clear_line(
+    archives: object, reproduced: Path, tmp_path: Path
+) -> None:
+    params = workspace.read_params(reproduced) | {"test_archives": archives}
+    workspace.write_params(tmp_path, params)
+    for folder in ("tools", "stages"):
+        shutil.copytree(reproduced / folder, tmp_path / folder)
+    done = run(tmp_path, "python", "-m", "tools.repro", "repro", "--dry", check=False)
+    assert done.returncode != 0
+    assert re.fullmatch(r"repro: params\.yaml: test_archives: .*\n", done.stderr)
 
 
 @pytest.mark.usefixtures("alone")

@@ -153,3 +153,21 @@ def test_bad_input_is_one_line_that_names_the_file_and_leaves_nothing(
 def test_a_missing_image_is_named(model_file: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.png"):
         Classifier(model_file).predict("absent.png")
+
+
+def test_an_empty_word_is_no_image(model_file: Path) -> None:
+    words = ("python", "-m", "stages.predict", str(model_file.absolute()), "")
+    done = workspace.run(workspace.ROOT, *words, check=False)
+    assert done.returncode != 0
+    assert done.stderr == "predict: an empty path names no image; ./ is this folder\n"
+
+
+def test_a_folder_is_no_output_and_nothing_is_left_beside_it(model_file: Path) -> None:
+    folder = Path("answers").absolute()
+    folder.mkdir()
+    Path("one.png").write_bytes(drawing("black", "white"))
+    status, _, errors = predict(model_file, "one.png", f"--output={folder}", check=False)
+    assert status != 0
+    assert errors == f"predict: --output {folder}: a folder, where a file is to be\n"
+    names = sorted(path.name for path in Path().iterdir())
+    assert names == ["answers", "letters.pt", "one.png"]

@@ -1,6 +1,8 @@
 """dataset: what is stored comes back; the same split is the same bytes; nothing else is read."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,3 +86,18 @@ def test_a_folder_that_takes_no_file_ends_in_an_error_that_names_the_file() -> N
     SCRATCH.rmdir()
     with pytest.raises(InputError, match=r"^here/train\.safetensors: cannot be written"):
         dataset.store(split(), PATH, SCRATCH)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": np.zeros((5, 1, 28, 28), np.float32)},
+        {"images": np.zeros((5, 1, 28, 27), np.uint8)},
+        {"labels": np.full(5, 3)},
+        {"labels": np.zeros(4, np.int64)},
+    ],
+)
+def test_columns_of_other_types_or_lengths_are_refused(changes: dict[str, Any]) -> None:
+    dataset.store(replace(split(), **changes), PATH, SCRATCH)
+    with pytest.raises(InputError, match=str(PATH)):
+        dataset.load(PATH)

@@ -75,3 +75,14 @@ def test_csv_is_rounded_and_quoted() -> None:
     files.write_csv(Path("a.csv"), ["n", "x", "text"], rows, Path())
     expected = 'n,x,text\n1,0.12346,"a,b"\n2,,"é\n"\n'
     assert Path("a.csv").read_bytes() == expected.encode()
+
+
+def test_a_block_that_fails_leaves_nothing_half_written() -> None:
+    def fail() -> None:
+        with files.replacing(Path("result.txt"), Path()) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: 'result.txt'"):
+        fail()
+    assert not list(Path().iterdir())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stages.common import folds
+from stages.common.core.errors import InputError
 
 LABELS = np.repeat(np.arange(6), 20)
 HANDS = [str(i % 11) for i in range(120)]
@@ -28,3 +29,8 @@ def test_with_new_hands_no_writer_is_on_both_sides() -> None:
     drawn = folds.draw(LABELS, HANDS, 5, 0)[folds.NEW]
     for hand in set(HANDS):
         assert len({fold for fold, each in zip(drawn, HANDS, strict=True) if each == hand}) == 1
+
+
+def test_more_folds_than_images_of_a_class_are_refused() -> None:
+    with pytest.raises(InputError, match=r"21 folds of 120 images, known-hands"):
+        folds.draw(LABELS, HANDS, 21, 0)

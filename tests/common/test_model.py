@@ -1,7 +1,9 @@
 """A checkpoint says everything about its network, and is never executed."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,3 +95,29 @@ def test_the_network_scales_its_input_itself() -> None:
     network = model.fresh(SHAPE, 0).eval()
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
     assert torch.equal(network(images), network(images.float()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"margin": 14},
+        {"margin": -1},
+        {"pooled": (0, 1, 2), "grid": 4},
+        {"pooled": (3,)},
+        {"widths": (10**12,)},
+        {"temperature": 0},
+        {"box": 100},
+    ],
+)
+def test_a_shape_that_no_network_can_have_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        model.fresh(replace(SHAPE, **changes), 0)
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    network = model.fresh(SHAPE, 0)
+    with torch.no_grad():
+        network.head.bias[3] = float("nan")
+    model.save([(network, {})], tmp_path / "a.pt", tmp_path)
+    with pytest.raises(InputError, match=r"a\.pt: .*some of its weights are not numbers"):
+        model.load_all(tmp_path / "a.pt")

@@ -95,3 +95,15 @@ def test_a_file_that_is_not_text_is_named() -> None:
     Path(params.PATH).write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"params\.yaml: cannot be read"):
         params.load("a.b", Section)
+
+
+def test_a_number_alone_is_as_strict_as_one_in_a_section() -> None:
+    params.PATH.write_text('a: {b: "3"}')
+    with pytest.raises(InputError, match=r"a\.b: Input should be a valid integer"):
+        params.load("a.b", int)
+
+
+def test_what_is_nested_without_end_is_one_clear_line() -> None:
+    params.PATH.write_text(f"a: {'[' * 3000}{']' * 3000}")
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        params.load("a", list)
