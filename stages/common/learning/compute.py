@@ -61,8 +61,9 @@ class Compute:
                 command = [*launcher, "-m", stage.name if stage else "", *sys.argv[1:]]
                 os.execvp(command[0], command)  # noqa: S606 - the user's own params.yaml names it
             except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
                 raise InputError(
-                    f"params.yaml: compute.launcher: {self.launcher}: {error}"
+                    f"params.yaml: compute.launcher: {self.launcher}: {reason}"
                 ) from None
 
     def settle(self, number: int | None = None) -> None:

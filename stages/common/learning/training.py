@@ -65,11 +65,9 @@ def fit(
 
     Order and augmentation of step t are a function of (seed, t) alone, so that a run that was
     killed goes on from its checkpoint to the same bits. Several processes share every batch.
-    Raises InputError if the loss stops being a number, or for more epochs than end.
+    Raises InputError if the loss stops being a number, or for more epochs than would end.
     """
-    if epochs * len(train.images) > _MOST:
-        raise InputError(f"{checkpoint.title}: {epochs:g} epochs would not end")
-    steps = math.ceil(epochs * len(train.images) / min(recipe.batch_size, len(train.images)))
+    steps = step_count(epochs, len(train.images), recipe.batch_size)
     optimizer = Optimizer(network, recipe.rates)
     early = torch.zeros(min(steps, _EARLY), 2)
     state = [*optimizer.momenta, early]
@@ -124,6 +122,13 @@ def examples(
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
         place = None if place is None else torch.lerp(place.flip(0), place, share[:, None])
     return images, place, share
+
+
+def step_count(epochs: float, images: int, batch_size: int) -> int:
+    """How many batches so many epochs are. Raises InputError for more than would end."""
+    if epochs * images > _MOST:
+        raise InputError(f"{epochs:g} epochs of {images:,} images would not end")
+    return math.ceil(epochs * images / min(batch_size, images))
 
 
 def batch_indices(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
