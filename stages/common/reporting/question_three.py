@@ -66,7 +66,7 @@ def jpeg(results: Results, difference: float) -> Sheet:
         " the strokes, which no reader minds."
     )
     png = results.picture("sheets/jpeg.png")
-    rows = ["MNIST's own pixels", "mnistTask3, from its JPEG", "how they differ, four times"]
+    rows = ["MNIST", "mnistTask3", "difference x 4"]
     return Sheet("jpeg", "JPEG against MNIST's own pixels", takeaway, png, 10, (), rows)
 
 
