@@ -46,6 +46,8 @@ def first(content: Any, key: str) -> Any:
 def charts(plots: dict[str, Any]) -> Iterator[str]:
     """A Mermaid chart for each file of each plot that is a curve of numbers over numbers."""
     for title, (plot, *_) in plots["data"].items():
+        if "content" not in plot:  # a picture, or nothing that a revision has
+            continue
         content, revisions = plot["content"], plot["revisions"]
         x, y = (first(content, axis) for axis in "xy")
         if x["type"] != "quantitative" or y["type"] != "quantitative":
