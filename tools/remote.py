@@ -65,15 +65,17 @@ def write(url: str, settings: list[str]) -> None:
     # DVC takes a fetched object at its word unless it is told to hash it.
     entry = {"url": checked_url(url), "verify": True, **shown}
     config = Config.from_cwd()
-    with config.edit("repo") as content:
-        content.setdefault("remote", {})[NAME] = entry
-        content.setdefault("core", {})["remote"] = NAME
+    # First of all, since DVC checks what both files say together.
     with config.edit("local") as content:
         content.setdefault("remote", {}).pop(NAME, None)
         content.setdefault("core", {}).pop("remote", None)
-        if hidden:
+    with config.edit("repo") as content:
+        content.setdefault("remote", {})[NAME] = entry
+        content.setdefault("core", {})["remote"] = NAME
+    if hidden:
+        with config.edit("local") as content:
             # With the URL: a commit whose .dvc/config does not have the remote would not load.
-            content["remote"][NAME] = {"url": entry["url"], **hidden}
+            content.setdefault("remote", {})[NAME] = {"url": entry["url"], **hidden}
 
 
 def forget() -> None:
