@@ -93,9 +93,8 @@ def reproduce() -> int:
     given, arguments = parser.parse_known_args()
     if given.source not in sources:
         raise InputError(f"{params.PATH}: source: {given.source} is none of {', '.join(sources)}")
-    archives = params.load(f"archives.{given.source}", dict[str, object])
     for name in params.load("test_archives", list[str]):
-        if name not in archives or name in QUESTIONS:
+        if name not in sources[given.source] or name in QUESTIONS:
             raise InputError(f"{params.PATH}: test_archives: {name} is no further archive there")
     if given.device:
         set_device(given.device)
