@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
-from stages.common import alphabet
+from stages.common import alphabet, pretrained
 from stages.common.core import params
 from stages.common.core.errors import InputError
 from stages.common.learning import arms, model, training
@@ -46,6 +46,7 @@ from stages.common.learning.compute import Compute
 from stages.common.learning.model import Shape
 from stages.common.learning.objectives import Clean
 from stages.common.learning.training import Labelled, Recipe
+from stages.finetune import Full
 
 RESULTS = Path("bench/results")
 STRENGTHS = ("fast", "middle", "strong")
@@ -116,12 +117,22 @@ def example(folder: Path, seed: int, full: bool) -> dict[str, Any]:
     return {"epochs": epochs, "cpu_seconds_to": reached}
 
 
+def recipe_of(strength: Strength) -> Recipe:
+    """As the real run trains it: with a rate of its own, if it is the one for all images."""
+    recipe = params.load("finetune.recipe", Recipe)
+    rates = recipe.rates
+    if strength == pretrained.strength("dropbox", "full"):
+        full = params.load("finetune.full.dropbox", Full)
+        rates = replace(rates, convolutions=full.convolutions)
+    return replace(recipe, rates=rates, curve_points=2)
+
+
 def ours(
     strength: Strength, splits: dict[str, Labelled], compute: Compute, seed: int
 ) -> dict[str, Any]:
     """One training of a strength of params.yaml, measured once, at its end."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = replace(params.load("finetune.recipe", Recipe), curve_points=2)
+        recipe = recipe_of(strength)
         wall, cpu = time.perf_counter(), time.process_time()
         network = model.fresh(shape(strength), seed)
         arms.place_on_device(network, compute)

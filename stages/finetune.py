@@ -39,6 +39,7 @@ class Full:
 
     seeds: PositiveInt
     times: PositiveFloat  # the strength's epochs: a small set is passed over more often
+    convolutions: PositiveFloat  # their rate (see Rates), in place of the recipe's
     curve_points: Annotated[int, Field(ge=2)]
 
 
@@ -106,9 +107,10 @@ def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with all training images."""
     how = params.load(f"finetune.full.{source}", Full)
     strength = pretrained.strength(source, "full")
+    rates = replace(plan.recipe.rates, convolutions=how.convolutions)
     plan = replace(
         plan,
-        recipe=replace(plan.recipe, curve_points=how.curve_points),
+        recipe=replace(plan.recipe, rates=rates, curve_points=how.curve_points),
         augmentation=strength.augmentation,
         epochs=strength.epochs * how.times,
     )
