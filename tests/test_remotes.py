@@ -348,3 +348,12 @@ def test_a_bad_remote_is_one_clear_line_and_changes_nothing(
     assert said in done.stderr
     assert run(tiny, "git", "status", "--porcelain").stdout == ""
     assert not (tiny / ".dvc/config.local").exists()
+
+
+def test_a_bad_remote_leaves_the_one_before_as_it_was(tiny: Path, tmp_path: Path) -> None:
+    files = [tiny / ".dvc/config", tiny / ".dvc/config.local"]
+    run(tiny, "python", "-m", "tools.remote", "ssh://127.0.0.1/x", "password=hush", check=False)
+    before = [path.read_bytes() for path in files]
+    done = run(tiny, "python", "-m", "tools.remote", str(tmp_path), "colour=red", check=False)
+    assert done.returncode != 0
+    assert [path.read_bytes() for path in files] == before

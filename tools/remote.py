@@ -7,6 +7,8 @@ The URL is written to .dvc/config, to be committed; what DVC must know to log in
 import argparse
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -57,6 +59,21 @@ def checked_url(url: str) -> str:
     if Path(url).is_file():
         raise InputError(f"{url}: a file, where a folder is to be")
     return str(Path(url).expanduser().absolute())
+
+
+@contextmanager
+def restored_on_failure() -> Iterator[None]:
+    """Both files of DVC's config, as they were before what failed."""
+    paths = (Path(".dvc/config"), Path(".dvc/config.local"))
+    before = {path: path.read_bytes() for path in paths if path.exists()}
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if path in before:
+                path.write_bytes(before[path])
+        raise
 
 
 def write(url: str, settings: list[str]) -> None:
@@ -115,7 +132,8 @@ def main() -> None:
     if not given.url:
         raise InputError("say where: make remote URL=...")
     try:
-        write(given.url, given.settings)
+        with restored_on_failure():
+            write(given.url, given.settings)
     except (ConfigError, DvcException) as problem:
         raise InputError(str(problem)) from problem
     print(f"The default remote is now {given.url}: .dvc/config can be committed", flush=True)
