@@ -92,11 +92,11 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
 	python -m bench.training
-	python -m bench.transfer $(if $(SOURCE),--source $(SOURCE))
+	python -m bench.transfer --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
 
 bench-full: setup ## the same, with the strongest recipe and all epochs of the example: an hour
 	python -m bench.training --seeds 5 --strengths fast middle strong --full
-	python -m bench.diagnosis $(if $(SOURCE),--source $(SOURCE))
+	python -m bench.diagnosis --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
 
 clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
-	rm -rf scratch artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis
+	rm -rf scratch live artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis

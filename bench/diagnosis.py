@@ -7,7 +7,7 @@ labels are spoiled here, the stage's own networks say what they are, and its own
 wrong with the labels.
 
 reads   artifacts/<source>/bases/digits.pt, data/tensors/<source>/mnist/
-writes  bench/results/diagnosis.json
+writes  bench/results/diagnosis-<source>.json
 """
 
 import argparse
@@ -120,7 +120,7 @@ def main() -> int:
         print(*rows[-1].values(), flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"source": given.source, "seed": given.seed, "cases": rows}, indent=2)
-    (RESULTS / "diagnosis.json").write_text(content + "\n")
+    (RESULTS / f"diagnosis-{given.source}.json").write_text(content + "\n")
     wrong = sum(not row["named_rightly"] for row in rows)
     print(f"{len(rows) - wrong} of {len(rows)} named rightly")
     return wrong

@@ -3,10 +3,11 @@
 python -m bench.training [--seeds N] [--strengths fast middle strong] [--full | --alone]
     [--device cuda]
 
-Rules. Each runs on one thread; what counts is CPU seconds of training, start-up and evaluation of
-ours included, the example's evaluations left out. The example stops after its first epoch at 99.0%
-or better on the test split, which favours it: 14 epochs, and its 99.5%, are for --full. Ours runs a
-schedule that was fixed beforehand on held-out training images, and is measured once, at its end.
+Rules. Each runs on one thread; what counts is CPU seconds of training, the making of our network
+included, evaluations on the test split left out of both. The example stops after its first epoch at
+99.0% or better on the test split, which favours it: 14 epochs, and its 99.5%, are for --full. Ours
+runs a schedule that was fixed beforehand on held-out training images, and is measured once, at its
+end.
 On a GPU ours runs alone, once to warm up and then by the wall clock, with the images in its memory.
 
 reads   MNIST's idx files from $DATA_MIRROR, or the sample's
@@ -70,8 +71,9 @@ class Example(nn.Module):
         return out
 
 
-def example_epochs(folder: Path, seed: int) -> Iterator[tuple[float, float]]:
-    """(CPU seconds of training so far, test accuracy) after each of the example's 14 epochs.
+def example_epochs(folder: Path, seed: int) -> Iterator[tuple[float, float, float]]:
+    """(CPU seconds of training so far, seconds, test accuracy) after each of the example's 14
+    epochs.
 
     Its optimiser, schedule, batch size, loader and transforms. It is given the shuffling that its
     CPU path forgets.
@@ -83,9 +85,9 @@ def example_epochs(folder: Path, seed: int) -> Iterator[tuple[float, float]]:
     network = Example()
     optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
     scheduler = StepLR(optimizer, step_size=1, gamma=0.7)
-    seconds = 0.0
+    seconds = wall = 0.0
     for _ in range(14):
-        start = time.process_time()
+        start, begun = time.process_time(), time.perf_counter()
         network.train()
         for images, labels in DataLoader(train, batch_size=64, shuffle=True):
             optimizer.zero_grad()
@@ -94,21 +96,22 @@ def example_epochs(folder: Path, seed: int) -> Iterator[tuple[float, float]]:
             optimizer.step()
         scheduler.step()
         seconds += time.process_time() - start
+        wall += time.perf_counter() - begun
         network.eval()
         with torch.inference_mode():
             right = sum(
                 int((network(images).argmax(1) == labels).sum())
                 for images, labels in DataLoader(test, batch_size=1000)
             )
-        yield seconds, right / len(test)
+        yield seconds, wall, right / len(test)
 
 
 def example(folder: Path, seed: int, full: bool) -> dict[str, Any]:
     """The example's run: until 99.0%, or all of it."""
     reached: dict[str, float | None] = {"0.99": None, "0.995": None}
     epochs = []
-    for seconds, accuracy in example_epochs(folder, seed):
-        epochs.append({"cpu_seconds": seconds, "accuracy": accuracy})
+    for seconds, wall, accuracy in example_epochs(folder, seed):
+        epochs.append({"cpu_seconds": seconds, "wall_seconds": wall, "accuracy": accuracy})
         for target, already in reached.items():
             if already is None and accuracy >= float(target):
                 reached[target] = seconds

@@ -29,7 +29,7 @@ from stages.common.corruption import Floats
 from stages.common.dataset import Split
 from stages.common.learning import arms, training
 from stages.common.learning.augmentation import Augmentation
-from stages.common.learning.compute import Compute
+from stages.common.learning.compute import Compute, is_writer
 from stages.common.learning.model import Network
 from stages.common.learning.training import Recipe
 
@@ -48,9 +48,10 @@ def main(scratch: Path, source: str) -> None:
         split = dataset.load(path)
         posteriors = adapted(split, bases, plan(source, path, split, compute, scratch))
         found = corruption.diagnose(posteriors, split.labels)
-        content = report(found, posteriors, split.labels)
-        files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
-        print(f"{source} {name}: {found.family}. {found.sentence}")
+        if is_writer():
+            content = report(found, posteriors, split.labels)
+            files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
+            print(f"{source} {name}: {found.family}. {found.sentence}")
 
 
 def plan(source: str, path: Path, split: Split, compute: Compute, scratch: Path) -> arms.Plan:

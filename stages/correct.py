@@ -1,7 +1,7 @@
 """Learn mnistTask3 from labels that are wrong, in the way that `audit` found them to be.
 
 First from the given labels alone, by forward correction; then, in rounds, also from the network's
-own answers where it is sure of them. Selection uses the given labels of held-out images only.
+own answers where it is sure of them. No true label is read, nor are its learning curves by one.
 
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/audit/mnistTask3.json

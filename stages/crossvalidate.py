@@ -24,7 +24,7 @@ from pydantic import Field
 from stages.common import dataset, folds, reader
 from stages.common.core import entry, files, params
 from stages.common.learning import arms
-from stages.common.learning.compute import Compute
+from stages.common.learning.compute import Compute, is_writer
 
 
 @params.section
@@ -55,8 +55,9 @@ def main(scratch: Path, source: str) -> None:
         arm = trained[i * recipe.folds : (i + 1) * recipe.folds]
         arms.store(arm, folder / way, scratch)
         arms.store_mean(arm, folder / f"{way}-mean.csv", scratch)
-    rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
-    files.write_csv(folder / "folds.csv", ["row", *drawn], rows, scratch)
+    if is_writer():
+        rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
+        files.write_csv(folder / "folds.csv", ["row", *drawn], rows, scratch)
 
 
 def all_but(tensors: Path, drawn: Mapping[str, NDArray[np.int64]], job: arms.Job) -> arms.Data:

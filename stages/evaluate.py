@@ -9,7 +9,8 @@ reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
         data/tensors/<source>/characters/, characters-hands.csv; or
         artifacts/<source>/seeds/<network>.pt, artifacts/<source>/audit/,
         data/tensors/<source>/mnist/test.safetensors, mnistTask3/train.safetensors; or
-        artifacts/<source>/characters.pt, data/raw/<source>/<archive>/
+        artifacts/<source>/characters.pt, data/raw/<source>/<archive>/,
+        data/tensors/<source>/characters/
 writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
         what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
         for characters predictions/characters-{classes,pairs}.csv, and the shipped network without
@@ -17,6 +18,7 @@ writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network
         and together with the networks of the folds, artifacts/<source>/characters-ensemble.pt
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +47,7 @@ DIGITS = [
     "mnistTask3-digits",
     "mnistTask3-characters",
 ]
+NAIVE = "mnistTask3-naive"  # which is also asked what it holds for least likely
 SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at in question two,
 SHOWN_CORRECTED = "mnistTask3-random"  # and in question three
 
@@ -75,6 +78,11 @@ def evaluate_digits(source: str, scratch: Path) -> None:
         metrics |= {"seeds": len(runs), "images": len(split.labels)}
         rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
         report(source, network, "MNIST test", metrics, rows, scratch)
+        if network == NAIVE:  # it has learnt what an image is not
+            turned = [Answers(-run.logits, run.truth) for run in runs]
+            metrics |= measures.measure(turned, len(split.labels))
+            path = Path(f"metrics/{source}/{network}-argmin.json")
+            files.write_json(path, {"split": "MNIST test", **metrics}, scratch)
         if network == SHOWN_DIGITS:
             gallery.show_mistakes(folder, split, runs[0], scratch)
         elif network == SHOWN_CORRECTED:
@@ -121,6 +129,8 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             pooled = Answers(*(torch.cat(column) for column in zip(*runs, strict=True)))
             metrics = measures.measure(runs) | {"folds": len(runs), "images": len(pooled.truth)}
             metrics |= measures.of_characters(pooled)
+            metrics |= measures.between_hands(pooled.right, [hands[row] for row, _ in order])
+            metrics |= {"companions": companions(hands, fold_of)} if suffix else {}
             said_of[suffix].append(pooled.logits[torch.tensor([row for row, _ in order]).argsort()])
             said = answers(pooled, split.classes)
             table = [(*where, *what) for where, what in zip(order, said, strict=True)]
@@ -132,13 +142,21 @@ def evaluate_characters(source: str, scratch: Path) -> None:
                 gallery.show_mistakes(
                     Path(f"artifacts/{source}/sheets/characters"), shown, pooled, scratch
                 )
-    evaluate_ensemble(source, split, drawn[folds.KNOWN], said_of, scratch)
+    evaluate_ensemble(source, split, hands, drawn[folds.KNOWN], said_of, scratch)
+
+
+def companions(
+    hands: np.ndarray[Any, np.dtype[np.str_]], fold_of: np.ndarray[Any, np.dtype[np.int64]]
+) -> float:
+    """In the light of how many others by its writer an image is read, on average."""
+    together = Counter(zip(hands.tolist(), fold_of.tolist(), strict=True))
+    return sum(count * (count - 1) for count in together.values()) / len(hands)
 
 
 def tabulate(source: str, pooled: Answers, scratch: Path) -> None:
     """The published answers by class, and the pairs of classes that are confused."""
     folder = Path(f"artifacts/{source}/predictions")
-    columns = ("class", "images", "precision", "recall", "f1", "calibration_error")
+    columns = ("class", "images", "precision", "recall", "f1")
     classes = measures.of_classes(pooled)
     files.write_csv(folder / "characters-classes.csv", columns, classes, scratch)
     pairs = measures.confused(pooled)
@@ -148,6 +166,7 @@ def tabulate(source: str, pooled: Answers, scratch: Path) -> None:
 def evaluate_ensemble(
     source: str,
     split: dataset.Split,
+    hands: np.ndarray[Any, np.dtype[np.str_]],
     fold_of: np.ndarray[Any, np.dtype[np.int64]],
     said_of: dict[str, list[Tensor]],
     scratch: Path,
@@ -159,8 +178,10 @@ def evaluate_ensemble(
         rows = [torch.from_numpy(np.flatnonzero(fold_of == i)) for i in range(fold_of.max() + 1)]
         runs = [Answers(together[each], truth[each]) for each in rows]
         metrics = measures.measure(runs) | {"folds": len(runs), "images": len(truth)}
-        metrics |= {"networks": len(logits)} | measures.of_characters(Answers(together, truth))
-        said = zip(fold_of.tolist(), answers(Answers(together, truth), split.classes), strict=True)
+        whole = Answers(together, truth)
+        metrics |= {"networks": len(logits)} | measures.of_characters(whole)
+        metrics |= measures.between_hands(whole.right, hands.tolist())
+        said = zip(fold_of.tolist(), answers(whole, split.classes), strict=True)
         table = [(row, fold, *each) for row, (fold, each) in enumerate(said)]
         name = f"characters-ensemble{suffix}"
         report(source, name, "held-out images, one network of each way", metrics, table, scratch)
@@ -218,13 +239,15 @@ def evaluate_archive(source: str, name: str, scratch: Path) -> None:
 
     Raises InputError for a path that does not tell the class.
     """
-    archive = Path(f"data/raw/{source}/{name}")
+    archive, tensors = Path(f"data/raw/{source}/{name}"), Path(f"data/tensors/{source}/characters")
     if not (zips := sorted(archive.glob("*.zip"))):
         raise InputError(f"{archive}: no zip archive in it, or no such folder")
     shipped, ensemble = (
         Classifier(Path(f"artifacts/{source}/characters{kind}.pt")) for kind in ("", "-ensemble")
     )
     names, pixels, place = prepared(shipped, zips)
+    learnt = {each.tobytes() for each in dataset.load_all(tensors).images}
+    repeated = sum(each.tobytes() in learnt for each in pixels)
     truth = torch.tensor([label_of(each) for each in names])
     writers = [alphabet.WRITER.search(each) for each in names]
     known = [writer[1] if writer else None for writer in writers]
@@ -232,6 +255,7 @@ def evaluate_archive(source: str, name: str, scratch: Path) -> None:
         for suffix, hands in (("", None), ("-same-hand", known)):
             run = Answers(classifier.logits(pixels, place, hands), truth)
             metrics = measures.measure([run]) | {"images": len(names)} | measures.of_characters(run)
+            metrics["images_learnt_from"] = repeated  # which it should not hold
             rows = [(row, 0, *each) for row, each in enumerate(answers(run, classifier.classes))]
             report(source, f"{name}{kind}{suffix}", name, metrics, rows, scratch)
 

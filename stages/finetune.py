@@ -60,7 +60,7 @@ class Ways:
     """How else than in full."""
 
     budgets: list[PositiveInt]  # the budgets at which to
-    seeds: PositiveInt
+    seeds: PositiveInt  # at most: a budget may have fewer
     discriminative: Annotated[float, Field(gt=0, lt=1)]  # see Rates.layer_decay
 
 
@@ -135,7 +135,7 @@ def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
         found += jobs(bases, cut, f"full {each.images}")
         if each.images not in ways.budgets:
             continue
-        bases = pretrained.load(source, start, "usual", ways.seeds)
+        bases = bases[: ways.seeds]
         for way, decay in decays.items():
             rates = replace(plan.recipe.rates, layer_decay=decay)
             other = replace(cut, recipe=replace(plan.recipe, rates=rates))

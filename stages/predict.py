@@ -125,8 +125,8 @@ def _read(path: Path | str) -> bytes:
         raise InputError(f"{path}: {error.strerror}") from None
 
 
-def sources(given: list[Path]) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of every image that the arguments name, in sorted order."""
+def sources(given: list[Path]) -> Iterator[tuple[str, str, bytes]]:
+    """(name, name for an error, bytes) of every image that the arguments name, in sorted order."""
     for path in given:
         if path == Path():  # of an empty word, which is a variable that a shell has not
             raise InputError("an empty path names no image; ./ is this folder")
@@ -134,20 +134,20 @@ def sources(given: list[Path]) -> Iterator[tuple[str, bytes]]:
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
             if not found:
                 raise InputError(f"{path}: no images in this folder")
-            yield from ((str(each), _read(each)) for each in found)
+            yield from ((str(each), str(each), _read(each)) for each in found)
         elif path.suffix.lower() == ".zip":
             yield from _members(path)
         else:
-            yield str(path), _read(path)
+            yield str(path), str(path), _read(path)
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path) -> Iterator[tuple[str, str, bytes]]:
     with archives.opened([path], _LIMITS) as members:
         found = [each for each in members if Path(each.path).suffix.lower() in _SUFFIXES]
         if not found:
             raise InputError(f"{path}: no images in this archive")
         for each in found:
-            yield each.path, b"".join(each.chunks())
+            yield each.path, f"{path}: {each.path}", b"".join(each.chunks())
 
 
 def prepared(
@@ -157,9 +157,9 @@ def prepared(
     pixels, uint8 [N, 1, size, size], and place, float32 [N, 4]."""
     names: list[str] = []
     framed: list[Framed] = []
-    for name, content in tqdm(sources(given), unit="image", disable=None):
+    for name, where, content in tqdm(sources(given), unit="image", disable=None):
         names.append(name)
-        framed.append(classifier.prepare(content, name))
+        framed.append(classifier.prepare(content, where))
     pixels = np.stack([each.image for each in framed])[:, None]
     place = np.array([each.place for each in framed], np.float32)
     return names, pixels, place
@@ -225,7 +225,12 @@ def main() -> None:
         hand_of: Callable[[str], str | None] = partial(writer_in, arguments.hand_from)
     else:
         hand_of = one_writer if arguments.same_hand else unknown_writer
+    output = arguments.output
     try:
+        if output and (output.is_dir() or output == Path()):
+            raise InputError(f"--output {output}: a folder, where a file is to be")
+        if output and not output.absolute().parent.is_dir():
+            raise InputError(f"--output {output}: there is no folder {output.absolute().parent}")
         torch.set_num_threads(1)
         rows = [
             (name, label, f"{confidence:.4f}")
@@ -234,10 +239,8 @@ def main() -> None:
             )
         ]
         columns = ("path", "label", "confidence")
-        if arguments.output and (arguments.output.is_dir() or arguments.output == Path()):
-            raise InputError(f"--output {arguments.output}: a folder, where a file is to be")
-        if arguments.output:
-            files.write_csv(arguments.output, columns, rows, arguments.output.parent)
+        if output:
+            files.write_csv(output, columns, rows, output.parent)
         else:
             csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
     except InputError as error:

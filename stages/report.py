@@ -72,7 +72,8 @@ def main(scratch: Path, source: str) -> None:
     path = folder / "report.html"
     files.write_bytes(path, text.encode(), scratch)
     print(f"{path}: {len(text.encode()) / 1e6:.1f} MB")
-    draw = page.render("draw.html", source=source, classes="".join(CHARACTERS))
+    framing = shown[f"preprocess.{source}"]["characters"]
+    draw = page.render("draw.html", source=source, classes="".join(CHARACTERS), framing=framing)
     files.write_bytes(folder / "draw.html", draw.encode(), scratch)
 
 

@@ -1,11 +1,12 @@
 """Question two: what pretraining does for MNIST, measured on its test split, with its uncertainty.
 
-Every network that finetune has made is measured; arms are compared by the differences between
-networks of one seed, which saw the same images in the same order.
+Every network that finetune has made is measured, and beside them, in the same ways, question
+three's that correct has made; arms are compared by the differences between networks of one seed,
+which saw the same images in the same order.
 
-reads   artifacts/<source>/{seeds/mnist-,budgets/}<start>.pt and their curves,
+reads   artifacts/<source>/{seeds/mnist-,seeds/mnistTask3-,budgets/}<start>.pt and their curves,
         artifacts/<source>/budgets/<start>-early.csv, artifacts/<source>/bases/<start>.pt,
-        data/tensors/<source>/mnist/{train,test}.safetensors
+        data/tensors/<source>/mnist/{train,test}.safetensors, mnistTask3/train.safetensors
 writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
 params  compute, digits.<source>, strengths, transfer
 """
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -36,7 +36,13 @@ from stages.common.learning.live import Point
 from stages.common.measures import Answers
 from stages.predict import Classifier
 
-USES: dict[str, pretrained.UseName] = {"budgets/": "usual", "seeds/mnist-": "full"}
+USES: dict[str, pretrained.UseName] = {
+    "budgets/": "usual",
+    "seeds/mnist-": "full",
+    "seeds/mnistTask3-": "full",
+}
+CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
+WHOLE = {"seeds/mnist-": "full", "seeds/mnistTask3-": CORRECTED}
 _COMPARED = 10_000  # training images, at most, of which the generalisation gap is taken
 _ALIKE = 500  # test images on which layers are compared
 
@@ -52,7 +58,8 @@ def main(scratch: Path, source: str) -> None:
         "curves": study.curves(everything),
         "thresholds": study.thresholds(everything),
         "speed": study.speed(everything),
-        "budgets": study.budgets(everything),
+        "measures": study.summaries(everything),
+        "labels": study.labels(everything, declared.primary.way),
         "comparisons": study.comparisons(everything, declared),
         "digits": study.digits(everything),
         "agreement": study.agreement(everything),
@@ -70,8 +77,10 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     """All networks of one start, with all images or with few."""
     start, kind = job
     path = Path(f"artifacts/{source}/{kind}{start}")
-    folder = Path(f"data/tensors/{source}/mnist")
-    train, test = (dataset.load(folder / f"{each}.safetensors") for each in ("train", "test"))
+    clean = "mnistTask3" not in kind
+    tensors = Path(f"data/tensors/{source}")
+    train = dataset.load(tensors / ("mnist" if clean else "mnistTask3") / "train.safetensors")
+    test = dataset.load(tensors / "mnist/test.safetensors")
     truth = torch.from_numpy(test.labels)
     points = grouped(files.read_csv(path.with_name(f"{path.name}-curves.csv")))
     first = grouped(files.read_csv(Path(f"artifacts/{source}/budgets/{start}-early.csv")))
@@ -81,19 +90,20 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     measured = []
     for classifier in classifiers:
         name, seed = classifier.about["name"], classifier.about["seed"]
-        way, images, _ = name.split()
-        learnt = seen(train, images, seed)
-        fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
+        way, images = name.split()[:2] if clean else (CORRECTED, "all")
         answers = Answers(classifier.logits(test.images), truth)
         curve = [curve_point(row) for row in points[name]]
+        accuracy, gap, count = measures.mean(answers.right), None, len(train.labels)
+        if clean:
+            learnt = seen(train, images, seed)
+            count = count if images == "all" else len(learnt.labels)
+            fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
+            gap = measures.mean(fit.right) - accuracy
         run = Run(
-            *(start, way, images, seed),
-            len(train.labels) if images == "all" else len(learnt.labels),
-            *(measures.mean(answers.right), measures.nll(answers)),
-            *(measures.calibration_error(answers), measures.brier(answers)),
-            measures.mean(fit.right) - measures.mean(answers.right),
+            *(start, way, images, seed, count, accuracy, measures.nll(answers)),
+            *(measures.calibration_error(answers), measures.brier(answers), gap),
             *(convergence.area(curve), convergence.travelled(classifier.network, bases[seed])),
-            *convergence.smoothness(first[name]),
+            *(convergence.smoothness(first[name]) if clean else (None, None)),
         )
         flops = convergence.flops_per_image(classifier.network.shape, way == "probe")
         measured.append(Measured(run, answers, curve, flops))
@@ -122,22 +132,22 @@ def seen(train: Split, images: str, seed: int) -> Split:
 
 
 def layers(source: str) -> Table:
-    """Linear CKA between networks that learnt from all images, layer by layer: pairs as above."""
+    """Linear CKA between networks that learnt from all images, layer by layer."""
     test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     images = torch.from_numpy(test.images[:_ALIKE])
-    grams = {
-        start: [
-            similarity.layers(each.network, images)
-            for each in Classifier.all_of(f"artifacts/{source}/seeds/mnist-{start}.pt")
-        ]
-        for start in STARTS
-    }
     rows: list[Sequence[Any]] = []
-    for (one, other), pairs in study.paired(grams).items():
-        for layer in range(len(pairs[0][0])):
-            alike = fmean(similarity.cka(a[layer], b[layer]) for a, b in pairs)
-            rows.append((one, other, layer + 1, alike))
-    return ("first", "second", "layer", "cka"), rows
+    for kind, way in WHOLE.items():
+        grams = {
+            start: [
+                similarity.layers(each.network, images)
+                for each in Classifier.all_of(f"artifacts/{source}/{kind}{start}.pt")
+            ]
+            for start in STARTS
+        }
+        for starts, seeds, (one, other) in study.paired(grams):
+            for layer, (a, b) in enumerate(zip(one, other, strict=True), 1):
+                rows.append((way, *starts, *seeds, layer, similarity.cka(a, b)))
+    return ("way", *study.PAIR, "layer", "cka"), rows
 
 
 if __name__ == "__main__":

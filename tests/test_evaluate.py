@@ -71,6 +71,25 @@ def test_an_interval_is_of_the_images_however_many_runs_share_them() -> None:
     assert apart["accuracy_low"] > shared["accuracy_low"]  # of 270 in 300
 
 
+def test_folds_are_calibrated_together() -> None:
+    half = torch.zeros(100, 2)
+    one, other = (Answers(half, torch.full((100,), label)) for label in (0, 1))
+    assert measures.measure([one, other])["calibration_error"] == pytest.approx(0, abs=1e-6)
+    assert measures.measure([one, other], 100)["calibration_error"] == pytest.approx(0.5)
+
+
+def test_an_interval_between_hands_is_wider_where_their_images_are_read_alike() -> None:
+    right = torch.tensor([True] * 15 + [False] * 5)
+    alike = measures.between_hands(right, [str(i // 5) for i in range(20)])
+    apart = measures.between_hands(right, [str(i) for i in range(20)])
+    # Of four hands, three read wholly and one not at all: 0.75 -+ 3.182 x 0.25.
+    assert alike["accuracy_low"] == pytest.approx(0, abs=1e-9)
+    assert alike["accuracy_high"] == 1
+    # Of twenty: 0.75 -+ 2.093 x 0.4443 / sqrt(20).
+    assert apart["accuracy_low"] == pytest.approx(0.75 - 0.2079, abs=1e-3)
+    assert (alike["hands"], apart["hands"]) == (4, 20)
+
+
 def test_reliability_counts_every_image_once() -> None:
     sure = torch.tensor([[5.0, 0.0], [0.0, 0.0], [0.1, 0.0], [0.0, 5.0]])
     rows = measures.reliability(Answers(sure, torch.tensor([0, 0, 1, 0])))
@@ -144,7 +163,7 @@ def test_the_ensemble_is_measured_by_two_networks_that_have_not_learnt_from_the_
 @pytest.fixture
 def tester(reproduced: Path, tmp_path: Path) -> Path:
     """A folder with the shipped network and an archive called `later`, in params.yaml alone."""
-    for name in ("stages", "data/sample"):
+    for name in ("stages", "data/sample", "data/tensors/sample/characters"):
         shutil.copytree(reproduced / name, tmp_path / name)
     (tmp_path / "artifacts/sample").mkdir(parents=True)
     for name in ("characters.pt", "characters-ensemble.pt"):
@@ -177,6 +196,7 @@ def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) 
         metrics = json.loads((tester / f"metrics/sample/{name}.json").read_text())
         assert metrics["correct"] == [right]
         assert metrics["images"] == 310
+        assert metrics["images_learnt_from"] == 310  # it is the archive that was trained on
 
 
 def test_naming_an_archive_for_testing_adds_its_stages_and_no_other(

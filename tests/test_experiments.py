@@ -52,7 +52,7 @@ def test_the_recipe_of_the_page(committed: Path, tmp_path: Path) -> None:
     assert others
 
     run(folder, *recipe("dvc", "exp", "run", "--set-param"))
-    run(folder, "git", "checkout", "params.yaml", "dvc.lock", "metrics")
+    run(folder, *recipe("git", "checkout", "params.yaml"))
     run(folder, *recipe("dvc", "exp", "run", "--queue"))
     run(folder, *recipe("dvc", "queue", "start"))
     wait(folder)

@@ -5,12 +5,14 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from stages.common import dataset
 from tests import workspace
 from tests.workspace import run
 
@@ -46,6 +48,52 @@ def test_a_source_that_is_none_is_one_clear_line(reproduced: Path) -> None:
     done = run(reproduced, "python", "-m", "tools.repro", "--source", "moon", check=False)
     assert done.returncode != 0
     assert done.stderr == "repro: params.yaml: source: moon is none of sample, dropbox\n"
+
+
+def test_make_repro_writes_the_lock_that_dvc_writes(reproduced: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(reproduced, folder, symlinks=True)
+    lock = folder / "dvc.lock"
+    written = []
+    for words in (["dvc"], ["python", "-m", "tools.repro"]):
+        content = workspace.read_lock(folder)
+        content["stages"]["unzip@sample-mnist"] = {"cmd": "is replaced"}
+        lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        run(folder, *words, "commit", "--force", "unzip@sample-mnist")
+        written.append(lock.read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_param_that_no_stage_reads_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:
+    params = workspace.read_params(reproduced)
+    params["train"]["epoch"] = 5
+    params["correct"]["rounds"]["sample"] = "is for the stage to judge"
+    workspace.write_params(tmp_path, params | {"colour": {"red": 1}})
+    shutil.copy(reproduced / "dvc.yaml", tmp_path)
+    for folder in ("tools", "stages", "ablation"):
+        shutil.copytree(reproduced / folder, tmp_path / folder)
+    done = run(tmp_path, "python", "-m", "tools.repro", "repro", "--dry", check=False)
+    assert done.returncode != 0
+    assert done.stderr == "repro: params.yaml: no stage reads train.epoch, colour\n"
+
+
+def test_mnists_labels_do_not_reach_what_is_said_of_mnist_task_3(
+    reproduced: Path, tmp_path: Path
+) -> None:
+    for name in ("stages", "data/tensors/sample", "artifacts/sample/bases"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    shutil.copy(reproduced / "params.yaml", tmp_path)
+    path = tmp_path / "data/tensors/sample/mnist/train.safetensors"
+    split = dataset.load(path)
+    dataset.store(replace(split, labels=split.labels[::-1].copy()), path, tmp_path)
+    run(tmp_path, "python", "-m", "stages.audit", "sample")
+    folders = (folder / "artifacts/sample/audit" for folder in (reproduced, tmp_path))
+    (mnist, task3), (other_mnist, other_task3) = (
+        [(folder / f"{name}.json").read_bytes() for name in ("mnist", "mnistTask3")]
+        for folder in folders
+    )
+    assert task3 == other_task3
+    assert mnist != other_mnist
 
 
 def test_a_gpu_that_is_not_here_is_one_clear_line_and_changes_nothing(reproduced: Path) -> None:

@@ -150,6 +150,14 @@ def test_bad_input_is_one_line_that_names_the_file_and_leaves_nothing(
     assert not output.exists()
 
 
+def test_a_bad_image_of_a_zip_is_named_with_the_zip(model_file: Path) -> None:
+    with zipfile.ZipFile("some.zip", "w") as archive:
+        archive.writestr("folder/bad.png", b"hello")
+    status, _, errors = predict(model_file, "some.zip", check=False)
+    assert status != 0
+    assert "some.zip: folder/bad.png: not an image" in errors
+
+
 def test_a_missing_image_is_named(model_file: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.png"):
         Classifier(model_file).predict("absent.png")

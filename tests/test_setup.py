@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import workspace
+from tools import results
 
 ROOT = workspace.ROOT
 README = (ROOT / "README.md").read_text()
@@ -54,12 +55,7 @@ def test_the_results_in_the_readme_are_those_of_the_committed_metrics() -> None:
     rows = re.findall(
         r"(?m)^\| `([\w-]+)` .*\| ([\d.]+)% ± ([\d.]+) \| (\d+) \| ([\d,]+) \|", table
     )
-    networks = {path.stem for path in (ROOT / "metrics/dropbox").glob("*.json")} - {
-        "audit",
-        "match",
-        "transfer",
-    }
-    assert {network for network, *_ in rows} == networks
+    assert {network for network, *_ in rows} == set(results.NETWORKS)
     for network, accuracy, deviation, runs, images in rows:
         metrics = json.loads((ROOT / f"metrics/dropbox/{network}.json").read_text())
         assert f"{100 * metrics['accuracy']:.2f}" == accuracy

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common import budget
-from stages.common.comparison import convergence, significance
+from stages.common.comparison import convergence, significance, study
 from stages.common.core.errors import InputError
 from stages.common.learning import model
 from stages.common.learning.live import Point
@@ -53,16 +53,33 @@ def test_both_sources_are_committed() -> None:
 
 
 def test_the_means_and_intervals_are_those_of_the_runs(metrics: Path) -> None:
-    arms = accuracies(metrics)
-    rows = table(metrics, "budgets")
-    assert len(rows) == len(arms)
+    values: dict[tuple[str, ...], list[float]] = {}
+    for run in table(metrics, "runs"):
+        for measure in list(run)[list(run).index("accuracy") :]:
+            if run[measure]:
+                key = (run["start"], run["way"], run["budget"], measure)
+                values.setdefault(key, []).append(float(run[measure]))
+    rows = table(metrics, "measures")
+    assert len(rows) == len(values)
     for row in rows:
-        values = arms[row["start"], row["way"], row["budget"]]
-        assert int(row["n"]) == len(values)
-        assert float(row["mean"]) == pytest.approx(fmean(values), abs=2e-5)
+        of_arm = values[row["start"], row["way"], row["budget"], row["measure"]]
+        assert int(row["n"]) == len(of_arm)
+        assert float(row["mean"]) == pytest.approx(fmean(of_arm), abs=2e-5)
         for name, sign in (("low", -1), ("high", 1)):
-            expected = fmean(values) + sign * half_width(values)
+            expected = fmean(of_arm) + sign * half_width(of_arm)
             assert float(row[name]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_means_by_the_number_of_labels_are_those_of_the_runs(metrics: Path) -> None:
+    arms = accuracies(metrics)
+    images = {run["budget"]: int(run["train_images"]) for run in table(metrics, "runs")}
+    budgets = {count: budget for budget, count in images.items()}
+    rows = table(metrics, "labels")
+    assert rows
+    for row in rows:
+        for start in ("random", "digits", "characters"):
+            expected = fmean(arms[start, "full", budgets[int(row["images"])]])
+            assert float(row[start]) == pytest.approx(expected, abs=2e-5)
 
 
 def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
@@ -77,10 +94,49 @@ def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
         if len({round(each, 9) for each in differences}) == 1:  # no spread, so no test
             assert float(row["p"]) == 1
             continue
-        inside = float(row["low"]) <= 0 <= float(row["high"])
-        assert inside == (float(row["p"]) >= 0.05)
-        if row["verdict"] in ("helps", "hurts"):
-            assert float(row["p_corrected"]) < 0.05
+        n, margin = len(differences), float(row["margin"])
+        error = stdev(differences) / math.sqrt(n)
+        assert float(row["effect"]) == pytest.approx(mean / stdev(differences), rel=1e-3)
+        assert float(row["p"]) == pytest.approx(2 * beyond(abs(mean / error), n), abs=2e-4)
+        within = max(beyond((mean + margin) / error, n), beyond((margin - mean) / error, n))
+        assert float(row["equivalence_p"]) == pytest.approx(within, abs=2e-4)
+
+
+def beyond(value: float, n: int) -> float:
+    """The share of Student's t of n - 1 degrees of freedom that lies above a value (Simpson)."""
+    freedom = n - 1
+    scale = math.gamma((freedom + 1) / 2) / math.sqrt(freedom * math.pi) / math.gamma(freedom / 2)
+    steps, end = 20_000, math.atan(abs(value) / math.sqrt(freedom))
+    # With x = sqrt(freedom) tan(a) the density is a power of the cosine, on a finite stretch.
+    heights = [math.cos(i * end / steps) ** (freedom - 1) for i in range(steps + 1)]
+    area = heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2])
+    inside = scale * math.sqrt(freedom) * area * end / steps / 3
+    return 0.5 - math.copysign(inside, value)
+
+
+def test_corrected_p_and_verdicts_follow_from_the_p(metrics: Path) -> None:
+    rows = table(metrics, "comparisons")
+    for primary in ("0", "1"):
+        family = [row for row in rows if row["primary"] == primary]
+        for name in ("p", "equivalence_p"):
+            expected = step_up([float(row[name]) for row in family])
+            found = [float(row[f"{name}_corrected"]) for row in family]
+            assert found == pytest.approx(expected, abs=5e-3)
+    for row in rows:
+        verdict = "equivalent" if float(row["equivalence_p_corrected"]) < 0.05 else "undecided"
+        if float(row["p_corrected"]) < 0.05:
+            verdict = "helps" if float(row["difference"]) > 0 else "hurts"
+        assert row["verdict"] == verdict
+
+
+def step_up(p: list[float]) -> list[float]:
+    """Benjamini and Yekutieli's adjusted p."""
+    harmonic = len(p) * sum(1 / i for i in range(1, len(p) + 1))
+    least, adjusted = 1.0, dict.fromkeys(range(len(p)), 1.0)
+    for rank, i in sorted(enumerate(sorted(range(len(p)), key=p.__getitem__), 1), reverse=True):
+        least = min(least, p[i] * harmonic / rank)
+        adjusted[i] = least
+    return list(adjusted.values())
 
 
 def test_the_headline_is_the_primary_comparisons(metrics: Path) -> None:
@@ -117,6 +173,20 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
     for row in table(metrics, "speed"):
         images = seen[row["start"], row["way"], row["budget"], row["threshold"]]
         assert float(row["median_images"] or "inf") == pytest.approx(median(images), abs=1)
+
+
+def test_a_primary_comparison_of_nothing_is_an_error() -> None:
+    declared = study.Study(
+        primary=study.Primary(start="character", against="random", way="full"), smallest={}
+    )
+    with pytest.raises(InputError, match=r"transfer\.primary: no comparison is of character"):
+        list(study.compared([], declared))
+
+
+def test_a_single_seed_is_no_comparison() -> None:
+    [one] = answers(0.9)
+    with pytest.raises(InputError, match="a single seed"):
+        significance.compare(one[:1], one[:1], 0.01)
 
 
 def answers(*rates: float) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:

@@ -75,6 +75,7 @@ def make_small(folder: Path) -> None:
     params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
     params["train"]["epochs"]["sample"] = 2
     params["naive"]["epochs"] = 2
+    params["test_archives"] = []  # whatever is being looked at in the working tree
     params["finetune"]["full"]["sample"] |= {"seeds": 2, "times": 1}
     budgets = [{"images": 5, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
     params["transfer"]["smallest"]["5"] = 0.01

@@ -69,7 +69,8 @@ def charts(plots: dict[str, Any]) -> Iterator[str]:
 
 def chart(title: str, x: str, y: str, curves: list[list[tuple[float, float]]]) -> str:
     """Curves as a Mermaid chart, between the first and the last x that they share."""
-    low, high = (pick(pick(curve)[0] for curve in curves) for pick in (min, max))
+    low = max(min(curve)[0] for curve in curves)
+    high = min(max(curve)[0] for curve in curves)
     grid = np.linspace(low, high, POINTS)
     lines = [np.interp(grid, *np.array(curve).T) for curve in curves]
     palette = ", ".join(list(COLOURS.values())[-len(curves) :])

@@ -4,10 +4,12 @@ Between a line `<!-- name -->` and the next `<!-- end -->` of that page is what 
 says; everything else there is written by hand. The curve is docs/rates.svg.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stages.common.core import files
+from stages.common.core.errors import InputError
 
 PAGE, CURVE = Path("docs/design-choices.md"), Path("docs/rates.svg")
 METRICS, REASONS = Path("metrics/dropbox"), Path("ablation/reasons.json")
@@ -142,8 +144,13 @@ def curve() -> str:
 
 
 def filled(written: str, name: str, content: str) -> str:
-    """A page with `content` between a line `<!-- name -->` and the next `<!-- end -->`."""
+    """A page with `content` between a line `<!-- name -->` and the next `<!-- end -->`.
+
+    Raises InputError for a page without them.
+    """
     start, end = f"<!-- {name} -->\n", "<!-- end -->"
+    if end not in written.partition(start)[2]:
+        raise InputError(f"the page has no {start.strip()} with an {end} after it")
     before, _, rest = written.partition(start)
     _, _, after = rest.partition(end)
     return f"{before}{start}\n{content}\n{end}{after}"
@@ -164,6 +171,9 @@ def picture() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    try:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    except (InputError, OSError, KeyError, ValueError) as problem:
+        sys.exit(f"choices: {problem}")
     if (METRICS / "rates.csv").exists():
         CURVE.write_text(curve(), encoding="utf-8")

@@ -29,10 +29,11 @@ def main() -> None:
     if branch == PROTECTED:
         raise InputError(f"{PROTECTED} keeps its own lock: run on another branch")
     git("add", "--", *PATHS)
-    if not git("diff", "--cached", "--name-only"):
+    if not git("diff", "--cached", "--name-only", "--", *PATHS):
         print("nothing to commit: the run is the committed one")
         return
-    git("commit", "--quiet", "--message", "The lock and the metrics of a run [skip ci]")
+    message = "The lock and the metrics of a run [skip ci]"
+    git("commit", "--quiet", "--message", message, "--", *PATHS)
     # A branch that has moved on meanwhile refuses this: the run of its newer commit is the one.
     git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
     print(f"pushed to {branch}: {git('log', '-1', '--format=%h %s')}")

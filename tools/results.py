@@ -25,6 +25,7 @@ NETWORKS = {
     "mnist-digits": "2: MNIST, from the network of the digits",
     "mnist-characters": "2: MNIST, from the network of all 62 classes",
     "mnistTask3-naive": "3: mnistTask3, its folder names taken at their word",
+    "mnistTask3-naive-argmin": "3: the same network, answering what it holds for least likely",
     "mnistTask3-random": "3: mnistTask3 as audited, from random weights",
     "mnistTask3-digits": "3: the same, from the network of the digits",
     "mnistTask3-characters": "3: the same, from the network of all 62 classes",
@@ -47,7 +48,7 @@ def networks() -> str:
     rows = (
         (
             f"`{name}`",
-            said,
+            said + (f" ({m['companions']:.0f} on average)" if "companions" in m else ""),
             f"{percent(m['accuracy'])} ± {100 * m['accuracy_sd']:.2f}",
             str(len(m["correct"])),
             f"{m['images']:,}",
@@ -82,7 +83,7 @@ def answers() -> str:
 def budgets() -> str:
     """The primary comparison of question two, at each budget."""
     head = ("images of each class", "random", "digits", "characters")
-    more = ("characters - random, points (95% interval, n)", "corrected p", "")
+    more = ("characters - random, points (95% interval, n)", "corrected p", "of interest", "")
     rows = (
         (
             budget,
@@ -90,7 +91,13 @@ def budgets() -> str:
             f"{100 * found['difference']:+.2f} ({100 * found['low']:+.2f} to"
             f" {100 * found['high']:+.2f}, {found['seeds']})",
             f"{found['p_corrected']:.2g}",
-            found["verdict"],
+            f"{100 * found['margin']:g}",
+            found["verdict"]
+            + (
+                ", by less"
+                if found["verdict"] in ("helps", "hurts") and found["within_margin"]
+                else ""
+            ),
         )
         for budget, found in metrics("transfer").items()
         if budget != "answer"

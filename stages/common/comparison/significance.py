@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from stages.common.core.errors import InputError
+
 LEVEL = 0.05  # of all tests; intervals are of 1 - LEVEL
 
 Verdict = Literal["helps", "hurts", "equivalent", "undecided"]
@@ -27,15 +29,24 @@ class Comparison:
     p_corrected: float
     effect: float  # the mean difference in standard deviations of the differences (Cohen's d_z)
     equivalence_p: float  # of two one-sided tests (Schuirmann 1987) against +- the margin
+    equivalence_p_corrected: float
     margin: float  # the smallest difference of interest
     verdict: Verdict
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether the difference, be there one or not, is smaller than the one of interest."""
+        return self.equivalence_p_corrected < LEVEL
 
 
 def compare(right: NDArray[np.bool_], against: NDArray[np.bool_], margin: float) -> Comparison:
     """Compare two arms by which test images they read rightly, bool [seeds, images] each.
 
     A t test, since five pairs cannot reach p < 0.05 by ranks: the smallest p of Wilcoxon's is 1/16.
+    Raises InputError for a single seed, of which nothing can be said.
     """
+    if len(right) < 2:
+        raise InputError("arms of a single seed cannot be compared: two at least, in params.yaml")
     more_right = right.sum(1) - against.sum(1)  # whole numbers: equal ones are equal
     by_seed = more_right / right.shape[1]
     by_image = (right.astype(float) - against).mean(0)
@@ -51,6 +62,7 @@ def compare(right: NDArray[np.bool_], against: NDArray[np.bool_], margin: float)
         p_corrected=1.0,
         effect=0.0,
         equivalence_p=float(abs(by_seed[0]) >= margin),
+        equivalence_p_corrected=1.0,
         margin=margin,
         verdict="undecided",
     )
@@ -71,25 +83,28 @@ def compare(right: NDArray[np.bool_], against: NDArray[np.bool_], margin: float)
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons of one family, with p corrected for their number and a verdict.
+    """The comparisons of one family, with both p corrected for their number, and a verdict.
 
     Benjamini and Yekutieli's (2001) step-up holds however the tests depend on each other, and these
     do: they share arms.
     """
     if not comparisons:
         return []
-    adjusted = stats.false_discovery_control([each.p for each in comparisons], method="by")
+    unequal, equal = (
+        stats.false_discovery_control([getattr(each, name) for each in comparisons], method="by")
+        for name in ("p", "equivalence_p")
+    )
     return [
-        replace(each, p_corrected=float(p), verdict=verdict(each, float(p)))
-        for each, p in zip(comparisons, adjusted, strict=True)
+        decided(replace(each, p_corrected=float(p), equivalence_p_corrected=float(q)))
+        for each, p, q in zip(comparisons, unequal, equal, strict=True)
     ]
 
 
-def verdict(found: Comparison, p: float) -> Verdict:
-    """What a comparison says, given its corrected p."""
-    if p < LEVEL:
-        return "helps" if found.difference > 0 else "hurts"
-    return "equivalent" if found.equivalence_p < LEVEL else "undecided"
+def decided(found: Comparison) -> Comparison:
+    """The comparison with what its corrected p say."""
+    if found.p_corrected < LEVEL:
+        return replace(found, verdict="helps" if found.difference > 0 else "hurts")
+    return replace(found, verdict="equivalent" if found.within_margin else "undecided")
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Question two's tables: what each network did, what each arm did, and how the arms compare."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, fields
 from itertools import combinations
@@ -19,6 +20,7 @@ from stages.common.measures import Answers
 
 STARTS = ("random", "digits", "characters")
 PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
+PAIR = ("first", "second", "first_seed", "second_seed")  # columns of what two networks share
 Table = tuple[Sequence[str], list[Sequence[Any]]]  # columns and rows
 T = TypeVar("T")
 
@@ -52,11 +54,15 @@ class Run(NamedTuple):
     nll: float  # mean negative logarithm of the probability of the right class
     ece: float
     brier: float
-    gap: float  # between the accuracies on images learnt from and on the test split
+    gap: float | None  # between the accuracies on images learnt from and on the test split; None
+    # where the labels that were learnt from are not the truth
     curve_area: float
     distance: float  # that the convolutions travelled
-    early_gradient: float
-    early_roughness: float
+    early_gradient: float | None  # None, as the next, where the first steps are not on record
+    early_roughness: float | None
+
+
+MEASURES = Run._fields[Run._fields.index("accuracy") :]
 
 
 class Measured(NamedTuple):
@@ -94,17 +100,21 @@ def thresholds(measured: Sequence[Measured]) -> Table:
 
 
 def speed(measured: Sequence[Measured]) -> Table:
-    """The median images to each threshold: empty where fewer than half of the runs reached it."""
+    """The median cost of each threshold: empty where fewer than half of the runs reached it."""
     rows: list[Sequence[Any]] = []
     for arm, of_arm in arms(measured).items():
         for threshold in convergence.THRESHOLDS:
             found = [convergence.reached(each.curve, threshold) for each in of_arm]
             # A run that ended before it came there is longer than any that did.
-            middle = median(float("inf") if at is None else at[1] for at in found)
+            steps, images = (
+                median(float("inf") if at is None else at[i] for at in found) for i in (0, 1)
+            )
             count = sum(at is not None for at in found)
-            shown = "" if middle == float("inf") else round(middle)
-            rows.append((*arm, threshold, len(found), count, shown))
-    return ("start", "way", "budget", "threshold", "n", "reached", "median_images"), rows
+            costs = (steps, images, images * of_arm[0].flops)
+            shown = ["" if cost == float("inf") else round(cost) for cost in costs]
+            rows.append((*arm, threshold, len(found), count, *shown))
+    columns = ("start", "way", "budget", "threshold", "n", "reached")
+    return (*columns, "median_steps", "median_images", "median_flops"), rows
 
 
 def arms(measured: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measured]]:
@@ -115,13 +125,28 @@ def arms(measured: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measur
     return found
 
 
-def budgets(measured: Sequence[Measured]) -> Table:
-    """The accuracy of each arm, with the t interval of its mean over seeds."""
+def summaries(measured: Sequence[Measured]) -> Table:
+    """Every measure of each arm, with the t interval of its mean over seeds."""
     rows: list[Sequence[Any]] = []
     for arm, of_arm in arms(measured).items():
-        values = [each.run.accuracy for each in of_arm]
-        rows.append((*arm, len(values), fmean(values), *significance.interval(values)))
-    return ("start", "way", "budget", "n", "mean", "low", "high"), rows
+        for name in MEASURES:
+            values = [getattr(each.run, name) for each in of_arm]
+            if None not in values:
+                row = (*arm, name, len(values), fmean(values), *significance.interval(values))
+                rows.append(row)
+    return ("start", "way", "budget", "measure", "n", "mean", "low", "high"), rows
+
+
+def labels(measured: Sequence[Measured], way: str) -> Table:
+    """The mean accuracy of one way of training from each start, against the number of labels."""
+    found = arms(measured)
+    rows: list[Sequence[Any]] = []
+    for size in dict.fromkeys(size for _, each, size in found if each == way):
+        of_starts = [found[start, way, size] for start in STARTS]
+        images = of_starts[0][0].run.train_images
+        means = [fmean(each.run.accuracy for each in of_arm) for of_arm in of_starts]
+        rows.append((images, math.log10(images), *means))
+    return ("images", "log10_images", *STARTS), rows
 
 
 def comparisons(measured: Sequence[Measured], study: Study) -> Table:
@@ -165,6 +190,11 @@ def compared(
             families.setdefault(first, []).append(
                 (place, significance.compare(right[0], right[1], smallest))
             )
+    if True not in families:
+        raise InputError(
+            f"params.yaml: transfer.primary: no comparison is of {', '.join(primary)} and"
+            f" {study.primary.way}"
+        )
     for family in (True, False):
         members = families.get(family, [])
         whole = significance.corrected([each for _, each in members])
@@ -179,9 +209,10 @@ def sentence(start: str, against: str, size: str, way: str, found: Comparison) -
         f"{100 * found.difference:+.2f} points, 95% interval {100 * found.low:+.2f} to"
         f" {100 * found.high:+.2f}, n = {found.n}, corrected p = {found.p_corrected:.3g}"
     )
+    little = f", by less than {100 * found.margin:g} points" if found.within_margin else ""
     words = {
-        "helps": "helps",
-        "hurts": "hurts",
+        "helps": f"helps{little}",
+        "hurts": f"hurts{little}",
         "equivalent": f"makes no difference of {100 * found.margin:g} points or more",
         "undecided": "makes no difference that these runs could decide",
     }
@@ -189,43 +220,50 @@ def sentence(start: str, against: str, size: str, way: str, found: Comparison) -
 
 
 def digits(measured: Sequence[Measured]) -> Table:
-    """The mean number of errors in each digit, of the networks that learnt from all images."""
+    """The errors in each digit, of each network that learnt from all images."""
     rows: list[Sequence[Any]] = []
-    for (start, way, size), of_arm in arms(measured).items():
-        if (way, size) != ("full", "all"):
-            continue
-        for digit in range(10):
-            of_digit = of_arm[0].answers.truth == digit
-            errors = [int((~each.answers.right)[of_digit].sum()) for each in of_arm]
-            rows.append((start, digit, fmean(errors), int(of_digit.sum())))
-    return ("start", "digit", "errors", "images"), rows
+    for way, by_start in whole(measured).items():
+        for start, of_arm in by_start.items():
+            for each in of_arm:
+                for digit in range(10):
+                    wrong = (~each.answers.right)[each.answers.truth == digit]
+                    rows.append((start, way, each.run.seed, digit, int(wrong.sum()), len(wrong)))
+    return ("start", "way", "seed", "digit", "errors", "images"), rows
 
 
 def agreement(measured: Sequence[Measured]) -> Table:
-    """The share of test images of which two networks that learnt from all images say the same: the
-    mean over pairs with one seed, or, within an arm, over all pairs of seeds."""
-    found = {
-        start: of_arm
-        for (start, way, size), of_arm in arms(measured).items()
-        if (way, size) == ("full", "all")
-    }
-    said = {
-        start: [each.answers.logits.argmax(1) for each in of_arm] for start, of_arm in found.items()
-    }
-    rows: list[Sequence[Any]] = [
-        (one, other, fmean(measures.mean(a == b) for a, b in pairs))
-        for (one, other), pairs in paired(said).items()
-    ]
-    return ("first", "second", "share"), rows
+    """The share of test images of which two networks that learnt from all images say the same."""
+    rows: list[Sequence[Any]] = []
+    for way, by_start in whole(measured).items():
+        said = {
+            start: [each.answers.logits.argmax(1) for each in of_arm]
+            for start, of_arm in by_start.items()
+        }
+        for (one, other), (i, j), (a, b) in paired(said):
+            rows.append((way, one, other, i, j, measures.mean(a == b)))
+    return ("way", *PAIR, "share"), rows
 
 
-def paired(arms: dict[str, list[T]]) -> dict[tuple[str, str], list[tuple[T, T]]]:
-    """For each two starts the pairs with one seed; for each alone, all pairs of its seeds."""
-    between = {
-        (one, other): list(zip(arms[one], arms[other], strict=True))
-        for one, other in combinations(STARTS, 2)
-    }
-    return between | {(start, start): list(combinations(arms[start], 2)) for start in STARTS}
+def whole(measured: Sequence[Measured]) -> dict[str, dict[str, list[Measured]]]:
+    """The networks that learnt from all images, by way and start."""
+    found: dict[str, dict[str, list[Measured]]] = {}
+    for (start, way, size), of_arm in arms(measured).items():
+        if size == "all":
+            found.setdefault(way, {})[start] = of_arm
+    return found
+
+
+def paired(
+    arms: dict[str, list[T]],
+) -> Iterator[tuple[tuple[str, str], tuple[int, int], tuple[T, T]]]:
+    """(starts, seeds, networks): of each two starts the pairs with one seed, and of each alone all
+    pairs of its seeds."""
+    for one, other in combinations(STARTS, 2):
+        for seed, pair in enumerate(zip(arms[one], arms[other], strict=True)):
+            yield (one, other), (seed, seed), pair
+    for start in STARTS:
+        for i, j in combinations(range(len(arms[start])), 2):
+            yield (start, start), (i, j), (arms[start][i], arms[start][j])
 
 
 def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
@@ -240,6 +278,8 @@ def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
             "low": each.low,
             "high": each.high,
             "p_corrected": each.p_corrected,
+            "margin": each.margin,
+            "within_margin": int(each.within_margin),
             "verdict": each.verdict,
             "seeds": each.n,
         }
@@ -249,16 +289,18 @@ def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
 def answer(primary: dict[str, Comparison], study: Study) -> str:
     """The primary comparisons in one sentence."""
     said = []
-    for verdict, words in (
-        ("helps", "helps"),
-        ("hurts", "hurts"),
-        ("equivalent", "makes no difference of interest"),
-        ("undecided", "makes no difference that was decided"),
+    for verdict, within, words in (
+        ("helps", False, "helps"),
+        ("helps", True, "helps by less than the difference of interest"),
+        ("hurts", False, "hurts"),
+        ("hurts", True, "hurts by less than the difference of interest"),
+        ("equivalent", True, "makes no difference of interest"),
+        ("undecided", False, "makes no difference that was decided"),
     ):
         sizes = [
             f"{'all images' if size == 'all' else size} ({100 * each.difference:+.2f} points)"
             for size, each in primary.items()
-            if each.verdict == verdict
+            if (each.verdict, each.within_margin) == (verdict, within)
         ]
         if sizes:
             said.append(f"{words} with {', '.join(sizes)}")

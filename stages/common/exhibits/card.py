@@ -64,7 +64,7 @@ times the work, and a better answer on images that none of them has seen.
 {_limits(shape.classes, classes, pairs)}
 ## Data
 
-{_DATA[source]}
+{_DATA.get(source, f"See `data/{source}/README.md`.")}
 
 | tensors | sha256 |
 |---|---|
@@ -86,11 +86,11 @@ def _results(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 Cross-validated: each image is read by a network that learnt by the same recipe from the others. The
 shipped network has learnt from all images and has no test set of its own here. The interval is of
-the sampling of images (Wilson), the sd is between the runs.
+the sampling of the writers, whose images are read alike; the sd is between the runs.
 
 Of a single image, with case forgiven {100 * alone["case_folded_accuracy"]:.2f}% are right, and the
 right class is among the first three for {100 * alone["top3_accuracy"]:.2f}%. Expected calibration
-error {100 * alone["calibration_error"]:.2f} points.
+error {100 * alone["calibration_error"]:.2f} points, of all held-out images together.
 
 """
 

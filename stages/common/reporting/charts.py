@@ -24,15 +24,21 @@ def lines(
     y: str,
     titles: tuple[str, str],
     ticks: Sequence[str] = (),
+    colours: int = 4,
+    log: bool = False,
 ) -> str:
     """A line for each entry, with a band where its rows tell `low` and `high`; `titles` of axes.
 
-    With `ticks`, x counts them.
+    With `ticks`, x counts them. So many `colours` take turns, and with the next turn of them dashes
+    and symbols change: names are told apart by both. `log`: y is logarithmic.
     """
     figure = _figure(titles)
+    if log:
+        figure.update_yaxes(type="log", dtick="D2")
     if ticks:
         figure.update_xaxes(tickvals=list(range(len(ticks))), ticktext=list(ticks))
     for i, (name, rows) in enumerate(series.items()):
+        colour, kind = i % colours, i // colours if colours < len(series) else i
         where = [float(row[x]) for row in rows]
         if rows and "low" in rows[0]:
             low, high = ([float(row[side]) for row in rows] for side in ("low", "high"))
@@ -41,7 +47,7 @@ def lines(
                 y=[*high, *reversed(low)],
                 fill="toself",
                 mode="none",
-                meta={"colour": i},
+                meta={"colour": colour},
                 legendgroup=name,
                 showlegend=False,
                 hoverinfo="skip",
@@ -52,9 +58,9 @@ def lines(
             name=name,
             legendgroup=name,
             mode="lines+markers",
-            line={"width": 2, "dash": _DASHES[i % 4]},
-            marker={"size": 6, "symbol": _SYMBOLS[i % 4]},
-            meta={"colour": i},
+            line={"width": 2, "dash": _DASHES[kind % 4]},
+            marker={"size": 6, "symbol": _SYMBOLS[kind % 4]},
+            meta={"colour": colour},
         )
     return _json(figure)
 

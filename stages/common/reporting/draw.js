@@ -1,8 +1,9 @@
 // The drawing box: strokes on a canvas of trainPart1's size, read by the network after each.
 const pad = document.getElementById("pad"), state = document.getElementById("state");
 const list = document.getElementById("answers-list"), pen = pad.getContext("2d", { willReadFrequently: true });
-const SIZE = 36, BOX = 28, WIDTH = 84;  // of the network's input, of the ink in it, of trainPart1's pen
-const classes = [...document.body.dataset.classes];
+const WIDTH = 84;  // of trainPart1's pen
+const { size, box } = document.body.dataset;  // of the network's input, of the ink in it
+const SIZE = Number(size), BOX = Number(box), classes = [...document.body.dataset.classes];
 let network = null, last = null;
 
 function clear() {

@@ -93,7 +93,7 @@ def calibration(results: Results) -> Chart:
     error = results.metrics("characters")["calibration_error"]
     takeaway = (
         f"Confidence and accuracy differ by {100 * error:.1f} points on average"
-        f" (expected calibration error, the mean of the folds)."
+        " (expected calibration error, of all held-out images together)."
     )
     figure = charts.reliability(rows)
     return Chart("calibration", "Calibration", takeaway, figure, table_of(rows))
@@ -151,12 +151,22 @@ def ablation(results: Results) -> Chart | str:
     rows = results.tracked("ablation.csv")
     if not rows:
         return _ABLATION
-    largest = max(rows, key=lambda row: abs(float(row["difference"])))
+    changed = {
+        row["choice"]: (
+            100 * float(row["difference"]),
+            100 * float(row["low"]),
+            100 * float(row["high"]),
+        )
+        for row in rows
+        if row["choice"] != "recipe"
+    }
+    sure = [name for name, (_, low, high) in changed.items() if not low <= 0 <= high]
+    least = min(changed, key=lambda name: changed[name])
     takeaway = (
-        f"Of {len(rows)} choices, changed one at a time, {largest['choice']} matters most:"
-        f" {100 * float(largest['difference']):+.2f} points."
+        f"Of {len(changed)} choices, changed one at a time, {least} loses most:"
+        f" {changed[least][0]:+.2f} points (95% interval {changed[least][1]:+.2f} to"
+        f" {changed[least][2]:+.2f}, {rows[0]['images']} images). The interval leaves out 0 for"
+        f" {len(sure)} of them: {', '.join(sure) or 'none'}."
     )
-    names = [row["choice"] for row in rows]
-    differences = [100 * float(row["difference"]) for row in rows]
-    figure = charts.bars(names, differences, ("choice", "difference in points"))
+    figure = charts.intervals(changed, "difference in points")
     return Chart("ablation", "The ablation", takeaway, figure, table_of(rows))

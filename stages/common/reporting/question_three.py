@@ -1,13 +1,17 @@
 """The report's section on question three: what can be learnt from labels that are wrong?"""
 
+from typing import Any
+
 from stages.common.alphabet import DIGITS
 from stages.common.reporting import charts
-from stages.common.reporting.page import Chart, Part, Section, Sheet, Table
+from stages.common.reporting.page import Chart, Part, Section, Sheet, Table, table_of
 from stages.common.reporting.question_one import captions
+from stages.common.reporting.question_two import CORRECTED
 from stages.common.reporting.results import Results, accuracies, curves, percent, told
 
 NETWORKS = {
     "mnistTask3-naive": "its folder names taken at their word",
+    "mnistTask3-naive-argmin": "the same, answering what it holds for least likely",
     "mnistTask3-random": "as audited, from random weights",
     "mnistTask3-digits": "the same, from the network of the digits",
     "mnistTask3-characters": "the same, from the network of all 62 classes",
@@ -27,28 +31,84 @@ def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
         f"The same images and labels: {percent(naive['accuracy'])} against"
         f" {percent(corrected['accuracy'])} once it is known what is wrong with the labels."
     )
-    runs = {NETWORKS[name]: results.curves(name) for name in NETWORKS}
+    trained = [name for name in NETWORKS if not name.endswith("-argmin")]
+    runs = {NETWORKS[name]: results.curves(name) for name in trained}
     curves_say = (
         "Each is scored as its own reading of the labels has it, which for the naive one is not"
         " whether it is right: see the accuracies above for that."
     )
     title = "Learning curves, naive and corrected"
-    count = found["labels_right"]
     after = (
-        f"Looked up after the fact by their pixels, {count} of {found['images']:,} labels are"
-        f" right; {found['matched']:,} images were found in MNIST."
+        f"Looked up after the fact by their pixels, {found['labels_right']} of"
+        f" {found['images']:,} labels are right. No entry of the matrix that the audit estimated is"
+        f" further than {found['matrix_error']:.4f} from the one found here."
     )
-    truth = [[float(row[digit]) for digit in DIGITS] for row in results.table("transitions.csv")]
+    counts = [[float(row[digit]) for digit in DIGITS] for row in results.table("transitions.csv")]
+    truth = [[each / sum(row) for each in row] for row in counts]
     parts: list[Part] = [
         accuracies("mnistTask3", takeaway, metrics, NETWORKS),
         folders(results),
         *(estimate(name, audit) for name, audit in audits.items()),
         _matrix("transitions", "The labels as they turned out to be", after, truth),
+        looked_up(found),
         jpeg(results, found["pixel_difference"]),
         curves("curves-mnistTask3", title, curves_say, runs, "validation accuracy as labelled"),
+        beside_clean(results),
         mistakes(results),
     ]
     return Section("three", "Three: what can be learnt from labels that are wrong?", answer, parts)
+
+
+def looked_up(found: dict[str, Any]) -> Chart:
+    """How right the audit and the network were about the images that were learnt from."""
+    shares = {
+        "images found in MNIST": ("matched", "images"),
+        "labels that are right": ("labels_right", "images"),
+        "labels believed right that are": ("believed_right_and_are", "believed_right"),
+        "answers of mnistTask3-random that are right": ("train_answers_right", "train_images"),
+    }
+    rows = [
+        (name, found[part], found[whole], percent(found[part] / max(1, found[whole])))
+        for name, (part, whole) in shares.items()
+    ]
+    takeaway = (
+        f"Of {found['believed_right']} labels that the audit believed right"
+        f" {found['believed_right_and_are']} are; and of the {found['train_images']:,} images that"
+        f" were learnt from without their true labels, seed 0 from random weights reads"
+        f" {found['train_answers_right']:,} as MNIST labels them."
+    )
+    heights = [found[part] / max(1, found[whole]) for part, whole in shares.values()]
+    figure = charts.bars(list(shares), heights, ("", "share"))
+    columns = ("what", "count", "of", "share")
+    return Chart("looked-up", "How right it was", takeaway, figure, Table(columns, rows))
+
+
+def beside_clean(results: Results) -> Chart:
+    """The networks that learnt from wrong labels beside the same that learnt from true ones."""
+    rows = [
+        row
+        for row in results.tracked("transfer/measures.csv")
+        if row["budget"] == "all" and row["way"] in ("full", CORRECTED)
+    ]
+    labels = {"full": "true labels", CORRECTED: "wrong labels, corrected"}
+    accuracy = [row for row in rows if row["measure"] == "accuracy"]
+    shown = {
+        f"{labels[row['way']]}, from {row['start']}": (
+            100 * float(row["mean"]),
+            100 * float(row["low"]),
+            100 * float(row["high"]),
+        )
+        for row in accuracy
+    }
+    best = {way: max(float(row["mean"]) for row in accuracy if row["way"] == way) for way in labels}
+    takeaway = (
+        f"The same network learns {percent(best['full'])} from MNIST's true labels and"
+        f" {percent(best[CORRECTED])} from the wrong ones, each from its best start; the intervals"
+        " are over the seeds. The table has every measure of both."
+    )
+    figure = charts.intervals(shown, "test accuracy in %")
+    title = "Beside the same network with true labels"
+    return Chart("beside-clean", title, takeaway, figure, table_of(rows))
 
 
 def folders(results: Results) -> Sheet:

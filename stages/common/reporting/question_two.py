@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
 from stages.common.reporting.question_one import captions
-from stages.common.reporting.results import Results, Row, accuracies, curves, percent
+from stages.common.reporting.results import Results, Row, accuracies, curves, percent, spread
 
 NETWORKS = {
     "mnist-random": "from random weights",
     "mnist-digits": "from the network of the digits",
     "mnist-characters": "from the network of all 62 classes",
 }
+CORRECTED = "corrected"  # the way of the networks of question three
 _FULL = "full"  # the way of fine-tuning in which all weights learn
 
 
@@ -30,12 +31,11 @@ def section(results: Results) -> Section:
         " interval of the sampling of the images, and the sd between the seeds."
     )
     answer = f"{results.metrics('transfer')['answer']} {with_all}"
-    spread = 100 * (max(m["accuracy"] for m in metrics.values()) - min(
-        m["accuracy"] for m in metrics.values()))  # fmt: skip
-    sampling = 100 * (first["accuracy_high"] - first["accuracy_low"]) / 2
+    accuracy = [each["accuracy"] for each in metrics.values()]
     takeaway = (
-        f"The starts differ by {spread:.2f} points at most; the sampling of the test images alone"
-        f" makes ±{sampling:.2f}."
+        f"The starts differ by {100 * (max(accuracy) - min(accuracy)):.2f} points at most. The"
+        " intervals are of the sampling of the test images, which all of them read: what is sure"
+        " of their differences say the paired tests below."
     )
     runs = {NETWORKS[name]: results.curves(name) for name in NETWORKS}
     title, band = (
@@ -53,38 +53,81 @@ def section(results: Results) -> Section:
 
 def transfer(results: Results) -> list[Chart]:
     """What the statistics of question two say, a part for each of their tables."""
-    parts: dict[str, Callable[[list[dict[str, str]]], Chart]] = {
-        "budgets": budget_curves,
-        "comparisons": comparisons,
-        "curves": few_labels,
-        "speed": speed,
-        "digits": digits,
-        "cka": similarity,
-        "agreement": agreement,
-    }
-    return [make(results.tracked(f"transfer/{name}.csv")) for name, make in parts.items()]
+    parts: list[tuple[str, Callable[[list[dict[str, str]]], Chart]]] = [
+        ("measures", budget_curves),
+        ("measures", other_ways),
+        ("comparisons", comparisons),
+        ("curves", few_labels),
+        ("speed", speed),
+        ("measures", quality),
+        ("digits", digits),
+        ("cka", similarity),
+        ("agreement", agreement),
+    ]
+    tables = {name: results.tracked(f"transfer/{name}.csv") for name, _ in parts}
+    # Question three's networks are in these tables too, and shown there.
+    return [
+        make([row for row in tables[name] if row.get("way") != CORRECTED]) for name, make in parts
+    ]
 
 
 def budget_curves(rows: list[dict[str, str]]) -> Chart:
-    """Test accuracy against the number of labels."""
-    sizes = sorted({row["budget"] for row in rows}, key=_size)
-    arms = sorted({(row["way"] != _FULL, row["way"], row["start"]) for row in rows})
+    """The test error against the number of labels, all weights learning."""
+    chosen = [row for row in _accuracies(rows) if row["way"] == _FULL]
+    sizes, starts = _sizes(chosen), list(dict.fromkeys(row["start"] for row in chosen))
+    series = {
+        start: [
+            {
+                "x": str(sizes.index(row["budget"])),
+                "error": str(100 - 100 * float(row["mean"])),
+                "low": str(_error(row["high"])),
+                "high": str(_error(row["low"])),
+            }
+            for row in chosen
+            if row["start"] == start
+        ]
+        for start in starts
+    }
+    titles = ("labels for each class", "test error in %")
+    figure = charts.lines(series, "x", "error", titles, sizes, log=True)
+    few, fewest = sizes[0], [row for row in chosen if row["budget"] == sizes[0]]
+    best = max(fewest, key=lambda row: float(row["mean"]))
+    takeaway = (
+        f"With {few} labels for each class the best start is {best['start']} at"
+        f" {_interval(best)}, the mean of {best['n']} seeds with its 95% interval, which is of the"
+        " seeds, for these test images."
+    )
+    return Chart("budgets", "Error by the number of labels", takeaway, figure, table_of(chosen))
+
+
+def other_ways(rows: list[dict[str, str]]) -> Chart:
+    """Accuracy of the head alone, and of layers at falling rates, against the number of labels."""
+    chosen = [row for row in _accuracies(rows) if row["way"] != _FULL]
+    sizes = _sizes(chosen)
+    starts = list(dict.fromkeys(row["start"] for row in chosen))
     series = {
         f"{start}, {way}": [
             {"x": str(sizes.index(row["budget"])), **row}
-            for row in sorted(rows, key=lambda row: _size(row["budget"]))
+            for row in chosen
             if (row["start"], row["way"]) == (start, way)
         ]
-        for _, way, start in arms
+        for way in dict.fromkeys(row["way"] for row in chosen)
+        for start in starts
     }
-    figure = charts.lines(series, "x", "mean", ("labels for each class", "test accuracy"), sizes)
-    few, fewest = sizes[0], [row for row in rows if row["budget"] == sizes[0]]
-    best = max(fewest, key=lambda row: float(row["mean"]))
+    titles = ("labels for each class", "test accuracy")
+    figure = charts.lines(series, "x", "mean", titles, sizes, colours=len(starts))
+    full = {
+        (row["start"], row["budget"]): float(row["mean"])
+        for row in _accuracies(rows)
+        if row["way"] == _FULL
+    }
+    better = [row for row in chosen if float(row["mean"]) > full[row["start"], row["budget"]]]
+    told = ", ".join(f"{row['start']} ({row['way']}) with {row['budget']}" for row in better)
     takeaway = (
-        f"With {few} labels for each class the best is {best['start']} ({best['way']}) at"
-        f" {_interval(best)}, the mean of {best['n']} seeds with its 95% interval."
+        f"Of {len(chosen)} such arms these have a higher mean than the same start with all weights"
+        f" learning: {told or 'none'}. The bands are 95% intervals over the seeds."
     )
-    return Chart("budgets", "Accuracy by the number of labels", takeaway, figure, table_of(rows))
+    return Chart("ways", "Other ways of fine-tuning", takeaway, figure, table_of(chosen))
 
 
 def comparisons(rows: list[dict[str, str]]) -> Chart:
@@ -100,13 +143,16 @@ def comparisons(rows: list[dict[str, str]]) -> Chart:
         for row in rows
     }
     figure = charts.intervals(shown, "difference in points")
-    takeaway = f"Of {len(rows)} paired comparisons: {counts}."
+    takeaway = (
+        f"Of {len(rows)} paired comparisons: {counts}. The intervals are over pairs of seeds for"
+        " these test images; images_low and images_high are over images for these networks."
+    )
     return Chart("comparisons", "Paired tests", takeaway, figure, table_of(rows))
 
 
 def few_labels(rows: list[dict[str, str]]) -> Chart:
     """Learning curves at the smallest budget, all weights learning."""
-    few = min((row["budget"] for row in rows), key=_size)
+    few = _sizes(rows)[0]
     chosen = [row for row in rows if row["budget"] == few and row["way"] == _FULL]
     starts = sorted({row["start"] for row in chosen})
     runs = {start: [row for row in chosen if row["start"] == start] for start in starts}
@@ -116,15 +162,21 @@ def few_labels(rows: list[dict[str, str]]) -> Chart:
 
 
 def speed(rows: list[dict[str, str]]) -> Chart:
-    """How many images it takes to come to each accuracy."""
-    names = sorted({f"{row['start']}, {row['way']}" for row in rows})
-    arms = [[row for row in rows if f"{row['start']}, {row['way']}" == name] for name in names]
-    shares = [
-        sum(int(row["reached"]) for row in arm) / sum(int(row["n"]) for row in arm) for arm in arms
-    ]
-    figure = charts.bars(names, shares, ("start, way", "share of the accuracies reached"))
+    """How many images it takes to come to each accuracy, with all labels."""
     whole = [row for row in rows if (row["way"], row["budget"]) == (_FULL, "all")]
-    by_goal = {goal: [row for row in whole if row["threshold"] == goal] for goal in _goals(whole)}
+    goals = sorted({row["threshold"] for row in whole}, key=float)
+    series = {
+        start: [
+            {"x": str(goals.index(row["threshold"])), "images": row["median_images"]}
+            for row in whole
+            if row["start"] == start and row["median_images"]
+        ]
+        for start in dict.fromkeys(row["start"] for row in whole)
+    }
+    ticks = [f"{100 * float(goal):g}%" for goal in goals]
+    titles = ("validation accuracy", "images seen until then")
+    figure = charts.lines(series, "x", "images", titles, ticks)
+    by_goal = {goal: [row for row in whole if row["threshold"] == goal] for goal in goals}
     common = [goal for goal, each in by_goal.items() if all(row["median_images"] for row in each)]
     takeaway = "With all labels, no accuracy was reached by half of the runs of every start."
     if common:
@@ -139,40 +191,69 @@ def speed(rows: list[dict[str, str]]) -> Chart:
     return Chart("speed", "How soon it gets there", takeaway, figure, table_of(rows))
 
 
-def digits(rows: list[dict[str, str]]) -> Chart:
-    """Errors on each digit by start."""
-    starts = sorted({row["start"] for row in rows})
-    series = {start: [row for row in rows if row["start"] == start] for start in starts}
-    figure = charts.lines(series, "digit", "errors", ("digit", "errors"))
-    worst = max(rows, key=lambda row: float(row["errors"]))
+def quality(rows: list[dict[str, str]]) -> Chart:
+    """All measures of every arm; the figure is of how high their learning curves are."""
+    sizes = _sizes(rows)
+    areas = [row for row in rows if (row["way"], row["measure"]) == (_FULL, "curve_area")]
+    series = {
+        start: [
+            {"x": str(sizes.index(row["budget"])), **row} for row in areas if row["start"] == start
+        ]
+        for start in dict.fromkeys(row["start"] for row in areas)
+    }
+    titles = ("labels for each class", "mean height of the learning curve")
+    figure = charts.lines(series, "x", "mean", titles, sizes)
+    first = {row["start"]: row for row in areas if row["budget"] == sizes[0]}
+    told = ", ".join(f"{start} {float(row['mean']):.3f}" for start, row in first.items())
     takeaway = (
-        f"Most errors: {worst['errors']} of {worst['images']} images of {worst['digit']}, from"
-        f" {worst['start']}."
+        f"The mean accuracy of validation images along a training with {sizes[0]} labels for each"
+        f" class, which is high where learning is fast: {told}; the bands are 95% intervals over"
+        " the seeds. The table has every measure of every arm."
     )
-    return Chart("digits", "Errors on each digit", takeaway, figure, table_of(rows))
+    return Chart("measures", "Every measure of training", takeaway, figure, table_of(rows))
+
+
+def digits(rows: list[dict[str, str]]) -> Chart:
+    """Errors on each digit by start, means over the seeds."""
+    means = spread(rows, ("start", "digit", "images"), "errors")
+    series = {
+        start: [row for row in means if row["start"] == start]
+        for start in dict.fromkeys(row["start"] for row in means)
+    }
+    figure = charts.lines(series, "digit", "mean", ("digit", "errors"))
+    worst = max(means, key=lambda row: float(row["mean"]))
+    takeaway = (
+        f"Most errors: {worst['mean']} of {worst['images']} images of {worst['digit']}, from"
+        f" {worst['start']}; means of {worst['n']} seeds, the bands hold all of them."
+    )
+    return Chart("digits", "Errors on each digit", takeaway, figure, table_of(means))
 
 
 def similarity(rows: list[dict[str, str]]) -> Chart:
-    """How alike the layers of two networks are."""
-    names = [f"{row['first']} / {row['second']}, {row['layer']}" for row in rows]
-    figure = charts.bars(names, [float(row["cka"]) for row in rows], ("", "linear CKA"))
-    least = min(rows, key=lambda row: float(row["cka"]))
+    """How alike the layers of two networks are, means over pairs of seeds."""
+    means = spread(rows, ("first", "second", "layer"), "cka")
+    shown = {f"{row['first']} / {row['second']}, {row['layer']}": _triple(row) for row in means}
+    figure = charts.intervals(shown, "linear CKA, 0 to 1")
+    least = min(means, key=lambda row: float(row["mean"]))
     takeaway = (
         f"Least alike are {least['first']} and {least['second']} in layer {least['layer']}:"
-        f" {float(least['cka']):.2f} of 1."
+        f" {float(least['mean']):.2f} of 1, the mean of {least['n']} pairs of seeds; a line holds"
+        " all of them."
     )
-    return Chart("cka", "How alike the layers are", takeaway, figure, table_of(rows))
+    return Chart("cka", "How alike the layers are", takeaway, figure, table_of(means))
 
 
 def agreement(rows: list[dict[str, str]]) -> Chart:
-    """How often two networks give the same answer."""
-    names = [f"{row['first']} / {row['second']}" for row in rows]
-    figure = charts.bars(names, [float(row["share"]) for row in rows], ("", "share"))
-    least = min(rows, key=lambda row: float(row["share"]))
+    """How often two networks give the same answer, means over pairs of seeds."""
+    means = spread(rows, ("first", "second"), "share")
+    shown = {f"{row['first']} / {row['second']}": _triple(row) for row in means}
+    figure = charts.intervals(shown, "share of the test images")
+    least = min(means, key=lambda row: float(row["mean"]))
     takeaway = (
-        f"{least['first']} and {least['second']} agree least, on {percent(float(least['share']))}."
+        f"{least['first']} and {least['second']} agree least, on {percent(float(least['mean']))},"
+        f" the mean of {least['n']} pairs of seeds; a line holds all of them."
     )
-    return Chart("agreement", "How often they agree", takeaway, figure, table_of(rows))
+    return Chart("agreement", "How often they agree", takeaway, figure, table_of(means))
 
 
 def mistakes(results: Results) -> Sheet:
@@ -186,12 +267,23 @@ def mistakes(results: Results) -> Sheet:
     return Sheet("worst-digits", "The worst mistakes on MNIST", takeaway, png, 12, captions(rows))
 
 
-def _goals(rows: Sequence[Row]) -> list[str]:
-    return sorted({row["threshold"] for row in rows}, key=float)
+def _accuracies(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["measure"] == "accuracy"]
 
 
-def _size(budget: str) -> float:
-    return float("inf") if budget == "all" else float(budget)
+def _sizes(rows: Sequence[Row]) -> list[str]:
+    """The label budgets, all images last."""
+    sizes = {row["budget"] for row in rows}
+    return sorted(sizes, key=lambda size: float("inf") if size == "all" else float(size))
+
+
+def _error(accuracy: str) -> float:
+    """In percent, and above nothing, which has no place on a logarithmic axis."""
+    return max(100 - 100 * float(accuracy), 0.01)
+
+
+def _triple(row: Row) -> tuple[float, float, float]:
+    return float(row["mean"]), float(row["low"]), float(row["high"])
 
 
 def _interval(row: Row) -> str:

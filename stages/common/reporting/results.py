@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from stages.common.core import files
@@ -38,6 +39,22 @@ class Results:
         """metrics/<source>/<path>, a CSV file; no rows if there is none."""
         whole = Path("metrics", self.source, path)
         return files.read_csv(whole) if whole.exists() else []
+
+
+def spread(rows: Sequence[Row], by: Sequence[str], value: str) -> list[dict[str, str]]:
+    """Of the rows that are alike in `by`: the mean of `value`, the lowest and highest, their count.
+
+    Numbers keep four digits that count.
+    """
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in by), []).append(float(row[value]))
+    return [
+        dict(zip(by, key, strict=True))
+        | {"mean": f"{fmean(each):.4g}", "low": f"{min(each):.4g}", "high": f"{max(each):.4g}"}
+        | {"n": str(len(each))}
+        for key, each in groups.items()
+    ]
 
 
 def percent(share: float) -> str:
