@@ -91,6 +91,7 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
+	python -m bench.predict --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
 	python -m bench.training
 	python -m bench.transfer --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
 

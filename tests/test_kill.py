@@ -22,7 +22,8 @@ KILLS = 10  # of each kind of stage, by turns of the whole process group and of 
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
 # An instance of each kind of stage, in the order of the road, and what has to be there before it.
-# evaluate-characters and evaluate-transfer are the program of evaluate-digits.
+# evaluate-characters is the program of evaluate-digits; train, naive, match and evaluate-transfer,
+# which are not here, train and write by the same functions as those that are.
 INSTANCES: dict[str, tuple[str, ...]] = {
     "download@sample-characters": (),
     "unzip@sample-characters": (),
