@@ -5,12 +5,18 @@ import os
 import sys
 
 _PACKAGES = (
+    "jinja2",
+    "kornia_rs",
+    "markdown_it",
     "numpy",
+    "onnx",
     "PIL",
     "plotly",
     "pydantic",
     "requests",
     "safetensors",
+    "scipy",
+    "sklearn",
     "torch",
     "tqdm",
     "yaml",

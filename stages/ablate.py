@@ -105,7 +105,10 @@ def network(split: Split, seed: int, name: str, choice: Choice) -> Network:
     shape = reader.fresh(split, seed).shape
     architecture = params.load("train.network", reader.Architecture)
     changes = asdict(changed(architecture, choice.network, name))
-    fresh = model.fresh(replace(shape, **changes), seed)
+    try:
+        fresh = model.fresh(replace(shape, **changes), seed)
+    except InputError as error:
+        raise InputError(f"{params.PATH}: ablation: {name}: network: {error}") from None
     return Averaged(fresh, choice.average) if choice.average else fresh
 
 

@@ -54,7 +54,6 @@ def main(scratch: Path, source: str) -> None:
     for i, way in enumerate(drawn):
         arm = trained[i * recipe.folds : (i + 1) * recipe.folds]
         arms.store(arm, folder / way, scratch)
-        arms.store_mean(arm, folder / f"{way}-mean.csv", scratch)
     if is_writer():
         rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
         files.write_csv(folder / "folds.csv", ["row", *drawn], rows, scratch)

@@ -11,22 +11,22 @@ reads   artifacts/<source>/folds/, artifacts/<source>/characters.pt,
         data/tensors/<source>/mnist/test.safetensors, mnistTask3/train.safetensors; or
         artifacts/<source>/characters.pt, data/raw/<source>/<archive>/,
         data/tensors/<source>/characters/
-writes  metrics/<source>/<network>.json, artifacts/<source>/predictions/<network>.csv, pictures and
-        what they show in artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json,
-        for characters predictions/characters-{classes,pairs}.csv, and the shipped network without
-        torch, artifacts/<source>/characters.onnx, with its card, artifacts/<source>/model-card.md,
-        and together with the networks of the folds, artifacts/<source>/characters-ensemble.pt
+writes  metrics/<source>/<network>.json and tables in metrics/<source>/<name>/, what was said of
+        each image, artifacts/<source>/predictions/<name>.csv, pictures and what they show in
+        artifacts/<source>/sheets/<name>/; for digits metrics/<source>/audit.json, for characters
+        the shipped network without torch, artifacts/<source>/characters.onnx, with its card,
+        artifacts/<source>/model-card.md, and together with the networks of the folds,
+        artifacts/<source>/characters-ensemble.pt
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stages.common import alphabet, dataset, folds, measures
 from stages.common.core import entry, files
@@ -35,6 +35,7 @@ from stages.common.exhibits import card, embedding, export, gallery, sheets
 from stages.common.learning import model, parallel
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
+from stages.common.learning.live import Point
 from stages.common.measures import Answers
 from stages.predict import Classifier, mean_answer, prepared
 
@@ -71,22 +72,23 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     """All networks of the digits on MNIST's test split."""
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     one_core = Compute(device="cpu", precision="float32", threads=1, launcher="")
-    said = parallel.run(partial(answers_of, source), DIGITS, one_core)
+    answers = parallel.run(partial(answers_of, source), DIGITS, one_core)
     folder = Path(f"artifacts/{source}/sheets/digits")
-    for network, runs in zip(DIGITS, said, strict=True):
-        metrics = measures.measure(runs, len(split.labels))
-        metrics |= {"seeds": len(runs), "images": len(split.labels)}
-        rows = [(row, 0, *each) for row, each in enumerate(answers(runs[0], split.classes))]
-        report(source, network, "MNIST test", metrics, rows, scratch)
+    for network, runs in zip(DIGITS, answers, strict=True):
+        kinds = {network: runs}
         if network == NAIVE:  # it has learnt what an image is not
-            turned = [Answers(-run.logits, run.truth) for run in runs]
-            metrics |= measures.measure(turned, len(split.labels))
-            path = Path(f"metrics/{source}/{network}-argmin.json")
-            files.write_json(path, {"split": "MNIST test", **metrics}, scratch)
+            kinds[f"{network}-argmin"] = [Answers(-run.logits, run.truth) for run in runs]
+        for name, each in kinds.items():
+            metrics = measures.measure(each, len(split.labels))
+            metrics |= {"seeds": len(each), "images": len(split.labels)}
+            report(source, name, "MNIST test", metrics, scratch)
         if network == SHOWN_DIGITS:
             gallery.show_mistakes(folder, split, runs[0], scratch)
+            calibrate(Path(f"metrics/{source}/digits"), runs[0], scratch)
         elif network == SHOWN_CORRECTED:
             gallery.show_worst(folder / "corrected", split, runs[0], scratch)
+    firsts = {network: runs[0] for network, runs in zip(DIGITS, answers, strict=True)}
+    predict(Path(f"artifacts/{source}/predictions/digits.csv"), split.classes, firsts, scratch)
 
 
 def answers_of(source: str, network: str) -> list[Answers]:
@@ -114,35 +116,38 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     split = dataset.load_all(tensors / "characters")
     hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
     drawn = read_folds(folder / "folds.csv")
-    said_of: dict[str, list[Tensor]] = {"": [], "-same-hand": []}  # [N, classes] for each way
+    said: dict[str, Answers] = {}
     for way, fold_of in drawn.items():
-        alone, together, order = [], [], []
+        parts: dict[str, list[Answers]] = {"": [], "-same-hand": []}
+        order: list[int] = []
         for fold, classifier in enumerate(Classifier.all_of(folder / f"{way}.pt")):
             rows = np.flatnonzero(fold_of == fold)
             part = split.rows(rows)
-            truth = torch.from_numpy(part.labels)
-            given = part.images, part.place
-            alone.append(Answers(classifier.logits(*given), truth))
-            together.append(Answers(classifier.logits(*given, hands[rows].tolist()), truth))
-            order += [(int(row), fold) for row in rows]
-        for suffix, runs in (("", alone), ("-same-hand", together)):
-            pooled = Answers(*(torch.cat(column) for column in zip(*runs, strict=True)))
-            metrics = measures.measure(runs) | {"folds": len(runs), "images": len(pooled.truth)}
-            metrics |= measures.of_characters(pooled)
-            metrics |= measures.between_hands(pooled.right, [hands[row] for row, _ in order])
-            metrics |= {"companions": companions(hands, fold_of)} if suffix else {}
-            said_of[suffix].append(pooled.logits[torch.tensor([row for row, _ in order]).argsort()])
-            said = answers(pooled, split.classes)
-            table = [(*where, *what) for where, what in zip(order, said, strict=True)]
+            for suffix, known in (("", None), ("-same-hand", hands[rows].tolist())):
+                logits = classifier.logits(part.images, part.place, known)
+                parts[suffix].append(Answers(logits, torch.from_numpy(part.labels)))
+            order += rows.tolist()
+        for suffix, runs in parts.items():
             name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
-            report(source, name, f"held-out images, {way}", metrics, sorted(table), scratch)
-            if name == "characters":
-                tabulate(source, pooled, scratch)
-                shown = split.rows(np.array([row for row, _ in order]))
-                gallery.show_mistakes(
-                    Path(f"artifacts/{source}/sheets/characters"), shown, pooled, scratch
-                )
-    evaluate_ensemble(source, split, hands, drawn[folds.KNOWN], said_of, scratch)
+            pooled = torch.cat([run.logits for run in runs])[torch.tensor(order).argsort()]
+            said[name] = Answers(pooled, torch.from_numpy(split.labels))
+            metrics = characters(said[name], runs, hands)
+            metrics |= {"companions": companions(hands, fold_of)} if suffix else {}
+            report(source, name, f"held-out images, {way}", metrics, scratch)
+    said |= evaluate_ensemble(source, said, hands, drawn[folds.KNOWN], scratch)
+    tabulate(source, said["characters"], scratch)
+    sheets = Path(f"artifacts/{source}/sheets/characters")
+    gallery.show_mistakes(sheets, split, said["characters"], scratch)
+    predict(Path(f"artifacts/{source}/predictions/characters.csv"), split.classes, said, scratch)
+
+
+def characters(
+    whole: Answers, runs: Sequence[Answers], hands: np.ndarray[Any, np.dtype[np.str_]]
+) -> dict[str, Any]:
+    """All that is measured of answers to every image of trainPart1, which are of several runs."""
+    metrics = measures.measure(runs) | {"folds": len(runs), "images": len(whole.truth)}
+    metrics |= measures.of_characters(whole)
+    return metrics | measures.between_hands(whole.right, hands.tolist())
 
 
 def companions(
@@ -154,37 +159,45 @@ def companions(
 
 
 def tabulate(source: str, pooled: Answers, scratch: Path) -> None:
-    """The published answers by class, and the pairs of classes that are confused."""
-    folder = Path(f"artifacts/{source}/predictions")
+    """The published answers by class, the pairs of classes that are confused, how right the answers
+    are for how sure they are, and the learning curves' means."""
+    folder = Path(f"metrics/{source}/characters")
     columns = ("class", "images", "precision", "recall", "f1")
-    classes = measures.of_classes(pooled)
-    files.write_csv(folder / "characters-classes.csv", columns, classes, scratch)
+    files.write_csv(folder / "classes.csv", columns, measures.of_classes(pooled), scratch)
     pairs = measures.confused(pooled)
-    files.write_csv(folder / "characters-pairs.csv", ("one", "other", "times"), pairs, scratch)
+    files.write_csv(folder / "pairs.csv", ("one", "other", "times"), pairs, scratch)
+    calibrate(folder, pooled, scratch)
+    for way in (folds.KNOWN, folds.NEW):
+        curves = files.read_csv(Path(f"artifacts/{source}/folds/{way}-curves.csv"))
+        rows = measures.mean_curve(curves)
+        files.write_csv(folder / f"{way}-mean.csv", Point._fields, rows, scratch)
+
+
+def calibrate(folder: Path, run: Answers, scratch: Path) -> None:
+    """How right the answers are for how sure they are."""
+    columns = ("low", "high", "images", "confidence", "accuracy")
+    files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
 
 
 def evaluate_ensemble(
     source: str,
-    split: dataset.Split,
+    said: Mapping[str, Answers],
     hands: np.ndarray[Any, np.dtype[np.str_]],
     fold_of: np.ndarray[Any, np.dtype[np.int64]],
-    said_of: dict[str, list[Tensor]],
     scratch: Path,
-) -> None:
+) -> dict[str, Answers]:
     """Two networks on every image, one of each cross-validation: neither has learnt from it."""
-    for suffix, logits in said_of.items():
-        together = mean_answer(logits)
-        truth = torch.from_numpy(split.labels)
+    found = {}
+    for suffix in ("", "-same-hand"):
+        pair = [said[f"characters{way}{suffix}"] for way in ("", f"-{folds.NEW}")]
+        whole = Answers(mean_answer([each.logits for each in pair]), pair[0].truth)
         rows = [torch.from_numpy(np.flatnonzero(fold_of == i)) for i in range(fold_of.max() + 1)]
-        runs = [Answers(together[each], truth[each]) for each in rows]
-        metrics = measures.measure(runs) | {"folds": len(runs), "images": len(truth)}
-        whole = Answers(together, truth)
-        metrics |= {"networks": len(logits)} | measures.of_characters(whole)
-        metrics |= measures.between_hands(whole.right, hands.tolist())
-        said = zip(fold_of.tolist(), answers(whole, split.classes), strict=True)
-        table = [(row, fold, *each) for row, (fold, each) in enumerate(said)]
-        name = f"characters-ensemble{suffix}"
-        report(source, name, "held-out images, one network of each way", metrics, table, scratch)
+        runs = [Answers(whole.logits[each], whole.truth[each]) for each in rows]
+        metrics = characters(whole, runs, hands) | {"networks": len(pair)}
+        found[f"characters-ensemble{suffix}"] = whole
+        split = "held-out images, one network of each way"
+        report(source, f"characters-ensemble{suffix}", split, metrics, scratch)
+    return found
 
 
 def show_characters(source: str, scratch: Path) -> None:
@@ -227,9 +240,8 @@ def ship(source: str, scratch: Path) -> None:
         for suffix in ("", "-same-hand")
     ]
     metrics = {name: files.read_json(Path(f"metrics/{source}/{name}.json")) for name in names}
-    tables = Path(f"artifacts/{source}/predictions")
-    classes = files.read_csv(tables / "characters-classes.csv")
-    pairs = files.read_csv(tables / "characters-pairs.csv")
+    tables = Path(f"metrics/{source}/characters")
+    classes, pairs = (files.read_csv(tables / f"{each}.csv") for each in ("classes", "pairs"))
     text = card.text(source, classifier.network, classifier.about, metrics, classes, pairs)
     files.write_bytes(folder / "model-card.md", text.encode(), scratch)
 
@@ -251,13 +263,15 @@ def evaluate_archive(source: str, name: str, scratch: Path) -> None:
     truth = torch.tensor([label_of(each) for each in names])
     writers = [alphabet.WRITER.search(each) for each in names]
     known = [writer[1] if writer else None for writer in writers]
+    said = {}
     for kind, classifier in (("", shipped), ("-ensemble", ensemble)):
         for suffix, hands in (("", None), ("-same-hand", known)):
             run = Answers(classifier.logits(pixels, place, hands), truth)
             metrics = measures.measure([run]) | {"images": len(names)} | measures.of_characters(run)
             metrics["images_learnt_from"] = repeated  # which it should not hold
-            rows = [(row, 0, *each) for row, each in enumerate(answers(run, classifier.classes))]
-            report(source, f"{name}{kind}{suffix}", name, metrics, rows, scratch)
+            report(source, f"{name}{kind}{suffix}", name, metrics, scratch)
+            said[f"{name}{kind}{suffix}"] = run
+    predict(Path(f"artifacts/{source}/predictions/{name}.csv"), shipped.classes, said, scratch)
 
 
 def label_of(path: str) -> int:
@@ -275,25 +289,20 @@ def read_folds(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
     return {way: np.array([int(row[way]) for row in rows], np.int64) for way in ways}
 
 
-def answers(run: Answers, classes: Sequence[str]) -> Iterable[tuple[str, str, float]]:
-    """(actual, predicted, confidence) of each image."""
-    confidence, answer = run.logits.softmax(1).max(1)
-    for truth, said, how_sure in zip(run.truth, answer, confidence, strict=True):
-        yield classes[truth], classes[said], how_sure.item()
+def predict(path: Path, classes: Sequence[str], said: Mapping[str, Answers], scratch: Path) -> None:
+    """Write what each of several readings says of each image, and how sure of it it is."""
+    columns: dict[str, Iterable[Any]] = {}
+    for name, run in said.items():
+        confidence, answer = run.logits.softmax(1).max(1)
+        columns |= {name: [classes[i] for i in answer], f"{name}-confidence": confidence.tolist()}
+    truth = [classes[i] for i in run.truth]
+    rows = zip(range(len(truth)), truth, *columns.values(), strict=True)
+    files.write_csv(path, ["row", "actual", *columns], rows, scratch)
 
 
-def report(
-    source: str,
-    network: str,
-    split: str,
-    metrics: dict[str, Any],
-    rows: Iterable[Sequence[Any]],
-    scratch: Path,
-) -> None:
-    """Write the metrics and what was said of each image (row, run, actual, ...), and print one."""
+def report(source: str, network: str, split: str, metrics: dict[str, Any], scratch: Path) -> None:
+    """Write the metrics of a network on a split, and print one."""
     files.write_json(Path(f"metrics/{source}/{network}.json"), {"split": split, **metrics}, scratch)
-    columns = ("row", "run", "actual", "predicted", "confidence")
-    files.write_csv(Path(f"artifacts/{source}/predictions/{network}.csv"), columns, rows, scratch)
     print(
         f"{source} {network}: {100 * metrics['accuracy']:.2f}% of {metrics['images']:,} images"
         f" (sd {100 * metrics['accuracy_sd']:.2f} over {len(metrics['correct'])} runs)"

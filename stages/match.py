@@ -6,7 +6,7 @@ diagnoses depends on what comes of this.
 
 reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt
-writes  metrics/<source>/match.json, artifacts/<source>/transitions.csv (the true counts), and one
+writes  metrics/<source>/match.json, metrics/<source>/transitions.csv (the true counts), and one
         image of each class as both have it, artifacts/<source>/sheets/jpeg.png
 """
 
@@ -56,7 +56,7 @@ def main(scratch: Path, source: str) -> None:
     files.write_json(Path(f"metrics/{source}/match.json"), metrics, scratch)
     rows = ([wrong.classes[i], *row] for i, row in enumerate(counts.tolist()))
     columns = ["true class", *wrong.classes]
-    files.write_csv(Path(f"artifacts/{source}/transitions.csv"), columns, rows, scratch)
+    files.write_csv(Path(f"metrics/{source}/transitions.csv"), columns, rows, scratch)
     firsts = np.unique(truth, return_index=True)[1]
     picture = beside(wrong.images[firsts], right.images[twins[firsts]])
     files.write_bytes(Path(f"artifacts/{source}/sheets/jpeg.png"), picture, scratch)

@@ -18,6 +18,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from stages.common import alphabet, dataset
 from stages.common.core import entry, params
+from stages.common.core.errors import InputError
 from stages.common.learning import arms, model
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
@@ -60,9 +61,13 @@ def main(scratch: Path, source: str) -> None:
         for name, count in counts.items():
             strength = params.load(f"strengths.{name}", arms.Strength)
             shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
+            try:
+                networks = [model.fresh(shape, seed) for seed in range(count)]
+            except InputError as error:
+                raise InputError(f"{params.PATH}: network, strengths.{name}: {error}") from None
             jobs += [
-                arms.Job(f"{name} {seed}", seed, model.fresh(shape, seed), plan)
-                for seed in range(count)
+                arms.Job(f"{name} {seed}", seed, network, plan)
+                for seed, network in enumerate(networks)
             ]
         arm = arms.train(jobs, compute)
         arms.store(arm, Path(f"artifacts/{source}/bases/{start}"), scratch)

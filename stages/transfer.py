@@ -43,6 +43,8 @@ USES: dict[str, pretrained.UseName] = {
 }
 CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
 WHOLE = {"seeds/mnist-": "full", "seeds/mnistTask3-": CORRECTED}
+CURVES = [f"{data}-{start}" for data in ("mnist", "mnistTask3") for start in STARTS]
+CURVES += ["mnistTask3-naive"]
 _COMPARED = 10_000  # training images, at most, of which the generalisation gap is taken
 _ALIKE = 500  # test images on which layers are compared
 
@@ -68,6 +70,10 @@ def main(scratch: Path, source: str) -> None:
     for name, (columns, rows) in tables.items():
         path = Path(f"metrics/{source}/transfer/{name}.csv")
         files.write_csv(path, columns, rows, scratch)
+    for name in CURVES:
+        curves = files.read_csv(Path(f"artifacts/{source}/seeds/{name}-curves.csv"))
+        path = Path(f"metrics/{source}/transfer/{name}-mean.csv")
+        files.write_csv(path, Point._fields, measures.mean_curve(curves), scratch)
     summary = study.summarise(everything, declared)
     files.write_json(Path(f"metrics/{source}/transfer.json"), summary, scratch)
     print(f"{source} transfer: {summary['answer']}")

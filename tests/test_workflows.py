@@ -305,7 +305,7 @@ def test_the_tests_workflow_is_what_ci_runs() -> None:
 
 
 def test_each_curve_of_a_comment_is_named_after_its_arm() -> None:
-    files = [f"artifacts/sample/seeds/mnist-{start}-mean.csv" for start in ("digits", "random")]
+    files = [f"metrics/sample/transfer/mnist-{start}-mean.csv" for start in ("digits", "random")]
     axis = {"type": "quantitative", "title": "t"}
     content = {
         "encoding": {"x": {**axis, "field": "images_seen"}, "y": {**axis, "field": "accuracy"}},
@@ -318,5 +318,7 @@ def test_each_curve_of_a_comment_is_named_after_its_arm() -> None:
         },
     }
     plots = {"data": {"Curves": [{"content": content, "revisions": ["main", "workspace"]}]}}
-    titles = [re.findall(r'title "(.*)"', drawn) for drawn in changes.charts(plots)]
+    drawn = list(changes.charts(plots))
+    assert all(f'"{changes.COLOURS["blue"]}"' in each for each in drawn)  # main has it, alone
+    titles = [re.findall(r'title "(.*)"', each) for each in drawn]
     assert titles == [["Curves - mnist-digits"], ["Curves - mnist-random"]]

@@ -54,26 +54,27 @@ def charts(plots: dict[str, Any]) -> Iterator[str]:
             continue
         values = content["data"]["values"]
         for file in sorted({each.get("filename", "") for each in values}):
-            curves = [
-                [
+            curves = {
+                colour: [
                     (float(each[x["field"]]), float(each[y["field"]]))
                     for each in values
                     if (each["rev"], each.get("filename", "")) == (revision, file)
                 ]
-                for revision in revisions
-            ]
-            curves = [curve for curve in curves if curve]  # a revision may not have the file
+                for colour, revision in zip(COLOURS.values(), revisions, strict=False)
+            }
+            # A revision may not have the file.
+            curves = {colour: curve for colour, curve in curves.items() if curve}
             arm = Path(file).stem.removesuffix("-mean")
             yield chart(f"{title} - {arm}", x["title"], y["title"], curves)
 
 
-def chart(title: str, x: str, y: str, curves: list[list[tuple[float, float]]]) -> str:
-    """Curves as a Mermaid chart, between the first and the last x that they share."""
-    low = max(min(curve)[0] for curve in curves)
-    high = min(max(curve)[0] for curve in curves)
+def chart(title: str, x: str, y: str, curves: dict[str, list[tuple[float, float]]]) -> str:
+    """Curves, by colour, as a Mermaid chart, between the first and the last x that they share."""
+    low = max(min(curve)[0] for curve in curves.values())
+    high = min(max(curve)[0] for curve in curves.values())
     grid = np.linspace(low, high, POINTS)
-    lines = [np.interp(grid, *np.array(curve).T) for curve in curves]
-    palette = ", ".join(list(COLOURS.values())[-len(curves) :])
+    lines = [np.interp(grid, *np.array(curve).T) for curve in curves.values()]
+    palette = ", ".join(curves)
     theme = {"themeVariables": {"xyChart": {"plotColorPalette": palette}}}
     return "\n".join(
         [

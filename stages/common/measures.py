@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -142,6 +142,23 @@ def confused(answers: Answers) -> list[tuple[str, str, int]]:
             pairs[alphabet.CHARACTERS[one], alphabet.CHARACTERS[other]] += 1
     return [
         (*pair, count) for pair, count in sorted(pairs.items(), key=lambda each: (-each[1], each))
+    ]
+
+
+def mean_curve(rows: Sequence[Mapping[str, str]]) -> list[tuple[int, int, float, float]]:
+    """(step, images seen, mean loss, mean accuracy), from the rows of the learning curves of runs
+    that were measured after the same steps."""
+    runs: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        runs.setdefault(row["run"], []).append(row)
+    return [
+        (
+            int(points[0]["step"]),
+            int(points[0]["images_seen"]),
+            statistics.fmean(float(point["loss"]) for point in points),
+            statistics.fmean(float(point["accuracy"]) for point in points),
+        )
+        for points in zip(*runs.values(), strict=True)
     ]
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from stages.common.core.errors import InputError
+from stages.common.correction import Corrected
 from stages.common.learning import model, training
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.live import Point
 from stages.common.learning.model import Network, Shape
-from stages.common.learning.objectives import Clean, Complementary, Objective
+from stages.common.learning.objectives import Clean, Objective
 from stages.common.learning.optimizer import Rates, orthogonal
 from stages.common.learning.training import Labelled, Recipe, fit
 
@@ -163,7 +164,8 @@ def test_complementary_labels_are_enough_to_learn(tmp_path: Path) -> None:
     data = bars(256)
     shift = torch.randint(1, 4, (256,), generator=torch.Generator().manual_seed(3))
     wrong = Labelled(data.images, (data.targets + shift) % 4)
-    network, _ = trained(tmp_path, epochs=12, objective=Complementary(), data=wrong)
+    matrix = tuple(tuple(0.0 if i == k else 1 / 3 for k in range(4)) for i in range(4))
+    network, _ = trained(tmp_path, epochs=12, objective=Corrected(matrix), data=wrong)
     truth = bars(32, 1)
     answers = training.logits_of(network, truth.images).argmax(1)
     assert (answers == truth.targets).float().mean() > 0.9

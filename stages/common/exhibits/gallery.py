@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.common import measures
 from stages.common.core import files
 from stages.common.dataset import Split
 from stages.common.exhibits import sheets
@@ -19,12 +18,10 @@ _MISTAKE = ("actual", "predicted", "confidence", "confidence_in_actual")
 
 
 def show_mistakes(folder: Path, split: Split, run: Answers, scratch: Path) -> None:
-    """The wrong answers, as pictures: those given least to the truth, and those most sure; and how
-    right the answers are for how sure they are. The rows of `run` are those of `split`."""
+    """The wrong answers, as pictures: those given least to the truth, and those most sure. The rows
+    of `run` are those of `split`."""
     show_worst(folder / "worst", split, run, scratch)
     _show_wrong(folder / "confident", split, run, -run.logits.softmax(1).amax(1), scratch)
-    columns = ("low", "high", "images", "confidence", "accuracy")
-    files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
 
 
 def show_worst(path: Path, split: Split, run: Answers, scratch: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import torch
@@ -220,21 +219,9 @@ def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
         print(f"{path}.pt: {each.name}{result}")
 
 
-def store_mean(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
-    """Write the mean of the curves of networks that were measured after the same steps."""
-    if is_writer():
-        means = (
-            [*points[0][:2], *(fmean(values) for values in list(zip(*points, strict=True))[2:])]
-            for points in zip(*(each.curve for each in arm), strict=True)
-        )
-        files.write_csv(path, Point._fields, means, scratch)
-
-
 def store_shipped(arm: Sequence[Trained], source: str, name: str, scratch: Path) -> None:
     """Write the first network where users look for it, <name>.pt, and all of them apart."""
     if is_writer():
-        path = Path(f"artifacts/{source}/seeds/{name}")
-        store(arm, path, scratch)
-        store_mean(arm, path.with_name(f"{name}-mean.csv"), scratch)
+        store(arm, Path(f"artifacts/{source}/seeds/{name}"), scratch)
         first = arm[0]
         model.save([(first.network, first.about)], Path(f"artifacts/{source}/{name}.pt"), scratch)

@@ -35,23 +35,3 @@ class Clean:
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
         """See Objective."""
         return (logits.argmax(1) == targets).float().mean().item()
-
-
-@dataclass(frozen=True, slots=True)
-class Complementary:
-    """Labels k, int64 [B], that name a class the image is not of, any other being as likely.
-
-    -log(1 - p_k) is the forward correction of Yu et al. (2018) for this case. The share of answers
-    that hit k is a (C - 1)th of the error (Ishida et al. 2017): that gives an accuracy without one
-    true label.
-    """
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """See Objective. A difference of two logsumexps stays exact where p_k comes near 1."""
-        others = logits.scatter(1, targets[:, None], float("-inf"))
-        return logits.logsumexp(1) - others.logsumexp(1)
-
-    def accuracy(self, logits: Tensor, targets: Tensor) -> float:
-        """See Objective."""
-        hit = (logits.argmax(1) == targets).float().mean().item()
-        return 1 - (logits.shape[1] - 1) * hit

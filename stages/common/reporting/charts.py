@@ -136,9 +136,9 @@ def heatmap(
     return _json(figure)
 
 
-def confusion(predictions: Sequence[Row], classes: Sequence[str]) -> list[list[int]]:
-    """How often each actual class (row) was taken for each other (column)."""
-    counts = Counter((row["actual"], row["predicted"]) for row in predictions)
+def confusion(predictions: Sequence[Row], by: str, classes: Sequence[str]) -> list[list[int]]:
+    """How often each actual class (row) was taken for each other (column) `by` a network."""
+    counts = Counter((row["actual"], row[by]) for row in predictions)
     return [[counts[actual, said] for said in classes] for actual in classes]
 
 

@@ -63,8 +63,9 @@ def learning(results: Results) -> Chart:
 
 def confusion(results: Results) -> Chart:
     """The confusion matrix of the 62 classes, and the pairs that are confused most."""
-    table = charts.confusion(results.table("predictions/characters.csv"), CHARACTERS)
-    pairs = results.table("predictions/characters-pairs.csv")
+    said = results.table("predictions/characters.csv")
+    table = charts.confusion(said, "characters", CHARACTERS)
+    pairs = results.tracked("characters/pairs.csv")
     all_wrong = sum(int(row["times"]) for row in pairs)
     first = pairs[0]
     takeaway = (
@@ -79,7 +80,7 @@ def confusion(results: Results) -> Chart:
 
 def classes(results: Results) -> Chart:
     """F1 of each class, the weakest first."""
-    rows = sorted(results.table("predictions/characters-classes.csv"), key=lambda r: float(r["f1"]))
+    rows = sorted(results.tracked("characters/classes.csv"), key=lambda r: float(r["f1"]))
     weak = ", ".join(f"{row['class']} ({float(row['f1']):.2f})" for row in rows[:5])
     names, values = [row["class"] for row in rows], [float(row["f1"]) for row in rows]
     figure = charts.bars(names, values, ("class", "F1"))
@@ -89,7 +90,7 @@ def classes(results: Results) -> Chart:
 
 def calibration(results: Results) -> Chart:
     """Whether the network is as sure as it is right."""
-    rows = results.table("sheets/characters/calibration.csv")
+    rows = results.tracked("characters/calibration.csv")
     error = results.metrics("characters")["calibration_error"]
     takeaway = (
         f"Confidence and accuracy differ by {100 * error:.1f} points on average"

@@ -43,7 +43,7 @@ def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
         f" {found['images']:,} labels are right. No entry of the matrix that the audit estimated is"
         f" further than {found['matrix_error']:.4f} from the one found here."
     )
-    counts = [[float(row[digit]) for digit in DIGITS] for row in results.table("transitions.csv")]
+    counts = [[float(row[digit]) for digit in DIGITS] for row in results.tracked("transitions.csv")]
     truth = [[each / sum(row) for each in row] for row in counts]
     parts: list[Part] = [
         accuracies("mnistTask3", takeaway, metrics, NETWORKS),
@@ -132,8 +132,9 @@ def jpeg(results: Results, difference: float) -> Sheet:
 
 def mistakes(results: Results) -> Sheet:
     """Where the network that learnt from wrong labels is still wrong, and why."""
+    said = results.table("predictions/digits.csv")
     wrong, clean = (
-        {row["row"] for row in results.table(f"predictions/{name}.csv") if _is_wrong(row)}
+        {row["row"] for row in said if row[name] != row["actual"]}
         for name in ("mnistTask3-random", "mnist-random")
     )
     rows = results.table("sheets/digits/corrected.csv")
@@ -145,10 +146,6 @@ def mistakes(results: Results) -> Sheet:
     )
     png = results.picture("sheets/digits/corrected.png")
     return Sheet("worst-corrected", "Where it is still wrong", takeaway, png, 12, captions(rows))
-
-
-def _is_wrong(row: dict[str, str]) -> bool:
-    return row["actual"] != row["predicted"]
 
 
 def estimate(name: str, audit: dict[str, object]) -> Chart:
