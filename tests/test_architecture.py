@@ -68,7 +68,8 @@ def test_a_stage_depends_on_all_code_that_it_imports_and_on_no_other(
 def test_the_source_is_the_first_coordinate_of_every_stage(name: str) -> None:
     stage = STAGES[name]
     assert next(iter(stage["matrix"].items())) == ("source", ["${source}"])
-    for path in [*stage["deps"], *stage["outs"], *stage.get("metrics", [])]:
+    written = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    for path in [*stage["deps"], *written]:
         location = path if isinstance(path, str) else next(iter(path))
         ours = location.startswith("stages/") or location in ("params.yaml", "requirements.txt")
         assert ours or "${item.source}" in location

@@ -30,9 +30,10 @@ from tests.workspace import ROOT, read_params, run
 from tools import report as tool
 
 ABLATION = (
-    "choice,accuracy,sd,folds,difference,why,source\n"
-    "no augmentation,0.85,0.01,5,-0.05,few images,Simard 2003\n"
-    "<b>no place</b>,0.83,0.01,5,-0.07,c and C,measured\n"
+    "choice,accuracy,sd,folds,images,difference,low,high,why,source\n"
+    "recipe,0.9,0.01,5,100,0,0,0,as it is,measured\n"
+    "no augmentation,0.85,0.01,5,100,-0.05,-0.11,0.01,few images,Simard 2003\n"
+    "<b>no place</b>,0.83,0.01,5,100,-0.07,-0.12,-0.02,c and C,measured\n"
 )
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
@@ -158,7 +159,10 @@ def test_question_two_is_told_and_the_ablation_where_it_was_measured(
 ) -> None:
     whole = (folder / "artifacts/sample/report.html").read_text()
     bare = (reproduced / "artifacts/sample/report.html").read_text()
-    parts = ("budgets", "comparisons", "curves-few", "speed", "digits", "cka", "agreement")
+    parts = (
+        *("budgets", "ways", "comparisons", "curves-few", "speed", "measures", "digits", "cka"),
+        *("agreement", "looked-up", "beside-clean"),
+    )
     for identity in parts:
         assert f'<figure id="{identity}">' in whole
         assert f'<figure id="{identity}">' in bare
@@ -166,7 +170,8 @@ def test_question_two_is_told_and_the_ablation_where_it_was_measured(
     assert '<figure id="ablation">' not in bare
     answer = json.loads((folder / "metrics/sample/transfer.json").read_text())["answer"]
     assert answer in whole
-    assert "&lt;b&gt;no place&lt;/b&gt;" in whole
+    assert "&lt;b&gt;no place&lt;/b&gt; loses most: -7.00 points (95% interval -12.00" in whole
+    assert "leaves out 0 for 1 of them" in whole
     assert "has not been measured on this source" in bare
 
 

@@ -33,7 +33,16 @@ def test_a_python_without_the_packages_says_so_in_one_line(tmp_path: Path) -> No
 
 
 def test_the_readme_names_no_file_that_does_not_exist() -> None:
-    made = ("artifacts", "scratch", "data/raw", "data/images", "data/tensors", ".venv", ".dvc/tmp")
+    made = (
+        "artifacts",
+        "scratch",
+        "live",
+        "data/raw",
+        "data/images",
+        "data/tensors",
+        ".venv",
+        ".dvc/tmp",
+    )
     for name in re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:py|yaml|toml|lock|txt))`", README):
         if not name.startswith(made):
             assert (ROOT / name).exists(), name

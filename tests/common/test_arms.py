@@ -99,7 +99,7 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         )
         results.append(files("artifacts"))
     assert results[0] == results[1]
-    assert len(results[0]) == 4
+    assert len(results[0]) == 3
 
 
 @pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
