@@ -165,17 +165,19 @@ def speed(rows: list[dict[str, str]]) -> Chart:
     """How many images it takes to come to each accuracy, with all labels."""
     whole = [row for row in rows if (row["way"], row["budget"]) == (_FULL, "all")]
     goals = sorted({row["threshold"] for row in whole}, key=float)
+    ticks = [f"{100 * float(goal):g}%" for goal in goals]
+    shown, title = "median_images", "images seen until then"
+    if not any(row[shown] for row in whole):
+        shown, title = "reached", "runs that came there"
     series = {
         start: [
-            {"x": str(goals.index(row["threshold"])), "images": row["median_images"]}
+            {"x": str(goals.index(row["threshold"])), "shown": row[shown]}
             for row in whole
-            if row["start"] == start and row["median_images"]
+            if row["start"] == start and row[shown]
         ]
         for start in dict.fromkeys(row["start"] for row in whole)
     }
-    ticks = [f"{100 * float(goal):g}%" for goal in goals]
-    titles = ("validation accuracy", "images seen until then")
-    figure = charts.lines(series, "x", "images", titles, ticks)
+    figure = charts.lines(series, "x", "shown", ("validation accuracy", title), ticks)
     by_goal = {goal: [row for row in whole if row["threshold"] == goal] for goal in goals}
     common = [goal for goal, each in by_goal.items() if all(row["median_images"] for row in each)]
     takeaway = "With all labels, no accuracy was reached by half of the runs of every start."
