@@ -62,6 +62,9 @@ def test_make_repro_writes_the_lock_that_dvc_writes(reproduced: Path, tmp_path: 
         run(folder, *words, "commit", "--force", "unzip@sample-mnist")
         written.append(lock.read_bytes())
     assert written[0] == written[1]
+    before = lock.stat().st_mtime_ns
+    run(folder, "python", "-m", "tools.repro", "commit", "--force", "unzip@sample-mnist")
+    assert lock.stat().st_mtime_ns == before  # nothing has changed, nothing is written
 
 
 def test_a_param_that_no_stage_reads_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc import dvcfile
 from dvc.cli import main as dvc
 from dvc.parsing import DataResolver
 from dvc.utils.serialize import _yaml as dvc_yaml
@@ -39,19 +42,30 @@ def override_source(source: str) -> None:
     DataResolver.__init__ = resolve
 
 
-def read_lock_fast() -> None:
-    """Make this process's DVC read dvc.lock with libyaml whenever it is about to write it.
+def keep_lock_fast() -> None:
+    """Make this process's DVC read dvc.lock with libyaml, and write it only if it has changed.
 
     For every stage DVC reads the whole lock with a parser that keeps comments, of which a lock has
-    none, and takes six times as long. The same bytes are written either way.
+    none, and writes all of it, in place: 1.5 seconds of a core where both sources have run. The
+    same bytes are written here, whole or not at all.
     """
-    original = dvc_yaml.parse_yaml_for_update
+    original = dvcfile.modify_yaml
 
-    def parse(text: str, path: str) -> Any:
-        is_lock = Path(path).name == "dvc.lock"
-        return dvc_yaml.parse_yaml(text, path) if is_lock else original(text, path)
+    @contextmanager
+    def modify(path: str, fs: Any = None) -> Iterator[dict[str, Any]]:
+        if Path(path).name != "dvc.lock":
+            with original(path, fs) as content:
+                yield content
+            return
+        content = dvc_yaml.load_yaml(path) if Path(path).exists() else {}
+        before = deepcopy(content)
+        yield content
+        if content != before:
+            temporary = Path(path).parent / ".dvc/tmp/dvc.lock.part"
+            dvc_yaml.dump_yaml(temporary, content)
+            temporary.replace(path)
 
-    dvc_yaml.parse_yaml_for_update = parse
+    dvcfile.modify_yaml = modify
 
 
 def forget_broken_rwlock() -> None:
@@ -149,7 +163,7 @@ def reproduce() -> int:
     if given.device:
         set_device(given.device)
     override_source(given.source)
-    read_lock_fast()
+    keep_lock_fast()
     forget_broken_rwlock()
     if arguments:
         return int(dvc(arguments))
