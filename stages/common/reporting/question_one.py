@@ -3,7 +3,7 @@
 from stages.common.alphabet import CHARACTERS
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
-from stages.common.reporting.results import Results, accuracies, curves, percent, told
+from stages.common.reporting.results import Results, accuracies, curves, in_points, percent, told
 
 NETWORKS = {
     "characters": "a single image, its writer among those learnt from",
@@ -153,13 +153,7 @@ def ablation(results: Results) -> Chart | str:
     if not rows:
         return _ABLATION
     changed = {
-        row["choice"]: (
-            100 * float(row["difference"]),
-            100 * float(row["low"]),
-            100 * float(row["high"]),
-        )
-        for row in rows
-        if row["choice"] != "recipe"
+        row["choice"]: in_points(row, "difference") for row in rows if row["choice"] != "recipe"
     }
     sure = [name for name, (_, low, high) in changed.items() if not low <= 0 <= high]
     least = min(changed, key=lambda name: changed[name])

@@ -7,7 +7,7 @@ from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, Table, table_of
 from stages.common.reporting.question_one import captions
 from stages.common.reporting.question_two import CORRECTED
-from stages.common.reporting.results import Results, accuracies, curves, percent, told
+from stages.common.reporting.results import Results, accuracies, curves, in_points, percent, told
 
 NETWORKS = {
     "mnistTask3-naive": "its folder names taken at their word",
@@ -93,12 +93,7 @@ def beside_clean(results: Results) -> Chart:
     labels = {"full": "true labels", CORRECTED: "wrong labels, corrected"}
     accuracy = [row for row in rows if row["measure"] == "accuracy"]
     shown = {
-        f"{labels[row['way']]}, from {row['start']}": (
-            100 * float(row["mean"]),
-            100 * float(row["low"]),
-            100 * float(row["high"]),
-        )
-        for row in accuracy
+        f"{labels[row['way']]}, from {row['start']}": in_points(row, "mean") for row in accuracy
     }
     best = {way: max(float(row["mean"]) for row in accuracy if row["way"] == way) for way in labels}
     takeaway = (

@@ -5,7 +5,15 @@ from collections.abc import Callable, Sequence
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
 from stages.common.reporting.question_one import captions
-from stages.common.reporting.results import Results, Row, accuracies, curves, percent, spread
+from stages.common.reporting.results import (
+    Results,
+    Row,
+    accuracies,
+    curves,
+    in_points,
+    percent,
+    spread,
+)
 
 NETWORKS = {
     "mnist-random": "from random weights",
@@ -74,7 +82,7 @@ def transfer(results: Results) -> list[Chart]:
 def budget_curves(rows: list[dict[str, str]]) -> Chart:
     """The test error against the number of labels, all weights learning."""
     chosen = [row for row in _accuracies(rows) if row["way"] == _FULL]
-    sizes, starts = _sizes(chosen), list(dict.fromkeys(row["start"] for row in chosen))
+    sizes = _sizes(chosen)
     series = {
         start: [
             {
@@ -83,10 +91,9 @@ def budget_curves(rows: list[dict[str, str]]) -> Chart:
                 "low": str(_error(row["high"])),
                 "high": str(_error(row["low"])),
             }
-            for row in chosen
-            if row["start"] == start
+            for row in each
         ]
-        for start in starts
+        for start, each in _by_start(chosen).items()
     }
     titles = ("labels for each class", "test error in %")
     figure = charts.lines(series, "x", "error", titles, sizes, log=True)
@@ -104,15 +111,11 @@ def other_ways(rows: list[dict[str, str]]) -> Chart:
     """Accuracy of the head alone, and of layers at falling rates, against the number of labels."""
     chosen = [row for row in _accuracies(rows) if row["way"] != _FULL]
     sizes = _sizes(chosen)
-    starts = list(dict.fromkeys(row["start"] for row in chosen))
+    starts = _by_start(chosen)
     series = {
-        f"{start}, {way}": [
-            {"x": str(sizes.index(row["budget"])), **row}
-            for row in chosen
-            if (row["start"], row["way"]) == (start, way)
-        ]
+        f"{start}, {way}": _placed([row for row in each if row["way"] == way], sizes)
         for way in dict.fromkeys(row["way"] for row in chosen)
-        for start in starts
+        for start, each in starts.items()
     }
     titles = ("labels for each class", "test accuracy")
     figure = charts.lines(series, "x", "mean", titles, sizes, colours=len(starts))
@@ -135,10 +138,8 @@ def comparisons(rows: list[dict[str, str]]) -> Chart:
     verdicts = sorted({row["verdict"] for row in rows})
     counts = ", ".join(f"{v} {sum(r['verdict'] == v for r in rows)}" for v in verdicts)
     shown = {
-        f"{row['start']} against {row['against']}, {row['way']}, {row['budget']}": (
-            100 * float(row["difference"]),
-            100 * float(row["low"]),
-            100 * float(row["high"]),
+        f"{row['start']} against {row['against']}, {row['way']}, {row['budget']}": in_points(
+            row, "difference"
         )
         for row in rows
     }
@@ -172,10 +173,10 @@ def speed(rows: list[dict[str, str]]) -> Chart:
     series = {
         start: [
             {"x": str(goals.index(row["threshold"])), "shown": row[shown]}
-            for row in whole
-            if row["start"] == start and row[shown]
+            for row in each
+            if row[shown]
         ]
-        for start in dict.fromkeys(row["start"] for row in whole)
+        for start, each in _by_start(whole).items()
     }
     figure = charts.lines(series, "x", "shown", ("validation accuracy", title), ticks)
     by_goal = {goal: [row for row in whole if row["threshold"] == goal] for goal in goals}
@@ -197,12 +198,7 @@ def quality(rows: list[dict[str, str]]) -> Chart:
     """All measures of every arm; the figure is of how high their learning curves are."""
     sizes = _sizes(rows)
     areas = [row for row in rows if (row["way"], row["measure"]) == (_FULL, "curve_area")]
-    series = {
-        start: [
-            {"x": str(sizes.index(row["budget"])), **row} for row in areas if row["start"] == start
-        ]
-        for start in dict.fromkeys(row["start"] for row in areas)
-    }
+    series = {start: _placed(each, sizes) for start, each in _by_start(areas).items()}
     titles = ("labels for each class", "mean height of the learning curve")
     figure = charts.lines(series, "x", "mean", titles, sizes)
     first = {row["start"]: row for row in areas if row["budget"] == sizes[0]}
@@ -218,11 +214,7 @@ def quality(rows: list[dict[str, str]]) -> Chart:
 def digits(rows: list[dict[str, str]]) -> Chart:
     """Errors on each digit by start, means over the seeds."""
     means = spread(rows, ("start", "digit", "images"), "errors")
-    series = {
-        start: [row for row in means if row["start"] == start]
-        for start in dict.fromkeys(row["start"] for row in means)
-    }
-    figure = charts.lines(series, "digit", "mean", ("digit", "errors"))
+    figure = charts.lines(_by_start(means), "digit", "mean", ("digit", "errors"))
     worst = max(means, key=lambda row: float(row["mean"]))
     takeaway = (
         f"Most errors: {worst['mean']} of {worst['images']} images of {worst['digit']}, from"
@@ -271,6 +263,18 @@ def mistakes(results: Results) -> Sheet:
 
 def _accuracies(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["measure"] == "accuracy"]
+
+
+def _by_start(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["start"], []).append(row)
+    return found
+
+
+def _placed(rows: Sequence[Row], sizes: Sequence[str]) -> list[Row]:
+    """The rows with their budget's place on the axis."""
+    return [{"x": str(sizes.index(row["budget"])), **row} for row in rows]
 
 
 def _sizes(rows: Sequence[Row]) -> list[str]:

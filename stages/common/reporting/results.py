@@ -57,6 +57,11 @@ def spread(rows: Sequence[Row], by: Sequence[str], value: str) -> list[dict[str,
     ]
 
 
+def in_points(row: Row, value: str) -> tuple[float, float, float]:
+    """A value of a table with its interval, (value, low, high), in hundredths."""
+    return 100 * float(row[value]), 100 * float(row["low"]), 100 * float(row["high"])
+
+
 def percent(share: float) -> str:
     """0.98765 -> 98.77%."""
     return f"{100 * share:.2f}%"
