@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from stages.common import alphabet, dataset, duplicates, images, tars
+from stages.common import alphabet, collector, dataset, duplicates, images, tars
 from stages.common.core import cores, entry, files, params
 from stages.common.core.errors import InputError
 from stages.common.dataset import Split
@@ -105,6 +105,7 @@ def _arrange(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
         images[at], source[at] = saved, -1
 
 
+@collector.paused()
 def main(scratch: Path, source: str, name: str) -> None:
     recipe = params.load(f"preprocess.{source}.{name}", Preprocess)
     characters = name in ("characters", "bases")

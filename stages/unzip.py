@@ -14,11 +14,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stages.common import archives, tars
+from stages.common import archives, collector, tars
 from stages.common.core import entry, files, params
 from stages.common.core.errors import InputError
 
 
+@collector.paused()
 def main(scratch: Path, source: str, dataset: str) -> None:
     limits = params.load("unzip", archives.Limits)
     paths = listing(Path(f"data/raw/{source}/{dataset}"))

@@ -34,9 +34,9 @@ def opened() -> Iterator[webdriver.Chrome]:
         browser.quit()
 
 
-def look(browser: webdriver.Chrome, width: int, theme: str) -> None:
-    """From now on the window is so wide and the system's theme is this."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+def look(browser: webdriver.Chrome, width: int, theme: str, height: int = 900) -> None:
+    """From now on the window is of this size and the system's theme is this."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": theme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

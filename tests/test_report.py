@@ -211,6 +211,16 @@ def test_the_slider_shows_the_images_of_the_map(seen: Chrome) -> None:
     assert at_first != at_second
 
 
+def test_the_page_stands_before_plotly_has_run(chromium: Chrome, folder: Path) -> None:
+    browser.look(chromium, 1600, "light", height=300)  # too low for a chart to be near
+    chromium.get((folder / "artifacts/sample/report.html").as_uri())
+    running = "return document.readyState + typeof Plotly"
+    assert chromium.execute_script(running) == "completeundefined"
+    chromium.execute_script("document.querySelector('.plot').scrollIntoView()")
+    time.sleep(3)
+    assert chromium.execute_script(running) == "completeobject"
+
+
 @pytest.mark.parametrize("theme", browser.THEMES)
 @pytest.mark.parametrize("width", browser.WIDTHS)
 def test_both_themes_fit_three_widths(

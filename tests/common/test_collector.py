@@ -1,0 +1,18 @@
+"""The search for cycles stops for a while, and goes on whatever happens."""
+
+import gc
+
+import pytest
+
+from stages.common import collector
+
+
+def test_it_is_paused_within_and_goes_on_after_an_error() -> None:
+    @collector.paused()
+    def work() -> None:
+        assert not gc.isenabled()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        work()
+    assert gc.isenabled()
