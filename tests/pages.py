@@ -6,6 +6,8 @@ from tests.workspace import ROOT
 
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 COMMENT = re.compile(r"(?:^| {2,})#.*$")
+BLOCK = re.compile(r"(?ms)^```.*?^```$")
+COMMAND = re.compile(r"`((?:dvc|git|gto|make|pip|python|torchrun)\s[^`]+)`")  # in a sentence
 
 
 def sections(page: str) -> dict[str, list[str]]:
@@ -20,3 +22,9 @@ def sections(page: str) -> dict[str, list[str]]:
         elif not fence and line.startswith("#"):
             heading = line.lstrip("# ")
     return found
+
+
+def inline(page: str) -> list[str]:
+    """The commands within the sentences of a page, each once."""
+    prose = BLOCK.sub("", (ROOT / page).read_text())
+    return list(dict.fromkeys(" ".join(found.split()) for found in COMMAND.findall(prose)))

@@ -1,4 +1,5 @@
-"""Every command on every page is run in a fresh clone, or what is declared to be its equal."""
+"""Every command on every page, in blocks and in sentences, is run in a fresh clone, or what is
+declared to be its equal."""
 
 import re
 import shutil
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_experiments, test_registry, test_workflows, workspace
-from tests.pages import PAGES, sections
+from tests import test_distributed, test_experiments, test_registry, test_workflows, workspace
+from tests.pages import PAGES, inline, sections
 from tests.servers import KINDS, Server
 from tests.workspace import ROOT, run
 
@@ -31,9 +32,10 @@ INSTEAD = {
         "DATA_MIRROR=data/sample make repro SOURCE=sample"
     ),
     "make test": "python -m pytest -q tests/test_architecture.py",
-    "make report": "python -m stages.report sample",  # a server, which would not end
+    "make report": (  # a server, which does not end by itself
+        "timeout --signal INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'"
+    ),
     "make ablation SOURCE=dropbox": "dvc --cd ablation stage list",  # see test_ablation
-    "make bench": "python -m bench.preprocess --repetitions 1",
     "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
     'make remote URL=ssh://user@host/path SETTINGS="keyfile=~/.ssh/id_ed25519"': (
         "make remote {ssh}"
@@ -44,25 +46,61 @@ INSTEAD = {
         "cp -R {cache} ../shared-cache && dvc config --local cache.dir ../shared-cache"
     ),
 }
+# The same of commands within sentences; a module is a test that runs it.
+WITHIN = {
+    "dvc artifacts get": test_registry,
+    "dvc get https://host/team/three-questions artifacts/sample/characters.pt --rev BRANCH": (
+        "dvc get . artifacts/sample/characters.pt --rev main --out got.pt"
+    ),
+    "dvc gc -w": "dvc gc -w --force",  # which asks
+    "dvc remote modify": "dvc remote modify --help",
+    "dvc remote modify --local storage ask_password true": (
+        "make remote {folder} && dvc remote modify --local storage ask_password true"
+    ),
+    "make bench-full": "python -m bench.training --strengths fast middle strong --full",
+    "make clean": "make clean && dvc checkout",
+    "make lock": "make --dry-run lock",  # it would choose new versions
+    "make remote": "make remote {folder}",
+    "make remote URL=...": "make remote {folder}",
+    "make repro DEVICE=cuda": "make repro DEVICE=cpu",
+    "make repro-pull SOURCE=dropbox DEVICE=cuda": "make repro-pull SOURCE=sample DEVICE=cpu",
+    'make setup PIP_ARGS="--extra-index-url <that index>"': (
+        'make setup PIP_ARGS="--extra-index-url https://localhost"'
+    ),
+    "make test-all": "make --dry-run test-all",  # this is one of its tests
+    "pip install dvc-gs": "pip install --dry-run dvc-gs",
+    "python -m bench.scale": "python -m bench.scale --images 600",
+    "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint head:29500"
+    " --rdzv-id run": test_distributed,
+}
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """(heading, command) of all that this file runs."""
+    """(heading, command) of all in blocks that this file runs."""
     for page in PAGES:
         for heading, lines in sections(page).items():
             if heading not in ELSEWHERE:
                 yield from ((heading, line) for line in lines)
 
 
+def within() -> list[str]:
+    """The commands in sentences that stand in no block."""
+    blocks = {line for page in PAGES for lines in sections(page).values() for line in lines}
+    return sorted({command for page in PAGES for command in inline(page)} - blocks)
+
+
 def test_what_is_declared_here_is_on_a_page() -> None:
     headings = {heading for page in PAGES for heading in sections(page)}
     assert set(ELSEWHERE) <= headings
     assert set(INSTEAD) <= {command for _, command in commands()}
+    assert set(WITHIN) <= set(within())
 
 
 def test_commands_are_of_programs_targets_and_modules_that_there_are() -> None:
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
-    for _, command in commands():
+    for command in [*(command for _, command in commands()), *within()]:
+        if "<" in command:  # in the place of a name
+            continue
         assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0, command
         for target in re.findall(r"\bmake ([a-z-]+)", command):
             assert target in targets, command
@@ -121,18 +159,29 @@ def words(tmp_path: Path) -> Iterator[dict[str, str]]:
         server.kill()
 
 
+def paste(clone: Path, lines: list[str]) -> None:
+    """Run lines as in a shell into which a reader pastes them."""
+    done = subprocess.run(
+        ["bash", "-e", "-x", "-c", "\n".join(lines)],
+        cwd=clone,
+        env={**workspace.ENVIRONMENT, "VENV": str(clone / ".venv"), "BROWSER": "true"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (lines, done.stdout[-3000:], done.stderr[-3000:])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run(page: str, clone: Path, words: dict[str, str]) -> None:
     for heading, lines in sections(page).items():
-        if heading in ELSEWHERE:
-            continue
-        known = [INSTEAD[line].format(**words) if line in INSTEAD else line for line in lines]
-        done = subprocess.run(
-            ["bash", "-e", "-x", "-c", "\n".join(known)],
-            cwd=clone,
-            env={**workspace.ENVIRONMENT, "VENV": str(clone / ".venv")},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, (heading, done.stdout[-3000:], done.stderr[-3000:])
+        if heading not in ELSEWHERE:
+            paste(clone, [INSTEAD.get(line, line).format(**words) for line in lines])
+
+
+@pytest.mark.slow
+def test_the_commands_within_sentences_run(clone: Path, words: dict[str, str]) -> None:
+    for command in within():
+        instead = WITHIN.get(command, command)
+        if isinstance(instead, str):
+            paste(clone, [instead.format(**words)])
