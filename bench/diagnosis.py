@@ -83,7 +83,7 @@ def diagnosed(source: str, split: Split, bases: list[Network], compute: Compute)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoiled" / "train.safetensors"
         dataset.store(split, path, Path(folder))
-        plan = audit.plan(source, path, split, compute, Path(folder))
+        plan = audit.plan(source, path, compute, Path(folder))
         found = corruption.diagnose(audit.adapted(split, bases, plan), split.labels)
     after = os.times()
     spent = time.process_time() - begun

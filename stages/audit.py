@@ -8,7 +8,7 @@ reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/ba
 writes  artifacts/<source>/audit/<dataset>.json: the diagnosis, its matrix, and the rows of train
         whose labels are believed to be right
 params  compute, digits.<source>, strengths, audit.{bases,rounds,recipe,augmentation},
-        audit.images_seen.<source>
+        audit.epochs.<source>
 """
 
 from copy import deepcopy
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from stages.common import corruption, dataset, pretrained
 from stages.common.core import entry, files, params
@@ -46,7 +46,7 @@ def main(scratch: Path, source: str) -> None:
     for name in DATASETS:
         path = Path(f"data/tensors/{source}/{name}/train.safetensors")
         split = dataset.load(path)
-        posteriors = adapted(split, bases, plan(source, path, split, compute, scratch))
+        posteriors = adapted(split, bases, plan(source, path, compute, scratch))
         found = corruption.diagnose(posteriors, split.labels)
         if is_writer():
             content = report(found, posteriors, split.labels)
@@ -54,16 +54,15 @@ def main(scratch: Path, source: str) -> None:
             print(f"{source} {name}: {found.family}. {found.sentence}")
 
 
-def plan(source: str, path: Path, split: Split, compute: Compute, scratch: Path) -> arms.Plan:
+def plan(source: str, path: Path, compute: Compute, scratch: Path) -> arms.Plan:
     """How half of the split that `path` holds is learnt from."""
-    seen = params.load(f"audit.images_seen.{source}", PositiveInt)
     return arms.Plan(
         title=f"audit {path.parent.name}",
         data=partial(half, path),
         objective=Corrected(()),
         recipe=params.load("audit.recipe", Recipe),
         augmentation=params.load("audit.augmentation", Augmentation),
-        epochs=2 * seen / len(split.labels),
+        epochs=params.load(f"audit.epochs.{source}", PositiveFloat),
         compute=compute,
         scratch=scratch,
     )
@@ -71,21 +70,27 @@ def plan(source: str, path: Path, split: Split, compute: Compute, scratch: Path)
 
 def adapted(split: Split, bases: list[Network], plan: arms.Plan) -> Floats:
     """Posteriors over the classes of all images, [N, C], of networks that saw none of the labels
-    that they are to be held against."""
+    that they are to be held against: of those that have learnt from the other half in the last
+    round, unless the bases' own make the labels likelier. Of a few wrong labels a network unlearns
+    more than it learns.
+    """
     rounds = params.load("audit.rounds", PositiveInt)
-    posteriors: Floats = np.mean([answers(base, split.images) for base in bases], axis=0)
+    own: Floats = np.mean([answers(base, split.images) for base in bases], axis=0)
+    posteriors, at_first = own, corruption.fit(own, split.labels, corruption.general)
+    found = at_first
     for i in range(rounds):
-        matrix = corruption.fit(posteriors, split.labels, corruption.general).matrix
-        matrix = (1 - _DOUBT) * matrix + _DOUBT / len(matrix)
+        matrix = (1 - _DOUBT) * found.matrix + _DOUBT / len(found.matrix)
         objective = Corrected(tuple(map(tuple, matrix.tolist())))
         informed = replace(plan, objective=objective)
         jobs = [
             arms.Job(f"round {i} half {part}", part, deepcopy(bases[part % len(bases)]), informed)
             for part in (0, 1)
         ]
+        posteriors = np.empty_like(own)
         for part, trained in enumerate(arms.train(jobs, plan.compute)):
             posteriors[1 - part :: 2] = answers(trained.network, split.images[1 - part :: 2])
-    return posteriors
+        found = corruption.fit(posteriors, split.labels, corruption.general)
+    return posteriors if found.log_likelihood > at_first.log_likelihood else own
 
 
 def half(path: Path, job: arms.Job) -> arms.Data:

@@ -83,7 +83,7 @@ def make_small(folder: Path) -> None:
     params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
     params["finetune"]["validation_images"] = 20
     params["correct"]["rounds"]["sample"] = [2, 1]
-    params["audit"]["images_seen"]["sample"] = 2000  # enough to tell what is wrong
+    params["audit"]["epochs"]["sample"] = 15  # enough to tell what is wrong
     write_params(folder, params)
     commit(folder, "a small cut")
 

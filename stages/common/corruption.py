@@ -19,6 +19,7 @@ Labels = NDArray[np.int64]
 _ITERATIONS = 60  # of EM; the sums stop moving long before
 _FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be so for good
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
+_SURE_MISTAKES = (1 / 8, 1 / 4, 1 / 2)  # of what a network doubts in all, as much it may misread
 CLEAN = 0.97  # share of right labels from which on what is not right may be the network's fault
 NONE = 0.005  # share of right labels up to which a complementary set is said to have none
 
@@ -100,6 +101,14 @@ def _temperings(posteriors: Floats) -> list[Floats]:
     return [np.asarray(each / each.sum(1, keepdims=True)) for each in powers]
 
 
+def _sure_mistakes(posteriors: Floats) -> list[Floats]:
+    """What is known if the network misreads some images while it is sure of them, as any class:
+    so many as are a part of the doubt that it has in all."""
+    doubt = float(1 - posteriors.max(1).mean())
+    shares = [each * doubt for each in _SURE_MISTAKES]
+    return [(1 - each) * posteriors + each / posteriors.shape[1] for each in shares]
+
+
 def forms(estimated: Floats) -> dict[str, Form]:
     """The families, each with the arrangement of the classes that the free estimate suggests."""
     same = np.eye(len(estimated), dtype=bool)
@@ -168,20 +177,23 @@ def right_share(
 ) -> tuple[float, tuple[float, float]]:
     """The share of labels that are right, and its 95% interval by profile likelihood.
 
-    For each share the tempering counts that makes the labels most likely: a network that is surer
-    than it should be takes its own mistakes for right labels, and the interval must allow for it.
+    For each share the tempering counts that makes the labels most likely, or the allowance for
+    mistakes that the network is sure of: one that is surer than it should be takes its own mistakes
+    for right labels. The labels cannot tell the two apart, so the interval has to hold both.
     """
 
-    def log_likelihood(share: float) -> float:
+    def log_likelihood(share: float, among: Sequence[Floats]) -> float:
         matrix = _with_diagonal(estimated, share).clip(_FLOOR)
-        return max(_log_likelihood(each, labels, matrix) for each in temperings)
+        return max(_log_likelihood(each, labels, matrix) for each in among)
 
-    shares = [fit(each, labels, _biased, estimated).matrix[0, 0] for each in temperings]
-    best = max(shares, key=log_likelihood)
-    peak = log_likelihood(best)
+    found = [fit(each, labels, _biased, estimated) for each in temperings]
+    best = max(found, key=lambda each: log_likelihood(each.matrix[0, 0], temperings)).matrix[0, 0]
+    likeliest = max(zip(found, temperings, strict=True), key=lambda two: two[0].log_likelihood)[1]
+    allowing = [*temperings, *_sure_mistakes(likeliest)]
+    peak = log_likelihood(best, allowing)
 
     def drop(share: float) -> float:
-        return peak - log_likelihood(share) - _HALF_CHI
+        return peak - log_likelihood(share, allowing) - _HALF_CHI
 
     low = brentq(drop, 0, best) if best > 0 and drop(0) > 0 else 0.0
     high = brentq(drop, best, 1) if best < 1 and drop(1) > 0 else 1.0

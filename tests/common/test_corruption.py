@@ -67,3 +67,14 @@ def test_em_finds_the_matrix_that_the_labels_were_drawn_from() -> None:
         answered(truth, 0.99, rng, calibrated=True), labels, corruption.general
     ).matrix
     assert np.abs(found - matrix).max() < 0.04
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_mistakes_that_the_network_is_sure_of_are_not_taken_for_right_labels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, CLASSES, 50000)
+    labels = corrupted(truth, "complementary", rng)
+    read = np.where(rng.random(len(truth)) < 0.005, rng.integers(0, CLASSES, len(truth)), truth)
+    sure = rng.uniform(0.9, 0.9999, len(truth))[:, None]
+    posteriors = np.where(np.eye(CLASSES)[read] > 0, sure, (1 - sure) / (CLASSES - 1))
+    assert corruption.diagnose(posteriors, labels).interval[0] == 0

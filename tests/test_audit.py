@@ -1,0 +1,40 @@
+"""The posteriors that the labels are held against."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages import audit
+from stages.common import alphabet
+from stages.common.core import params
+from stages.common.dataset import Split
+from stages.common.learning import arms, model
+from stages.common.learning.arms import Strength
+from stages.common.learning.compute import Compute
+
+
+@pytest.fixture
+def split() -> Split:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 1, 28, 28), dtype=np.uint8)
+    place = np.empty((40, 0), np.float32)
+    return Split(images, np.arange(40) % 10, place, alphabet.DIGITS, 20)
+
+
+@pytest.mark.parametrize("learning_helps", [True, False])
+def test_what_was_learnt_counts_if_it_makes_the_labels_likelier(
+    split: Split, learning_helps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignorant, knowing = np.full((40, 10), 0.1), np.eye(10)[split.labels] * 0.9 + 0.01
+    first, last = (ignorant, knowing) if learning_helps else (knowing, ignorant)
+    shape = arms.shape_of(params.load("strengths.fast", Strength), 2, 28, 20, alphabet.DIGITS)
+    base = model.fresh(shape, 0)
+    trained = arms.Trained("", base, [], torch.empty(0), {})
+    said = iter([first, *(last[part::2] for _ in range(2) for part in (1, 0))])
+    monkeypatch.setattr(arms, "train", lambda *_: [trained, trained])
+    monkeypatch.setattr(audit, "answers", lambda *_: next(said))
+    compute = Compute(device="cpu", precision="float32", threads=1, launcher="")
+    plan = audit.plan("sample", tmp_path / "spoiled/train.safetensors", compute, tmp_path)
+    assert (audit.adapted(split, [base], plan) == knowing).all()
