@@ -55,7 +55,8 @@ WITHIN = {
     "dvc gc -w": "dvc gc -w --force",  # which asks
     "dvc remote modify": "dvc remote modify --help",
     "dvc remote modify --local storage ask_password true": (
-        "make remote {folder} && dvc remote modify --local storage ask_password true"
+        "make remote {webdav} && dvc remote modify --local storage ask_password true"
+        " && dvc remote modify --local --unset storage ask_password"
     ),
     "make bench-full": "python -m bench.training --strengths fast middle strong --full",
     "make clean": "make clean && dvc checkout",
