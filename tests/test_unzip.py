@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from stages import unzip
+from stages.common import archives
 from stages.common.core.errors import InputError
 
 LIMITS = {"max_bytes": 100_000_000, "max_ratio": 400, "max_members": 1000}
@@ -38,10 +39,10 @@ def zipped(
     return file.getvalue()
 
 
-def run(archives: dict[str, bytes] | bytes, **limits: Any) -> dict[str, bytes]:
+def run(packed: dict[str, bytes] | bytes, **limits: Any) -> dict[str, bytes]:
     """The stage in the current folder; what the tar holds, in its order."""
     RAW.mkdir(parents=True, exist_ok=True)
-    named = {"a.zip": archives} if isinstance(archives, bytes) else archives
+    named = {"a.zip": packed} if isinstance(packed, bytes) else packed
     for name, content in named.items():
         (RAW / name).write_bytes(content)
     Path("params.yaml").write_text(yaml.safe_dump({"unzip": LIMITS | limits}))
@@ -57,10 +58,10 @@ def read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def refusal(archives: dict[str, bytes] | bytes, **limits: Any) -> str:
+def refusal(packed: dict[str, bytes] | bytes, **limits: Any) -> str:
     """The error that the archives end in, which leaves nothing behind."""
     with pytest.raises(InputError) as caught:
-        run(archives, **limits)
+        run(packed, **limits)
     assert not TAR.exists()
     assert {path.name for path in Path().iterdir()} <= {"data", "params.yaml", "scratch"}
     message = str(caught.value)
@@ -453,6 +454,32 @@ def test_a_gzip_that_hides_its_size_is_refused() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000
+
+
+# Where more is allowed than the size in a .gz can tell.
+
+
+@pytest.mark.parametrize("cut", [-1, 20, 0])
+def test_a_damaged_gzip_is_refused_where_its_size_is_counted(cut: int) -> None:
+    packed = gzip.compress(bytes(range(256)) * 10)
+    assert "'images' is corrupt" in refusal({"images.gz": packed[:cut]}, max_bytes=1 << 33)
+
+
+def test_a_bomb_is_refused_where_its_size_is_counted() -> None:
+    bomb = gzip.compress(bytes(50_000_000), 9)[:-4] + bytes([100, 0, 0, 0])
+    assert "over unzip.max_ratio" in refusal({"a.gz": bomb}, max_bytes=1 << 33)
+
+
+@pytest.mark.slow
+def test_a_gzip_of_more_than_4_gib_is_read_whole() -> None:
+    size = (1 << 32) + 5
+    with gzip.open("a.gz", "wb", compresslevel=1) as file:
+        for _ in range(1 << 12):
+            file.write(bytes(1 << 20))
+        file.write(bytes(5))
+    limits = archives.Limits(max_bytes=1 << 33, max_ratio=2000, max_members=1)
+    with archives.opened([Path("a.gz")], limits) as (member,):
+        assert member.size == size == sum(len(chunk) for chunk in member.chunks())
 
 
 # The folder.

@@ -4,7 +4,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -139,7 +139,7 @@ def _folded(path: str) -> str:
 def _members(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
     """The files and folders (whose paths end in /) of an archive, open as long as `stack` is."""
     if path.suffix.lower() == ".gz":
-        return [_gzip_member(path)]
+        return [_gzip_member(path, limits)]
     if path.suffix.lower() != ".zip":
         raise InputError(f"{path}: neither a .zip nor a .gz file")
     try:
@@ -183,13 +183,27 @@ def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[byte
                 return
 
 
-def _gzip_member(path: Path) -> Member:
-    """The one file in a .gz, whose last four bytes tell its size modulo 2^32."""
+def _gzip_member(path: Path, limits: Limits) -> Member:
+    """The one file in a .gz, whose last four bytes tell its size modulo 2^32: where more than that
+    is allowed, it is inflated once to see."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
         file.seek(max(0, end - 4))
         size = int.from_bytes(file.read(4), "little")
+    if limits.max_bytes >> 32:
+        size = _inflated_size(path, limits.max_bytes)
     return Member(path.stem, size, partial(_gunzipped, path))
+
+
+def _inflated_size(path: Path, most: int) -> int:
+    """How many bytes are in a .gz, or at least `most`; of one that is broken, as far as it goes."""
+    size = 0
+    with suppress(*_BROKEN):
+        for chunk in _gunzipped(path):
+            size += len(chunk)
+            if size > most:
+                break
+    return size
 
 
 def _gunzipped(path: Path) -> Iterator[bytes]:
