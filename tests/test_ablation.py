@@ -190,7 +190,12 @@ def test_the_study_runs_and_tells_each_choice_its_difference(studied: Path) -> N
 @pytest.mark.slow
 def test_the_pipeline_above_knows_nothing_of_the_study(studied: Path) -> None:
     words = ("ablat", "frame@", "tabulate", "rates", "gallery", "members", "views")
-    for command in ("stage list --name-only", "status", "metrics show", "repro --dry"):
+    for command in (
+        "stage list --name-only",
+        "status",
+        "metrics show",
+        "repro --dry crossvalidate",
+    ):
         said = run(studied, "dvc", *command.split()).stdout
         assert said
         assert not any(word in said for word in words), command

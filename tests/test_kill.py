@@ -34,11 +34,10 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     "naive@sample": ("preprocess@sample-mnistTask3",),
     "audit@sample": (),
     "correct@sample-characters": (),
-    "match@sample": (),
+    "match@sample": ("correct@sample-random",),
     "evaluate-characters@sample": (),
     "evaluate-digits@sample": (
-        *("finetune@sample-random", "finetune@sample-digits"),
-        *("correct@sample-random", "correct@sample-digits"),
+        *("finetune@sample-random", "finetune@sample-digits", "correct@sample-digits"),
     ),
     "evaluate-transfer@sample": (),
     "report@sample": (),
