@@ -63,7 +63,8 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
         for name, each in fits.items()
     }
     best = min(bic, key=lambda name: bic[name])
-    right, interval = right_share(temperings, labels, free.matrix)
+    mistaken = _sure_mistakes(posteriors)
+    right, interval = right_share(temperings, mistaken, labels, free.matrix)
     family = _named(best, right, interval, fits[best].matrix)
     return Diagnosis(
         family=family,
@@ -173,23 +174,22 @@ def _with_diagonal(matrix: Floats, share: float) -> Floats:
 
 
 def right_share(
-    temperings: Sequence[Floats], labels: Labels, estimated: Floats
+    temperings: Sequence[Floats], mistaken: Sequence[Floats], labels: Labels, estimated: Floats
 ) -> tuple[float, tuple[float, float]]:
     """The share of labels that are right, and its 95% interval by profile likelihood.
 
-    For each share the tempering counts that makes the labels most likely, or the allowance for
-    mistakes that the network is sure of: one that is surer than it should be takes its own mistakes
-    for right labels. The labels cannot tell the two apart, so the interval has to hold both.
+    For each share the tempering counts that makes the labels most likely. A network that is surer
+    than it should be takes its own mistakes for right labels, and the labels cannot tell the two
+    apart: the interval holds what the posteriors that are `mistaken` make as likely.
     """
 
     def log_likelihood(share: float, among: Sequence[Floats]) -> float:
         matrix = _with_diagonal(estimated, share).clip(_FLOOR)
         return max(_log_likelihood(each, labels, matrix) for each in among)
 
-    found = [fit(each, labels, _biased, estimated) for each in temperings]
-    best = max(found, key=lambda each: log_likelihood(each.matrix[0, 0], temperings)).matrix[0, 0]
-    likeliest = max(zip(found, temperings, strict=True), key=lambda two: two[0].log_likelihood)[1]
-    allowing = [*temperings, *_sure_mistakes(likeliest)]
+    shares = [fit(each, labels, _biased, estimated).matrix[0, 0] for each in temperings]
+    best = max(shares, key=lambda share: log_likelihood(share, temperings))
+    allowing = [*temperings, *mistaken]
     peak = log_likelihood(best, allowing)
 
     def drop(share: float) -> float:
