@@ -1,13 +1,14 @@
 """The race to 99% on MNIST: our recipe against PyTorch's own example, interleaved in one run.
 
 python -m bench.training [--seeds N] [--strengths fast middle strong] [--full | --alone]
-    [--device cuda]
+    [--jobs N] [--device cuda]
 
 Rules. Each runs on one thread; what counts is CPU seconds of training, the making of our network
 included, evaluations on the test split left out of both. The example stops after its first epoch at
 99.0% or better on the test split, which favours it: 14 epochs, and its 99.5%, are for --full. Ours
 runs a schedule that was fixed beforehand on held-out training images, and is measured once, at its
-end.
+end. With --jobs, so many seeds run side by side, a core each, which must not share its caches with
+another for the CPU seconds to mean anything.
 On a GPU ours runs alone, once to warm up and then by the wall clock, with the images in its memory.
 
 reads   MNIST's idx files from $DATA_MIRROR, or the sample's
@@ -19,12 +20,16 @@ import gzip
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +57,9 @@ from stages.finetune import Full
 RESULTS = Path("bench/results")
 STRENGTHS = ("fast", "middle", "strong")
 _NAMES = {"train": "train", "test": "t10k"}
+_RAW = "MNIST/raw"  # where torchvision's MNIST looks for them
+_KINDS = ("images-idx3", "labels-idx1")
+_WARM = 2560  # images of a first training that is not counted: libraries load and choose kernels
 
 
 class Example(nn.Module):
@@ -185,21 +193,46 @@ def share_of_peak(strength: Strength, compute: Compute) -> dict[str, float]:
     return {"flops": achieved, "matrix_product_flops": peak, "share": achieved / peak}
 
 
-def read_mnist(mirror: Path, folder: Path) -> dict[str, Labelled]:
-    """The idx files as tensors; unpacked into `folder` as torchvision's MNIST wants them."""
-    raw = folder / "MNIST/raw"
+def unpack_mnist(mirror: Path, raw: Path) -> None:
+    """The idx files, inflated into `raw`, where torchvision's MNIST and ours read them."""
     raw.mkdir(parents=True)
+    for prefix in _NAMES.values():
+        for kind in _KINDS:
+            name = f"{prefix}-{kind}-ubyte"
+            (raw / name).write_bytes(gzip.decompress((mirror / f"{name}.gz").read_bytes()))
+
+
+def read_mnist(raw: Path, place: torch.device) -> dict[str, Labelled]:
+    """The inflated idx files as tensors on a device."""
     splits = {}
     for split, prefix in _NAMES.items():
-        contents = []
-        for kind in ("images-idx3", "labels-idx1"):
-            content = gzip.decompress((mirror / f"{prefix}-{kind}-ubyte.gz").read_bytes())
-            (raw / f"{prefix}-{kind}-ubyte").write_bytes(content)
-            contents.append(bytearray(content))
-        images = torch.frombuffer(contents[0], dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
-        labels = torch.frombuffer(contents[1], dtype=torch.uint8, offset=8).long()
-        splits[split] = Labelled(images, labels)
+        pixels, digits = (bytearray((raw / f"{prefix}-{k}-ubyte").read_bytes()) for k in _KINDS)
+        images = torch.frombuffer(pixels, dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
+        labels = torch.frombuffer(digits, dtype=torch.uint8, offset=8).long()
+        splits[split] = Labelled(images.to(place), labels.to(place))
     return splits
+
+
+def race(
+    strengths: dict[str, Strength], compute: Compute, folder: Path, against: str, seed: int
+) -> dict[str, dict[str, Any]]:
+    """One seed of ours and then, unless `against` is nothing, of the example: all of it (full), or
+    until 99.0%. In a process of its own, whose memory is ours until the example begins."""
+    compute.settle()
+    splits = read_mnist(folder / _RAW, compute.place)
+    train = splits["train"]
+    few = splits | {"train": Labelled(train.images[:_WARM], train.targets[:_WARM])}
+    done = {}
+    for name, strength in strengths.items():
+        ours(strength, few, compute, seed)
+        done[name] = ours(strength, splits, compute, seed)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        done[name]["peak_megabytes"] = round(memory * 1024 / 1e6)
+        print(f"ours, {name}, seed {seed}: {done[name]}", flush=True)
+    if against:
+        done["example"] = example(folder, seed, against == "full")
+        print(f"example, seed {seed}: {done['example']}", flush=True)
+    return done
 
 
 def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -210,6 +243,7 @@ def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "accuracy": mean(run["accuracy"] for run in runs[name]),
             "cpu_seconds": mean(run["cpu_seconds"] for run in runs[name]),
             "wall_seconds": mean(run["wall_seconds"] for run in runs[name]),
+            "peak_megabytes": max(run["peak_megabytes"] for run in runs[name]),
             "seeds": len(runs[name]),
         }
         for name in STRENGTHS
@@ -239,15 +273,21 @@ def page(runs: dict[str, list[dict[str, Any]]]) -> str:
     return str(figure.to_html(include_plotlyjs=True, div_id="race"))
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--strengths", nargs="+", choices=STRENGTHS, default=["fast", "middle"])
     parser.add_argument("--alone", action="store_true", help="leave the example out")
     parser.add_argument("--name", default="training", help="of the files in bench/results")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds side by side")
     parser.add_argument("--full", action="store_true", help="all 14 epochs of the example")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parse()
     gpu = given.device == "cuda"
     processor, fast = (
         (torch.cuda.get_device_name(), True)
@@ -258,33 +298,30 @@ def main() -> None:
         device=given.device, precision="bfloat16" if fast else "float32", threads=1, launcher=""
     )
     compute.settle()
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ("example", *given.strengths)}
-    strengths = {n: params.load(f"strengths.{n}", Strength) for n in given.strengths}
+    strengths = {name: params.load(f"strengths.{name}", Strength) for name in given.strengths}
     mirror = Path(os.environ.get("DATA_MIRROR", "data/sample"))
-    with tempfile.TemporaryDirectory() as folder:
-        splits = {
-            split: Labelled(each.images.to(compute.place), each.targets.to(compute.place))
-            for split, each in read_mnist(mirror, Path(folder)).items()
+    against = "" if given.alone or gpu else "full" if given.full else "short"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        unpack_mnist(mirror, folder / _RAW)
+        with ProcessPoolExecutor(given.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+            one = partial(race, strengths, compute, folder, against)
+            seeds = list(pool.map(one, range(given.seeds)))
+        sizes = {
+            f"{name}_images": len(each.images)
+            for name, each in read_mnist(folder / _RAW, torch.device("cpu")).items()
         }
-        if gpu:
-            for strength in strengths.values():
-                ours(strength, splits, compute, seed=0)
-        for seed in range(given.seeds):
-            for name in given.strengths:
-                runs[name].append(ours(strengths[name], splits, compute, seed))
-                print(f"ours, {name}, seed {seed}: {runs[name][-1]}", flush=True)
-            if not (given.alone or gpu):
-                runs["example"].append(example(Path(folder), seed, given.full))
-                print(f"example, seed {seed}: {runs['example'][-1]}", flush=True)
+    runs = {
+        name: [each[name] for each in seeds if name in each] for name in ("example", *strengths)
+    }
     about = {
         "processor": processor or platform.machine(),
         "torch": torch.__version__,
         "precision": compute.precision,
-        "train_images": len(splits["train"].images),
-        "test_images": len(splits["test"].images),
+        "seeds_side_by_side": given.jobs,
     }
     peak = {} if gpu else {n: share_of_peak(strengths[n], compute) for n in given.strengths}
-    content = {"about": about, "summary": summarise(runs), "peak": peak, "runs": runs}
+    content = {"about": about | sizes, "summary": summarise(runs), "peak": peak, "runs": runs}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{given.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     (RESULTS / f"{given.name}.html").write_text(page(runs))
