@@ -1,6 +1,7 @@
 """The report: what is on the page, and the page as a visitor's browser has it."""
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -17,13 +18,15 @@ import requests
 import yaml
 from axe_core_python.selenium import Axe
 from filelock import FileLock
+from plotly.offline import get_plotlyjs_version
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from stages import report as report_stage
 from stages.common.core.errors import InputError
-from stages.common.reporting import drawing, page
+from stages.common.reporting import charts, drawing, page
 from stages.predict import Classifier
 from tests import browser
 from tests.workspace import ROOT, read_params, run
@@ -35,6 +38,8 @@ ABLATION = (
     "no augmentation,0.85,0.01,5,100,-0.05,-0.11,0.01,few images,Simard 2003\n"
     "<b>no place</b>,0.83,0.01,5,100,-0.07,-0.12,-0.02,c and C,measured\n"
 )
+BUNDLE = ROOT / "stages/common/reporting/plotly-cartesian.min.js"
+BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -146,10 +151,23 @@ def test_names_are_escaped_wherever_they_stand() -> None:
     assert text.count("</script>") == 3 + 1  # the page's own, and the chart's
 
 
+def test_the_page_draws_with_the_plotly_js_as_published_that_the_figures_are_written_for() -> None:
+    version = get_plotlyjs_version()
+    renew = (
+        f"the package plotly writes for plotly.js {version}:"
+        f" `npm pack plotly.js-cartesian-dist-min@{version}`, its plotly-cartesian.min.js"
+        f" to {BUNDLE.parent.relative_to(ROOT)}, and its sha256 to BUNDLE_SHA256"
+    )
+    content = BUNDLE.read_bytes()
+    assert f"plotly.js (cartesian - minified) v{version}\n".encode() in content[:200], renew
+    assert hashlib.sha256(content).hexdigest() == BUNDLE_SHA256, renew
+    assert charts.library().encode() == content
+
+
 def test_the_report_is_small_and_the_same_every_time(folder: Path) -> None:
     path = folder / "artifacts/sample/report.html"
     before = path.read_bytes()
-    assert len(before) < 8_000_000
+    assert len(before) < 4_000_000  # less than the whole of plotly.js by itself
     run(folder, "python", "-m", "stages.report", "sample")
     assert path.read_bytes() == before
 
@@ -184,7 +202,7 @@ def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_netw
     )
     assert empty == []
     plots = seen.find_elements(By.CSS_SELECTOR, ".plot")
-    assert len(plots) == 25
+    assert len(plots) == 26
     marks = seen.execute_script(
         "return [...document.querySelectorAll('.plot')].map(p => [p.parentElement.id,"
         " p.querySelectorAll('.point, .textpoint text, .hm image, .js-line, .bars path').length])"
@@ -195,6 +213,11 @@ def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_netw
         "'tbody tr').length)"
     )
     assert min(rows) > 0
+    buttons = seen.execute_script(
+        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
+    )
+    assert "Zoom" in buttons
+    assert not any(title.startswith("Share") for title in buttons)
     assert browser.complaints(seen) == []
     assert {url.partition(":")[0] for url in browser.requests(seen)} == {"file"}
 
@@ -214,11 +237,11 @@ def test_the_slider_shows_the_images_of_the_map(seen: Chrome) -> None:
 def test_the_page_stands_before_plotly_has_run(chromium: Chrome, folder: Path) -> None:
     browser.look(chromium, 1600, "light", height=300)  # too low for a chart to be near
     chromium.get((folder / "artifacts/sample/report.html").as_uri())
-    running = "return document.readyState + typeof Plotly"
-    assert chromium.execute_script(running) == "completeundefined"
+    wait = WebDriverWait(chromium, 20)
+    wait.until(lambda page: page.execute_script("return document.readyState === 'complete'"))
+    assert chromium.execute_script("return typeof Plotly") == "undefined"
     chromium.execute_script("document.querySelector('.plot').scrollIntoView()")
-    time.sleep(3)
-    assert chromium.execute_script(running) == "completeobject"
+    wait.until(lambda page: page.execute_script("return typeof Plotly === 'object'"))
 
 
 @pytest.mark.parametrize("theme", browser.THEMES)

@@ -3,10 +3,10 @@ colour of its theme."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 Row = Mapping[str, str]
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -14,8 +14,12 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 
 
 def library() -> str:
-    """plotly.js, as text."""
-    return str(get_plotlyjs())
+    """plotly.js, as text: its published bundle of the flat charts.
+
+    A browser runs it in about a third of the time of the whole, which the package `plotly` brings.
+    It is on npm but not on PyPI, and so kept beside this file.
+    """
+    return Path(__file__).with_name("plotly-cartesian.min.js").read_text(encoding="utf-8")
 
 
 def lines(

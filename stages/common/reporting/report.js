@@ -1,5 +1,5 @@
 // Draws each chart when it comes near the view, in the colours of the theme; and shows the images of
-// the map. Plotly is run with the first of them, a second's work, so that the page answers before.
+// the map. Plotly is run with the first of them, so that the page answers before.
 (() => {
   const value = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colour = (trace) => value(`--c${(trace.meta?.colour ?? 0) % 4}`);
@@ -40,7 +40,10 @@
   function draw(element) {
     if (!window.Plotly) runPlotly();
     const figure = figureOf(element);
-    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    const options = {
+      responsive: true, displaylogo: false, showSendToCloud: false, // nothing leaves the page
+      modeBarButtonsToRemove: ["select2d", "lasso2d"],
+    };
     const drawn = Plotly.react(element, figure.data.map(painted), laidOut(figure.layout), options);
     const look = element.parentElement.querySelector(".look");
     if (look && !element.dataset.drawn) drawn.then(() => looking(element, look));
