@@ -32,8 +32,9 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
         places = min(places, compute.room())
     if places == 1 or torch.distributed.is_initialized():
         return [function(job) for job in jobs]
-    # A fork shares the imported torch; elsewhere, and with CUDA, it is not safe.
-    forks = sys.platform == "linux" and compute.device == "cpu"
+    # A fork shares the imported torch. Elsewhere it is not safe, nor where there is a GPU, even if
+    # none is asked for: autograd starts threads for all devices at its first gradient.
+    forks = sys.platform == "linux" and not torch.cuda.is_available()
     context = multiprocessing.get_context("fork" if forks else "spawn")
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
     numbers = context.SimpleQueue()
