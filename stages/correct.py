@@ -6,7 +6,9 @@ own answers where it is sure of them. No true label is read, nor are its learnin
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
-        artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds) and their curves
+        artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds) and their curves;
+        artifacts/<source>/seeds/mnistTask3-<start>-pseudo-labels.npy: what each seed answered, and
+        learnt from, in each round but the first
 params  compute, digits.<source>.full, correct.{seeds,recipe,self_training,augmentation},
         correct.rounds.<source>
 """
@@ -17,18 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from stages.common import correction, dataset, pretrained
+from stages.common import correction, dataset, pretrained, pseudo_labels
 from stages.common.core import entry, files, params
 from stages.common.core.errors import InputError
 from stages.common.correction import Corrected, SelfTraining
 from stages.common.learning import arms, model, parallel
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.checkpoint import Checkpoint
-from stages.common.learning.compute import Compute
+from stages.common.learning.compute import Compute, is_writer
 from stages.common.learning.live import Point
 from stages.common.learning.training import Recipe, fit
+from stages.common.pseudo_labels import Labels
 
 Rounds = Annotated[list[PositiveFloat], Field(min_length=1)]
 
@@ -55,8 +59,11 @@ def main(scratch: Path, source: str, start: str) -> None:
     jobs = arms.of_seeds(
         (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
     )
-    arm = parallel.run(partial(learn, rounds, how), jobs, compute)
-    arms.store_shipped(arm, source, plan.title, scratch)
+    learnt = parallel.run(partial(learn, rounds, how), jobs, compute)
+    arms.store_shipped([trained for trained, _ in learnt], source, plan.title, scratch)
+    if is_writer():
+        path = Path(f"artifacts/{source}/seeds/{plan.title}-pseudo-labels.npy")
+        pseudo_labels.store(np.stack([labels for _, labels in learnt]), path, scratch)
 
 
 def informative(audit: dict[str, Any]) -> Corrected:
@@ -66,8 +73,9 @@ def informative(audit: dict[str, Any]) -> Corrected:
     return Corrected(tuple(map(tuple, audit["matrix"])))
 
 
-def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> arms.Trained:
-    """One network, through all rounds of so many epochs, each with a schedule of its own."""
+def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[arms.Trained, Labels]:
+    """One network, through all rounds of so many epochs, each with a schedule of its own; and the
+    pseudo-labels of each round but the first, int8 [rounds - 1, N]."""
     plan, network = job.plan, job.network
     objective, data = plan.objective, plan.data(job)
     assert isinstance(objective, Corrected)  # noqa: S101 - for the type checker
@@ -78,12 +86,14 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> arms.Tra
         arms.labelled(split, None, network, plan.compute) for split in (data.train, data.validation)
     )
     curve: list[Point] = []
+    said = np.empty((len(rounds) - 1, len(data.train.labels)), np.int8)
     for i, epochs in enumerate(rounds):
         if i > 0:
             answers = correction.self_labels(
                 network, train.images, train.targets, objective, how, job.seed
             )
             train = replace(train, targets=correction.with_answers(train.targets, answers))
+            said[i - 1] = pseudo_labels.of_answers(answers)
         title = f"{plan.title} {job.name} round {i}"
         checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch, entry.LIVE)
         seed = job.seed + 1000 * i  # other batches in each round
@@ -94,7 +104,7 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> arms.Tra
         if i == 0:
             first = early
         curve += after(curve, more)
-    return arms.finished(job, curve, first, about)
+    return arms.finished(job, curve, first, about), said
 
 
 def after(curve: Sequence[Point], more: Sequence[Point]) -> list[Point]:

@@ -5,9 +5,11 @@ its pixels to the one that it was made of, whose label is the truth. Nothing tha
 diagnoses depends on what comes of this.
 
 reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
-        artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt
-writes  metrics/<source>/match.json, metrics/<source>/transitions.csv (the true counts), and one
-        image of each class as both have it, artifacts/<source>/sheets/jpeg.png
+        artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt,
+        artifacts/<source>/seeds/mnistTask3-<start>-pseudo-labels.npy
+writes  metrics/<source>/match.json, metrics/<source>/transitions.csv (the true counts),
+        metrics/<source>/pseudo-labels.csv (how right those of each round were), and one image of
+        each class as both have it, artifacts/<source>/sheets/jpeg.png
 """
 
 from pathlib import Path
@@ -17,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import dataset
+from stages.common import dataset, pseudo_labels
 from stages.common.core import entry, files
 from stages.common.dataset import Split
 from stages.common.exhibits import sheets
+from stages.common.pseudo_labels import Labels
 from stages.predict import Classifier
 
+STARTS = ("random", "digits", "characters")
 _POOL = 4  # the side of the squares whose means are compared: JPEG keeps them
 _ROWS = 500  # images compared at a time with all others
 _EXAGGERATED = 4  # times, the differences that are shown
@@ -41,6 +45,11 @@ def main(scratch: Path, source: str) -> None:
     said = classifier.logits(wrong.images[:train]).argmax(1).numpy()
     counts = transitions(truth, wrong.labels, len(wrong.classes))
     believed = np.array(audit["rows_believed_right"], np.int64)
+    rounds = [
+        (start, *row)
+        for start in STARTS
+        for row in rightness(pseudo_labels.load(learnt_from(source, start)), truth[:train])
+    ]
     metrics = {
         "images": len(truth),
         "matched": int((differences < _CLOSE).sum()),
@@ -52,8 +61,12 @@ def main(scratch: Path, source: str) -> None:
         "believed_right_and_are": int((truth[believed] == wrong.labels[believed]).sum()),
         "train_images": train,
         "train_answers_right": int((said == truth[:train]).sum()),
+        "pseudo_labels": sum(row[-2] for row in rounds),  # of all starts, rounds and seeds
+        "pseudo_labels_right": sum(row[-1] for row in rounds),
     }
     files.write_json(Path(f"metrics/{source}/match.json"), metrics, scratch)
+    columns = ["start", "round", "seed", "images", "pseudo_labels", "right"]
+    files.write_csv(Path(f"metrics/{source}/pseudo-labels.csv"), columns, rounds, scratch)
     rows = ([wrong.classes[i], *row] for i, row in enumerate(counts.tolist()))
     columns = ["true class", *wrong.classes]
     files.write_csv(Path(f"metrics/{source}/transitions.csv"), columns, rows, scratch)
@@ -96,6 +109,27 @@ def pooled(split: Split) -> torch.Tensor:
         torch.nn.functional.avg_pool2d(part.float(), _POOL) for part in torch.split(images, _ROWS)
     ]
     return torch.cat(parts).flatten(1)
+
+
+def learnt_from(source: str, start: str) -> Path:
+    """The file of the pseudo-labels of an arm."""
+    return Path(f"artifacts/{source}/seeds/mnistTask3-{start}-pseudo-labels.npy")
+
+
+def rightness(labels: Labels, truth: NDArray[np.int64]) -> list[tuple[int, int, int, int, int]]:
+    """Of each round of self-training, counted from 1, and each seed: round, seed, the images that
+    were learnt from, how many of them had a pseudo-label, and for how many it was the truth."""
+    return [
+        (
+            i + 1,
+            seed,
+            len(truth),
+            int((said != pseudo_labels.NONE).sum()),
+            int((said == truth).sum()),
+        )
+        for i in range(labels.shape[1])
+        for seed, said in enumerate(labels[:, i])
+    ]
 
 
 def transitions(
