@@ -22,7 +22,7 @@ from io import BufferedReader
 from itertools import accumulate, chain, combinations, combinations_with_replacement, pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from stages.common.core.errors import InputError
 from stages.common.dataset import Split
 
 _CHUNK = 64  # images a worker is given at a time
+_BLOCK = 256  # images that change places at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
 _LISTED = 10  # offenders of a kind that an error names
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
@@ -90,19 +91,23 @@ class Table:
 
 
 def _arrange(images: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
-    """images[:] = images[order], with no more than one image in memory twice.
+    """images[:] = images[order], with no more than a block of them in memory twice.
 
-    Each cycle of the permutation begins with a place whose image is put aside for its end.
+    Block by block the images that belong there are fetched, and those that are in their way go to
+    the places that became free.
     """
-    images, source = images.reshape(len(images), -1), order.copy().data
-    for first in range(len(images)):
-        if source[first] < 0:  # done
-            continue
-        saved, at = images[first].copy(), first
-        while (following := source[at]) != first:
-            images[at] = images[following]
-            source[at], at = -1, following
-        images[at], source[at] = saved, -1
+    images = images.reshape(len(images), -1)
+    images = images.view(f"V{images.shape[1]}")[:, 0]  # NumPy moves such items in one go each
+    place = np.arange(len(images))  # where each image is by now
+    held = place.copy()  # which image each place has, -1 for none
+    for start in range(0, len(images), _BLOCK):
+        taken = place[order[start : start + _BLOCK]]
+        stop = start + len(taken)
+        block, held[taken] = images[taken], -1
+        free, left = taken[taken >= stop], start + np.flatnonzero(held[start:stop] >= 0)
+        images[free], held[free] = images[left], held[left]
+        place[held[free]] = free
+        images[start:stop] = block
 
 
 @collector.paused()
@@ -204,21 +209,20 @@ def _start(parent: int) -> None:
 
 def _decode(archive: Path, recipe: Preprocess, listing: tars.Listing) -> Chunk:
     """The prepared images of some members, and what is wrong with the others."""
-    good, bad = [], []
-    with archive.open("rb") as file:
-        for path, offset, size in listing.members():
-            file.seek(offset)
-            content = file.read(size)
-            try:
-                good.append(images.prepare(content, path, recipe.size, recipe.box))
-            except InputError as error:
-                bad.append(str(error))
+    with archive.open("rb", tars.BUFFER) as file:
+        contents = ((path, _read(file, offset, size)) for path, offset, size in listing.members())
+        good, bad = images.prepare_all(contents, recipe.size, recipe.box)
     return Chunk(
         np.array([each.image for each in good], np.uint8).reshape(-1, recipe.size, recipe.size),
         np.array([each.place for each in good], np.float32).reshape(-1, 4),
         duplicates.numbers(each.key for each in good),
         bad,
     )
+
+
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
 
 
 def read_idx(archive: Path, recipe: Preprocess) -> tuple[Table, Hashes]:
@@ -397,7 +401,7 @@ def summarise(table: Table, splits: Mapping[str, Table]) -> dict[str, Any]:
             for name, each in splits.items()
         },
         "repeated": {
-            name: len(each.rows) - len(np.unique(duplicates.same(each.digests)))
+            name: len(each.rows) - 1 - int(duplicates.same(each.digests).max())
             for name, each in splits.items()
         },
         "near_duplicates": near_duplicates(table, splits),

@@ -36,7 +36,7 @@ def listing(folder: Path) -> list[Path]:
 
 def convert(paths: Sequence[Path], tar: Path, limits: archives.Limits) -> None:
     """Write the members of all the archives in `paths` into one `tar`."""
-    with archives.opened(paths, limits) as members, tar.open("wb") as file:
+    with archives.opened(paths, limits) as members, tar.open("wb", tars.BUFFER) as file:
         for member in tqdm(members, desc=tar.stem, unit=" files", disable=None):
             file.write(tars.header(member.path, member.size))
             for chunk in member.chunks():

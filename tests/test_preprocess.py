@@ -174,6 +174,49 @@ def test_near_duplicates_are_counted_by_split() -> None:
     assert pairs[names] == 1
 
 
+def small(seed: int) -> Image.Image:
+    """A picture of the network's size: any ground and ink, noise, and marks that lie apart."""
+    rng = np.random.default_rng(seed)
+    ground, ink = rng.choice([0, 20, 31, 32, 100, 223, 224, 255]), rng.integers(0, 256)
+    pixels = np.full((28, 28), ground, np.uint8)
+    for _ in range(rng.integers(0, 4)):
+        top, left, height, width = rng.integers([0, 0, 1, 1], [26, 26, 20, 8])
+        pixels[top : top + height, left : left + width] = ink
+    return Image.fromarray(pixels ^ rng.integers(0, rng.choice([1, 9]), (28, 28), dtype=np.uint8))
+
+
+def test_images_that_are_framed_together_are_framed_as_each_alone() -> None:
+    """And what is no image among them, or of another size, keeps its place."""
+    contents = [encoded(small(i), "JPEG" if i % 2 else "PNG") for i in range(1000)]
+    contents[::50] = [encoded(picture(i)) for i in range(20)]
+    contents[25::50] = [contents[i][: i // 2] for i in range(25, 1000, 50)]
+    expected, errors = [], []
+    for i, content in enumerate(contents):
+        try:
+            expected.append(images.prepare(content, str(i), 28, 20))
+        except InputError as error:
+            errors.append(str(error))
+    assert min(len(expected), len(errors)) > 100
+    framed, told = images.prepare_all(zip(map(str, range(1000)), contents, strict=True), 28, 20)
+    assert told == errors
+    for one, other in zip(framed, expected, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert (one.place, one.key) == (other.place, other.key)
+    assert images.prepare_all([], 28, 20) == ([], [])
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 100])
+def test_images_change_places_block_by_block(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocess, "_BLOCK", 7)
+    rng = np.random.default_rng(count)
+    before = rng.integers(0, 256, (count, 1, 3, 3), dtype=np.uint8)
+    rows = np.arange(count)
+    for order in (rows, rows[::-1], np.roll(rows, 1), *(rng.permutation(count) for _ in range(20))):
+        after = before.copy()
+        preprocess._arrange(after, order)
+        assert np.array_equal(after, before[order])
+
+
 # The pixels alone decide.
 
 

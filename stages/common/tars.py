@@ -14,6 +14,7 @@ _BLANK = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
 _OWNER, _TIME, _REST = _BLANK[100:124], _BLANK[135:148], _BLANK[156:]
 _CHECKSUM = sum(_OWNER + _TIME + b" " * 8 + _REST)
 _END = bytes(tarfile.BLOCKSIZE)
+BUFFER = 1 << 16  # bytes read or written at a time: some dozens of small files
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def listing(archive: Path) -> Listing:
 
 def _plain_listing(archive: Path) -> Listing | None:
     """The files of a tar in which every header is as header() writes it; None of any other."""
-    found = Listing([], array("q"), array("q"))
-    with archive.open("rb") as file:
+    found, at = Listing([], array("q"), array("q")), 0
+    with archive.open("rb", BUFFER) as file:
         while (block := file.read(tarfile.BLOCKSIZE)) != _END:
             name, octal = block[:100].rstrip(b"\0"), block[124:135]
             try:
@@ -64,10 +65,12 @@ def _plain_listing(archive: Path) -> Listing | None:
                 return None
             if header(path, size) != block:
                 return None
+            at += tarfile.BLOCKSIZE
             found.paths.append(path)
-            found.offsets.append(file.tell())
+            found.offsets.append(at)
             found.sizes.append(size)
-            file.seek(-(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, 1)
+            at += size + -size % tarfile.BLOCKSIZE
+            file.seek(at)
     return found
 
 
