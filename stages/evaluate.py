@@ -83,7 +83,7 @@ def evaluate_digits(source: str, scratch: Path) -> None:
             metrics |= {"seeds": len(each), "images": len(split.labels)}
             report(source, name, "MNIST test", metrics, scratch)
         if network == SHOWN_DIGITS:
-            gallery.show_mistakes(folder, split, runs[0], scratch)
+            gallery.show_worst(folder / "worst", split, runs[0], scratch)
             calibrate(Path(f"metrics/{source}/digits"), runs[0], scratch)
         elif network == SHOWN_CORRECTED:
             gallery.show_worst(folder / "corrected", split, runs[0], scratch)

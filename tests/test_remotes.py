@@ -88,6 +88,9 @@ def test_a_clone_that_pulls_has_everything_and_runs_nothing(
     shutil.copytree(committed, first)
     name_remote(first, server)
     run(first, "dvc", "push", "--run-cache")
+    pushed = objects(server.store)
+    assert len(pushed) <= 100
+    assert pushed or server.url.startswith("s3:")  # moto keeps them in memory
     second = clone(first, tmp_path / "second")
     run(second, "dvc", "pull", "--allow-missing")
     assert written(second) == written(first)
