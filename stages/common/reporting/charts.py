@@ -1,10 +1,12 @@
 """The report's figures, in plotly's JSON: no colours but a trace's number, which the page gives a
 colour of its theme."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -88,7 +90,7 @@ def band(runs: Sequence[Row], run: str, x: str, y: str) -> list[dict[str, str]]:
 
 def intervals(rows: Mapping[str, tuple[float, float, float]], title: str) -> str:
     """A dot with its interval for each name: (value, low, high)."""
-    names = list(rows)
+    names = [_lines(name) for name in rows]
     values, lows, highs = zip(*rows.values(), strict=True)
     figure = _figure((title, ""))
     figure.add_scatter(
@@ -105,18 +107,24 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], title: str) -> str
         },
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
-    figure.update_layout(
-        yaxis={"type": "category", "autorange": "reversed", "automargin": True},
-        height=130 + 40 * len(names),
-    )
+    figure.update_layout(**_names_from_the_top(names))
     return _json(figure)
 
 
 def bars(names: Sequence[str], values: Sequence[float], titles: tuple[str, str]) -> str:
-    """A bar for each name."""
+    """A bar for each short name, side by side."""
     figure = _figure(titles)
     figure.add_bar(x=names, y=values, meta={"colour": 0})
     figure.update_layout(xaxis={"type": "category"})
+    return _json(figure)
+
+
+def lying_bars(rows: Mapping[str, float], title: str) -> str:
+    """A bar for each long name, from the top."""
+    figure = _figure((title, ""))
+    names = [_lines(name) for name in rows]
+    figure.add_bar(x=list(rows.values()), y=names, orientation="h", meta={"colour": 0})
+    figure.update_layout(**_names_from_the_top(names))
     return _json(figure)
 
 
@@ -185,6 +193,17 @@ def plane(rows: Sequence[Row]) -> str:
     bare = {"showticklabels": False, "zeroline": False, "title": ""}
     figure.update_layout(xaxis=bare, yaxis=bare, height=620)
     return _json(figure)
+
+
+def _lines(name: str) -> str:
+    """A long name in lines that leave room for the chart on a phone."""
+    return "<br>".join(textwrap.wrap(name, 26))
+
+
+def _names_from_the_top(names: Sequence[str]) -> dict[str, Any]:
+    """A layout with a row for each name."""
+    axis = {"type": "category", "autorange": "reversed", "automargin": True}
+    return {"yaxis": axis, "height": 130 + 40 * len(names)}
 
 
 def _figure(titles: tuple[str, str]) -> go.Figure:

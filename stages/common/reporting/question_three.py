@@ -79,8 +79,8 @@ def looked_up(found: dict[str, Any]) -> Chart:
         f" were learnt from without their true labels, seed 0 from random weights reads"
         f" {found['train_answers_right']:,} as MNIST labels them."
     )
-    heights = [found[part] / max(1, found[whole]) for part, whole in shares.values()]
-    figure = charts.bars(list(shares), heights, ("", "share"))
+    lengths = {name: found[part] / max(1, found[whole]) for name, (part, whole) in shares.items()}
+    figure = charts.lying_bars(lengths, "share")
     columns = ("what", "count", "of", "share")
     return Chart("looked-up", "How right it was", takeaway, figure, Table(columns, rows))
 
