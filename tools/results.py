@@ -64,6 +64,7 @@ def answers() -> str:
     alone, together = metrics("characters"), metrics("characters-same-hand")
     audit, match = metrics("audit")["mnistTask3"], metrics("match")
     least = min(metrics(name)["accuracy"] for name in NETWORKS if name.startswith("mnistTask3-r"))
+    taught = match["pseudo_labels_right"] / match["pseudo_labels"]
     text = f"""
     In three answers: a small network reads nine in ten of 62 classes from a single image, by known
     hands as by new ones, and two points more once it has seen the writer's other characters.
@@ -73,7 +74,8 @@ def answers() -> str:
     themselves and a network of 400 other digits ({percent(audit["right"])} of them right, 95%
     interval {percent(audit["right_low"])} to {percent(audit["right_high"])};
     {match["labels_right"]} of {match["images"]:,} are), and as such they teach to read digits, at
-    {percent(least)} from random weights. Of the 62 classes, with case forgiven,
+    {percent(least)} from random weights ({percent(taught)} of what the networks
+    then taught themselves was right). Of the 62 classes, with case forgiven,
     {percent(alone["case_folded_accuracy"])} are read rightly (same hand
     {percent(together["case_folded_accuracy"])}), of the digits among them
     {percent(alone["digits_accuracy"])}, and the right class is among the first three for
