@@ -4,7 +4,8 @@ python -m bench.scale [--images N ...]
 
 Digits of the sample, shifted and inked anew, as MNIST's own files, in a workspace of their own: the
 stages unzip and preprocess, start-up of Python included, by the operating system's own accounts.
-docs/cost.md reckons from these figures what the next powers of ten cost.
+docs/cost.md reckons from these figures what the next power of ten costs. The largest takes 13 GB of
+disk, 7 of memory and a quarter of an hour.
 
 reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml
 writes  bench/results/scale.json
@@ -105,7 +106,7 @@ def at(images: int, content: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--images", type=int, nargs="+", default=[60_000, 600_000])
+    parser.add_argument("--images", type=int, nargs="+", default=[60_000, 600_000, 6_000_000])
     given = parser.parse_args()
     content = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
     rows = [at(images, content) for images in tqdm(given.images, disable=None)]
