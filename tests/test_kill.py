@@ -34,11 +34,9 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     "naive@sample": ("preprocess@sample-mnistTask3",),
     "audit@sample": (),
     "correct@sample-characters": (),
-    "match@sample": ("correct@sample-random",),
+    "match@sample": ("correct@sample-random", "correct@sample-digits"),
     "evaluate-characters@sample": (),
-    "evaluate-digits@sample": (
-        *("finetune@sample-random", "finetune@sample-digits", "correct@sample-digits"),
-    ),
+    "evaluate-digits@sample": ("finetune@sample-random", "finetune@sample-digits"),
     "evaluate-transfer@sample": (),
     "report@sample": (),
 }
