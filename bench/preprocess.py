@@ -9,7 +9,7 @@ start-up the others' CPU seconds include. The loop is torchvision's ImageFolder 
 that notebooks use, over files that were unpacked before; it ends in one array in memory. The limit
 is stock zlib inflating the PNGs' data, or, for a JPEG, libjpeg-turbo alone.
 
-reads   the archives in $DATA_MIRROR, or the sample's
+reads   the archives in the folder $DATA_MIRROR, or the sample's
 writes  bench/results/preprocess.json
 """
 
@@ -238,6 +238,8 @@ def main() -> None:
         run_arm(*given.arm)
         return
     mirror = os.environ.get("DATA_MIRROR")
+    if mirror and not Path(mirror).is_dir():
+        raise InputError(f"DATA_MIRROR={mirror}: the benchmark reads from a folder")
     source = "dropbox" if mirror else "sample"
     runs: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in ARCHIVES}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ end. With --jobs, so many seeds run side by side, a core each, which must not sh
 another for the CPU seconds to mean anything.
 On a GPU ours runs alone, by the wall clock, with the images in its memory.
 
-reads   MNIST's idx files from $DATA_MIRROR, or the sample's
+reads   MNIST's idx files from the folder $DATA_MIRROR, or the sample's
 writes  bench/results/<name>.json, bench/results/<name>.html
 """
 
@@ -56,6 +56,7 @@ from stages.common.learning.training import Labelled, Recipe
 from stages.finetune import Full
 
 RESULTS = Path("bench/results")
+_SAMPLE = Path("data/sample")
 STRENGTHS = ("fast", "middle", "strong")
 _NAMES = {"train": "train", "test": "t10k"}
 _RAW = "MNIST/raw"  # where torchvision's MNIST looks for them
@@ -197,10 +198,13 @@ def share_of_peak(strength: Strength, compute: Compute) -> dict[str, float]:
 def unpack_mnist(mirror: Path, raw: Path) -> None:
     """The idx files, inflated into `raw`, where torchvision's MNIST and ours read them."""
     raw.mkdir(parents=True)
-    for prefix in _NAMES.values():
-        for kind in _KINDS:
-            name = f"{prefix}-{kind}-ubyte"
-            (raw / name).write_bytes(gzip.decompress((mirror / f"{name}.gz").read_bytes()))
+    for name in files_of_mnist():
+        (raw / name).write_bytes(gzip.decompress((mirror / f"{name}.gz").read_bytes()))
+
+
+def files_of_mnist() -> list[str]:
+    """The names of its idx files."""
+    return [f"{prefix}-{kind}-ubyte" for prefix in _NAMES.values() for kind in _KINDS]
 
 
 def read_mnist(raw: Path, place: torch.device) -> dict[str, Labelled]:
@@ -242,7 +246,7 @@ def race(
 
 
 def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Means over the seeds, and the ratio that matters."""
+    """Means over the seeds, and the ratio that matters where all have come to 99%."""
     mean = statistics.fmean
     summary: dict[str, Any] = {
         name: {
@@ -257,8 +261,15 @@ def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     }
     times = [run["cpu_seconds_to"]["0.99"] for run in runs.get("example", [])]
     reached = [seconds for seconds in times if seconds is not None]
-    if reached and "fast" in summary:
-        summary["example"] = {"cpu_seconds_to_0.99": mean(reached), "seeds": len(reached)}
+    if times:
+        summary["example"] = {"seeds": len(times), "seeds_at_0.99": len(reached)}
+    if reached:
+        summary["example"]["cpu_seconds_to_0.99"] = mean(reached)
+    if (
+        reached
+        and len(reached) == len(times)
+        and summary.get("fast", {}).get("accuracy", 0) >= 0.99
+    ):
         summary["times_less_cpu_to_0.99"] = mean(reached) / summary["fast"]["cpu_seconds"]
     return summary
 
@@ -305,7 +316,10 @@ def main() -> None:
     )
     compute.settle()
     strengths = {name: params.load(f"strengths.{name}", Strength) for name in given.strengths}
-    mirror = Path(os.environ.get("DATA_MIRROR", "data/sample"))
+    mirror = Path(os.environ.get("DATA_MIRROR") or _SAMPLE)
+    if absent := [name for name in files_of_mnist() if not (mirror / f"{name}.gz").exists()]:
+        print(f"{mirror} has no {', '.join(absent)}: the sample is taken", file=sys.stderr)
+        mirror = _SAMPLE
     against = "" if given.alone or gpu else "full" if given.full else "short"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

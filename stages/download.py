@@ -28,7 +28,7 @@ from stages.common.core import entry, files, params
 from stages.common.core.errors import InputError
 
 _CHUNK = 1 << 20
-_TRY_LATER = {408, 425, 429, 500, 502, 503, 504}  # statuses that another attempt may change
+_TRY_LATER = {408, 425, 429, *range(500, 600)} - {501, 505}  # another attempt may change these
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<!--")
 _PAGE = "a web page, not an archive: the link is dead, or not one that downloads"
 
@@ -139,6 +139,11 @@ def direct(url: str) -> str:
     return urlunsplit(link._replace(query=urlencode(query), fragment=""))
 
 
+def without_password(text: str) -> str:
+    """What a log that others read may say: of https://user:password@host, the host."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+
+
 def fetch(
     file: File, places: Sequence[str], patience: Patience, limits: archives.Limits, scratch: Path
 ) -> Path:
@@ -150,7 +155,7 @@ def fetch(
             complete(part, file, place, patience, limits)
             return part.path
         except UnavailableError as error:
-            reasons.append(f"{place}: {error}")
+            reasons.append(without_password(f"{place}: {error}"))
             print(f"download: {reasons[-1]}", file=sys.stderr)
     advice = f"Put {file.name} in a folder and set DATA_MIRROR to that folder"
     if not any("://" in place for place in places):
@@ -212,7 +217,8 @@ def download(part: Part, file: File, url: str, patience: Patience) -> bool:
             seconds = min(
                 error.retry_after or backoff(attempt, patience), patience.max_wait_seconds
             )
-            print(f"download: {url}: {error}; again in {seconds:.0f} s", file=sys.stderr)
+            problem = without_password(f"{url}: {error}")
+            print(f"download: {problem}; again in {seconds:.0f} s", file=sys.stderr)
         time.sleep(seconds)
     raise AssertionError("there is at least one attempt")
 

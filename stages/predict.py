@@ -29,7 +29,9 @@ from stages.common.images import Framed
 from stages.common.learning import hand, model, training
 from stages.common.learning.model import Network
 
-_LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=200, max_members=1_000_000)
+_LARGEST = 200 << 20  # bytes of an image file in an archive
+# Deflate packs 1,032 to 1 at most, and pen on an uncompressed page comes to some hundreds.
+_LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=1100, max_members=1_000_000)
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -126,7 +128,10 @@ def _read(path: Path | str) -> bytes:
 
 
 def sources(given: list[Path]) -> Iterator[tuple[str, str, bytes]]:
-    """(name, name for an error, bytes) of every image that the arguments name, in sorted order."""
+    """(name, name for an error, bytes) of every image that the arguments name, in sorted order.
+
+    What is in a zip has its path there, after that of the zip if it is not the only argument.
+    """
     for path in given:
         if path == Path():  # of an empty word, which is a variable that a shell has not
             raise InputError("an empty path names no image; ./ is this folder")
@@ -136,18 +141,21 @@ def sources(given: list[Path]) -> Iterator[tuple[str, str, bytes]]:
                 raise InputError(f"{path}: no images in this folder")
             yield from ((str(each), str(each), _read(each)) for each in found)
         elif path.suffix.lower() == ".zip":
-            yield from _members(path)
+            yield from _members(path, f"{path}/" if len(given) > 1 else "")
         else:
             yield str(path), str(path), _read(path)
 
 
-def _members(path: Path) -> Iterator[tuple[str, str, bytes]]:
+def _members(path: Path, prefix: str) -> Iterator[tuple[str, str, bytes]]:
     with archives.opened([path], _LIMITS) as members:
         found = [each for each in members if Path(each.path).suffix.lower() in _SUFFIXES]
         if not found:
             raise InputError(f"{path}: no images in this archive")
         for each in found:
-            yield each.path, f"{path}: {each.path}", b"".join(each.chunks())
+            where = f"{path}: {each.path}"
+            if each.size > _LARGEST:
+                raise InputError(f"{where}: {each.size:,} bytes are more than an image file has")
+            yield prefix + each.path, where, b"".join(each.chunks())
 
 
 def prepared(
@@ -245,6 +253,8 @@ def main() -> None:
             csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
     except InputError as error:
         sys.exit(f"predict: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # whoever reads the answers, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -39,6 +39,7 @@ _BLOCK = 256  # images that change places at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
 _LISTED = 10  # offenders of a kind that an error names
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
+_LIGHT = 192  # of 255: the border of an idx file that is not white on black
 
 
 @params.section
@@ -128,7 +129,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     rows = chain.from_iterable(each.sources(split) for split, each in splits.items())
     files.write_csv(tensors / f"{name}-sources.csv", ["split", "row", "source"], rows, scratch)
     if characters:
-        hands = hands_of(archive, splits)
+        hands = hands_of(splits)
         files.write_csv(tensors / f"{name}-hands.csv", ["split", "row", "hand"], hands, scratch)
     summary = summarise(table, splits)
     files.write_json(tensors / f"{name}-summary.json", summary, scratch)
@@ -147,7 +148,13 @@ def read_folders(archive: Path, name: str, recipe: Preprocess) -> tuple[Table, H
     classes = alphabet.DIGITS if digits else alphabet.CHARACTERS
     listing = tars.listing(archive)
     count = len(listing.paths)
-    _refuse(archive, misplaced(listing.paths, folders, recipe.images))
+    if recipe.test_images:
+        raise InputError(f"{params.PATH}: preprocess: {name}: it has no test split for test_images")
+    faults = misplaced(listing.paths, folders, recipe.images)
+    if not digits:
+        nameless = [path for path in listing.paths if not alphabet.WRITER.search(path)]
+        faults["no number of a writer in the names"] = nameless
+    _refuse(archive, faults)
     pixels = np.empty((count, 1, recipe.size, recipe.size), np.uint8)
     place = np.empty((count, 4), np.float32)
     keys = np.empty((count, 4), np.uint64)
@@ -280,6 +287,8 @@ def _read_split(
     file.readinto(pixels.data)
     file.seek(spans[label_name][0] + _idx_header(1))
     labels[:] = np.frombuffer(file.read(count), np.uint8)
+    if np.median(pixels[:, 0]) >= _LIGHT:
+        raise InputError(f"{name}: dark ink on a light ground, where MNIST's is light on dark")
     blank = np.flatnonzero(pixels.max(axis=(1, 2)) < _BLANK).tolist()
     of_class = np.bincount(labels, minlength=len(alphabet.DIGITS))
     absent = np.flatnonzero(of_class[: len(alphabet.DIGITS)] == 0).tolist()
@@ -378,17 +387,14 @@ def check_splits(archive: Path, splits: Mapping[str, Table]) -> None:
     _refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
 
 
-def hands_of(archive: Path, splits: Mapping[str, Table]) -> list[tuple[str, int, str]]:
+def hands_of(splits: Mapping[str, Table]) -> list[tuple[str, int, str]]:
     """(split, row, hand) of every image, by the number of its writer, imgNNN-<writer>.png.
 
     For what is about writers: folds that keep them apart, and reading a hand that is known.
-    Raises InputError, which lists the images whose names tell no writer.
     """
     sources = chain.from_iterable(part.sources(name) for name, part in splits.items())
-    found = [(name, row, path, alphabet.WRITER.search(path)) for name, row, path in sources]
-    nameless = [path for _, _, path, hand in found if not hand]
-    _refuse(archive, {"no number of a writer in the names": nameless})
-    return [(name, row, hand[1]) for name, row, _, hand in found if hand]
+    found = [(name, row, alphabet.WRITER.search(path)) for name, row, path in sources]
+    return [(name, row, hand[1]) for name, row, hand in found if hand]  # of all: read_folders()
 
 
 def summarise(table: Table, splits: Mapping[str, Table]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The rules of the house, read from the source and from dvc.yaml."""
 
 import ast
+import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,25 @@ def test_every_direct_dependency_is_justified() -> None:
     for line in wanted.splitlines():
         if line.strip().startswith('"'):
             assert "#" in line, line
+
+
+def test_every_package_that_is_imported_is_a_direct_dependency() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    named = {re.sub(r"[-.]", "_", each) for each in re.findall(r'(?m)^    "([\w.-]+)', text)}
+    called = {
+        "yaml": "pyyaml",
+        "PIL": "pillow",
+        "sklearn": "scikit_learn",
+        "markdown_it": "markdown_it_py",
+    }
+    for path in (*SOURCES, *ROOT.glob("tools/*.py"), *ROOT.glob("bench/*.py")):
+        for name in {each.split(".")[0] for each in imported(path)} - sys.stdlib_module_names:
+            assert name in ("stages", "tools", "bench") or called.get(name, name) in named, path
+
+
+def test_what_learns_from_mnistTask3_depends_on_nothing_of_mnist() -> None:  # noqa: N802
+    for name in ("naive", "correct"):
+        assert not [each for each in STAGES[name]["deps"] if "/mnist/" in each or "mnist-" in each]
 
 
 def test_the_lock_names_versions_and_no_index() -> None:

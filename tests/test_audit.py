@@ -1,5 +1,6 @@
 """The posteriors that the labels are held against."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,16 @@ from stages.common.dataset import Split
 from stages.common.learning import arms, model
 from stages.common.learning.arms import Strength
 from stages.common.learning.compute import Compute
+from tests import workspace
+
+
+@pytest.mark.parametrize("source", ["sample", "dropbox"])
+def test_the_committed_study_named_every_fault_rightly(source: str) -> None:
+    path = workspace.ROOT / f"bench/results/diagnosis-{source}.json"
+    cases = json.loads(path.read_text())["cases"]
+    assert len({case["fault"] for case in cases}) == 13
+    assert len({(case["images"], case["fault"]) for case in cases}) == 26
+    assert all(case["named_rightly"] for case in cases)
 
 
 @pytest.fixture

@@ -326,7 +326,7 @@ def test_a_server_may_refuse_a_range(serve: Callable[..., Server]) -> None:
     assert server.requests[2].start == 0
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 522])
 def test_an_overloaded_server_is_asked_again(serve: Callable[..., Server], status: int) -> None:
     run(serve(lambda request: request.send(status), good).url)
     assert RESULT.read_bytes() == BODY
@@ -477,12 +477,24 @@ def test_all_places_are_named(serve: Callable[..., Server]) -> None:
     assert not RESULT.parent.exists()
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 501])
 def test_a_refusal_is_final(serve: Callable[..., Server], status: int) -> None:
     server = serve(lambda request: request.send(status))
     with pytest.raises(InputError, match=f"{server.url}: {status}"):
         run(server.url)
     assert len(server.requests) == 1
+
+
+def test_a_password_in_a_link_is_told_to_nobody(
+    serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = serve(lambda request: request.send(503), lambda request: request.send(404)).url
+    with pytest.raises(InputError) as caught:
+        run(url.replace("://", "://me:secret@"))
+    said = str(caught.value) + capsys.readouterr().err
+    assert f"{url}: 404" in said
+    assert f"{url}: 503" in said
+    assert "secret" not in said
 
 
 def test_attempts_are_counted(serve: Callable[..., Server], naps: list[float]) -> None:

@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from stages.common import dataset
+from stages.common.core.errors import InputError
 from tests import workspace
 from tests.workspace import run
+from tools import repro
 
 
 def instances() -> list[str]:
@@ -106,6 +108,20 @@ def test_a_gpu_that_is_not_here_is_one_clear_line_and_changes_nothing(reproduced
     assert done.returncode != 0
     assert done.stderr == "repro: torch finds no GPU here: params.yaml is as it was\n"
     assert (reproduced / "params.yaml").read_bytes() == before
+
+
+def test_a_device_that_is_written_in_another_way_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("compute: {device: cuda}\n", 'compute:\n  device: "cuda"\n'):
+        Path("params.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"set compute\.device to cpu by hand"):
+            repro.set_device("cpu")
+        assert Path("params.yaml").read_text() == text
+    Path("params.yaml").write_text("compute:\n  device: cuda  # or cpu\n")
+    repro.set_device("cpu")
+    assert Path("params.yaml").read_text() == "compute:\n  device: cpu  # or cpu\n"
 
 
 @pytest.mark.parametrize("archives", ["testPart1", ["characters"], ["nonsense"]])

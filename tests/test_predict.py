@@ -116,6 +116,44 @@ def test_files_folders_and_zips_become_sorted_rows(model_file: Path) -> None:
     assert all(0 < float(row[2]) <= 1 for row in rows)
 
 
+def test_rows_of_several_zips_tell_them_apart(model_file: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.writestr("in/it.png", drawing("black", "white"))
+    _, out, _ = predict(model_file, "a.zip", "b.zip")
+    paths = [row[0] for row in csv.reader(out.splitlines())][1:]
+    assert paths == [str(Path(name, "in/it.png").absolute()) for name in ("a.zip", "b.zip")]
+    _, alone, _ = predict(model_file, "a.zip")
+    assert alone.splitlines()[1].startswith("in/it.png,")
+
+
+def test_pages_that_pack_well_are_read_and_what_no_image_is_as_large_as_is_not(
+    model_file: Path,
+) -> None:
+    page = Image.open(io.BytesIO(drawing("black", "white", size=(1200, 900))))
+    page.save("page.bmp")
+    with zipfile.ZipFile("pages.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write("page.bmp")
+    assert Path("page.bmp").stat().st_size > 200 * Path("pages.zip").stat().st_size
+    assert "page.bmp," in predict(model_file, "pages.zip")[1]
+    with zipfile.ZipFile("bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big.png", bytes((200 << 20) + 1))
+    status, _, errors = predict(model_file, "bomb.zip", check=False)
+    assert status != 0
+    assert "bomb.zip: big.png: 209,715,201 bytes are more than an image file has" in errors
+
+
+def test_a_lone_image_is_answered_the_same_with_its_hand_and_two_are_not(model_file: Path) -> None:
+    for name, size in (("one.png", (300, 200)), ("two.png", (900, 600))):
+        Path(name).write_bytes(drawing("black", "white", size=size))
+    alone, lone = (predict(model_file, "one.png", *flag)[1] for flag in ((), ("--same-hand",)))
+    assert alone == lone
+    apart, together = (
+        predict(model_file, "one.png", "two.png", *flag)[1] for flag in ((), ("--same-hand",))
+    )
+    assert apart != together
+
+
 def test_the_output_file_is_the_table_that_is_printed(model_file: Path) -> None:
     Path("single.png").write_bytes(drawing("black", "white"))
     _, printed, _ = predict(model_file, "single.png")

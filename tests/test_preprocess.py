@@ -315,6 +315,20 @@ def test_all_faults_of_the_layout_are_told_at_once() -> None:
     assert "a wrong number of images: 58, where params.yaml expects 60" in message
 
 
+def test_images_of_characters_whose_names_tell_no_writer_are_refused_before_all_else() -> None:
+    members = {f"train/{folder}/img-001.png": b"" for folder in alphabet.CHARACTER_FOLDERS}
+    members["train/Sample005/a.png"] = members["train/Sample062/12.png"] = b""
+    message = refusal(members, "characters")
+    assert message.endswith(
+        "no number of a writer in the names: train/Sample005/a.png, train/Sample062/12.png"
+    )
+
+
+def test_folders_have_no_test_split() -> None:
+    with pytest.raises(InputError, match=r"params\.yaml: preprocess: mnistTask3: it has no test"):
+        run(files(), test_images=10)
+
+
 @pytest.mark.parametrize("number", [59, 61])
 def test_a_wrong_count_is_refused(number: int) -> None:
     assert f"60, where params.yaml expects {number}" in refusal(files(), images=number)
@@ -414,6 +428,10 @@ def test_a_test_image_among_the_training_images_is_refused() -> None:
         (
             {"t10k_images_idx3_ubyte": idx(np.full((20, 28, 28), 63, np.uint8))},
             ["no ink in images: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more"],
+        ),
+        (
+            {"t10k_images_idx3_ubyte": idx(np.full((20, 28, 28), 255, np.uint8))},
+            ["t10k-images-idx3-ubyte: dark ink on a light ground"],
         ),
     ],
 )

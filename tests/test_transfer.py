@@ -168,11 +168,24 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
         assert bool(after) == bool(row["images_seen"])
         if after:
             assert max(before, default=0) <= int(row["images_seen"]) <= after[0]
+        below = [i for i, (_, accuracy) in enumerate(curve) if accuracy < threshold]
+        last = below[-1] if below else -1  # after which it never falls below again
+        assert bool(row["images_kept"]) == (last < len(curve) - 1)
+        if row["images_kept"]:
+            start = curve[last][0] if below else 0
+            assert start <= int(row["images_kept"]) <= curve[last + 1][0]
         arm = (row["start"], row["way"], row["budget"], row["threshold"])
-        seen.setdefault(arm, []).append(float(row["images_seen"] or "inf"))
+        for name in ("step", "images_seen", "flops", "images_kept"):
+            seen.setdefault((*arm, name), []).append(float(row[name] or "inf"))
     for row in table(metrics, "speed"):
-        images = seen[row["start"], row["way"], row["budget"], row["threshold"]]
-        assert float(row["median_images"] or "inf") == pytest.approx(median(images), abs=1)
+        arm = (row["start"], row["way"], row["budget"], row["threshold"])
+        assert int(row["reached"]) == sum(math.isfinite(n) for n in seen[*arm, "step"])
+        for column, name in (
+            *(("median_steps", "step"), ("median_images", "images_seen")),
+            *(("median_flops", "flops"), ("median_images_kept", "images_kept")),
+        ):
+            value = float(row[column] or "inf")
+            assert value == pytest.approx(median(seen[*arm, name]), abs=1, rel=1e-12), column
 
 
 def test_a_primary_comparison_of_nothing_is_an_error() -> None:
@@ -225,6 +238,12 @@ def test_a_threshold_is_reached_on_the_straight_line_between_two_points() -> Non
     curve = [Point(0, 0, 2, 0.1), Point(10, 1000, 1, 0.8), Point(20, 2000, 1, 0.96)]
     assert convergence.reached(curve, 0.88) == (15, 1500)
     assert convergence.reached(curve, 0.99) is None
+    swings = [*curve, Point(30, 3000, 1, 0.76), Point(40, 4000, 1, 1.0)]
+    assert convergence.reached(swings, 0.88) == (15, 1500)
+    assert convergence.kept(swings, 0.88) == (35, 3500)
+    assert convergence.kept(curve, 0.88) == (15, 1500)
+    assert convergence.kept(swings[:4], 0.88) is None
+    assert convergence.kept(curve, 0.05) == (0, 0)
     assert convergence.area(curve) == pytest.approx((0.45 + 0.88) / 2)
 
 

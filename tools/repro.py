@@ -129,7 +129,7 @@ def unread_params() -> list[str]:
 def set_device(device: str) -> None:
     """Write the device into params.yaml, where the stages and dvc.lock have it from.
 
-    Raises InputError for a GPU that is not here.
+    Raises InputError for a GPU that is not here, or a file that somebody has laid out anew.
     """
     if device == "cuda":
         import torch  # slow, and nothing else here asks for it
@@ -138,6 +138,11 @@ def set_device(device: str) -> None:
             raise InputError("torch finds no GPU here: params.yaml is as it was")
     text = params.PATH.read_text(encoding="utf-8")
     changed = re.sub(r"(?m)^(  device:) \w+", rf"\1 {device}", text, count=1)
+    if yaml.safe_load(changed)["compute"]["device"] != device:
+        raise InputError(
+            f"{params.PATH}: set compute.device to {device} by hand: it is not written"
+            " there as it was"
+        )
     if changed != text:
         temporary = params.PATH.with_name(".params.yaml.part")
         temporary.write_text(changed, encoding="utf-8")

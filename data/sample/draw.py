@@ -304,7 +304,9 @@ def draw_characters() -> dict[str, bytes]:
     names = 1 + stream("writers").permutation(WRITERS_NAMED)[:WRITERS]
     hands = [make_hand("archive", int(n), spread=1.0) for n in names]
     members = {}
-    for number, char in enumerate(tqdm(CLASSES, desc="trainPart1", unit="class"), start=1):
+    for number, char in enumerate(
+        tqdm(CLASSES, desc="trainPart1", unit="class", disable=None), start=1
+    ):
         for i in stream("writers", char).permutation(WRITERS)[:IMAGES_PER_CLASS]:
             path = f"train/Sample{number:03d}/img{number:03d}-{hands[i].number:03d}.png"
             members[path] = png(character_image(char, hands[i]))
@@ -314,7 +316,7 @@ def draw_characters() -> dict[str, bytes]:
 def draw_digits(split: str) -> tuple[Pixels, Pixels]:
     """The images (n, 28, 28) uint8 and labels (n,) uint8 of an idx split, in random order."""
     hands = [make_hand(split, k, spread=SPREAD) for k in range(HANDS[split])]
-    bar = tqdm(hands, desc=split, unit="hand")
+    bar = tqdm(hands, desc=split, unit="hand", disable=None)
     rows = [(digit_image(d, h, t), d) for h in bar for d in range(10) for t in range(TAKES)]
     order = stream("order", split).permutation(len(rows))
     images = np.stack([rows[i][0] for i in order])

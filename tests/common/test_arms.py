@@ -165,6 +165,27 @@ def interrupt_at(step: int) -> Callable[[Checkpoint], bool]:
     return due
 
 
+def test_a_checkpoint_is_of_one_shape_one_start_and_one_way_to_train(plan: arms.Plan) -> None:
+    [job] = networks(1, plan)
+    about = arms.about_of(job, stored(job))
+    shape = job.network.shape
+    others = (
+        *(replace(shape, margin=0), replace(shape, stem_stride=1), replace(shape, pooled=(0,))),
+        *(replace(shape, temperature=0.5), replace(shape, box=19), replace(shape, grid=2)),
+    )
+    keys = [arms.key(job.network, about), arms.key(model.fresh(shape, 1), about)]
+    keys += [arms.key(model.fresh(other, 0), about) for other in others]
+    keys += [
+        arms.key(job.network, arms.about_of(replace(job, plan=other), stored(job)))
+        for other in (
+            *(replace(plan, epochs=3), replace(plan, objective=Clean(0.2))),
+            *(replace(plan, augmentation=FULL), replace(plan, recipe=replace(RECIPE, warmup=0))),
+        )
+    ]
+    assert keys[0] == arms.key(networks(1, plan)[0].network, about)
+    assert len(set(keys)) == len(keys)
+
+
 def test_a_gpu_that_is_not_there_is_refused_in_one_clear_line(plan: arms.Plan) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")

@@ -22,6 +22,10 @@ def main(scratch, source, dataset):
 
 entry.run(main)
 """
+KILLED = (  # a worker that ends without a word, as where the system kills the largest process
+    "from concurrent.futures import ProcessPoolExecutor;"
+    " ProcessPoolExecutor(1).submit(os._exit, 9).result()"
+)
 
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 
@@ -63,6 +67,8 @@ def test_other_arguments_end_in_the_usage() -> None:
         ("raise InputError('params.yaml: a key')", "work: params.yaml: a key\n"),
         ("open('missing')", "work: missing: No such file or directory\n"),
         ("raise OSError(28, 'No space left on device')", "work: a file: No space left on device\n"),
+        ("raise MemoryError", "work: there is not enough memory\n"),
+        (KILLED, "work: one of its processes was killed, for want of memory most likely\n"),
     ],
 )
 def test_an_error_is_one_line_and_keeps_the_scratch_folder(body: str, message: str) -> None:

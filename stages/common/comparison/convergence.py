@@ -26,6 +26,13 @@ def reached(curve: Sequence[Point], threshold: float) -> tuple[int, int] | None:
     return None
 
 
+def kept(curve: Sequence[Point], threshold: float) -> tuple[int, int] | None:
+    """The same for the last time that it comes there, from which on it stays: while the rate is
+    high, a curve swings by more than the steps between thresholds. None if it ends below."""
+    below = [i for i, point in enumerate(curve) if point.accuracy < threshold]
+    return reached(curve[below[-1] :] if below else curve, threshold)
+
+
 def area(curve: Sequence[Point]) -> float:
     """The mean height of a learning curve over the images seen: 1 is all right from the start."""
     seen = [point.images_seen for point in curve]

@@ -1,7 +1,7 @@
 """Question two's tables: what each network did, what each arm did, and how the arms compare."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from itertools import combinations
 from statistics import fmean, median
@@ -88,15 +88,16 @@ def curves(measured: Sequence[Measured]) -> Table:
 
 
 def thresholds(measured: Sequence[Measured]) -> Table:
-    """What it took to come to each threshold; empty where it was never reached."""
+    """What it took to come to each threshold, and to stay there; empty where it never did."""
     rows: list[Sequence[Any]] = []
     for each in measured:
         for threshold in convergence.THRESHOLDS:
             at = convergence.reached(each.curve, threshold)
             cost = ("", "", "") if at is None else (*at, at[1] * each.flops)
-            rows.append((*key(each.run), threshold, *cost))
+            stays = convergence.kept(each.curve, threshold)
+            rows.append((*key(each.run), threshold, *cost, "" if stays is None else stays[1]))
     columns = ("start", "way", "budget", "seed", "threshold", "step", "images_seen", "flops")
-    return columns, rows
+    return (*columns, "images_kept"), rows
 
 
 def speed(measured: Sequence[Measured]) -> Table:
@@ -105,16 +106,22 @@ def speed(measured: Sequence[Measured]) -> Table:
     for arm, of_arm in arms(measured).items():
         for threshold in convergence.THRESHOLDS:
             found = [convergence.reached(each.curve, threshold) for each in of_arm]
-            # A run that ended before it came there is longer than any that did.
-            steps, images = (
-                median(float("inf") if at is None else at[i] for at in found) for i in (0, 1)
-            )
+            stays = [convergence.kept(each.curve, threshold) for each in of_arm]
+            (steps, images), (_, kept) = map(_medians, (found, stays))
             count = sum(at is not None for at in found)
-            costs = (steps, images, images * of_arm[0].flops)
-            shown = ["" if cost == float("inf") else round(cost) for cost in costs]
+            costs = (steps, images, images * of_arm[0].flops, kept)
+            shown = ["" if cost == math.inf else round(cost) for cost in costs]
             rows.append((*arm, threshold, len(found), count, *shown))
     columns = ("start", "way", "budget", "threshold", "n", "reached")
-    return (*columns, "median_steps", "median_images", "median_flops"), rows
+    costs_of = ("median_steps", "median_images", "median_flops", "median_images_kept")
+    return (*columns, *costs_of), rows
+
+
+def _medians(found: Iterable[tuple[int, int] | None]) -> tuple[float, float]:
+    """The medians of the steps and the images, where a run that ended before it came there is
+    longer than any that did."""
+    steps, images = zip(*(at or (math.inf, math.inf) for at in found), strict=True)
+    return median(steps), median(images)
 
 
 def arms(measured: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measured]]:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,9 +22,9 @@ LIVE = Path("live")  # see stages/common/learning/live.py
 def run(main: Callable[..., None]) -> None:
     """Call main(scratch, *coordinates) with the coordinates of the command line, then exit.
 
-    An InputError, a full disk and Ctrl-C end in one line and a non-zero exit status. Anything else
-    is a defect of ours and keeps its traceback. What is in the scratch folder survives a failure,
-    so that the next run can go on from there, and is gone after success.
+    An InputError, a full disk, too little memory and Ctrl-C end in one line and a non-zero exit
+    status. Anything else is a defect of ours and keeps its traceback. What is in the scratch folder
+    survives a failure, so that the next run can go on from there, and is gone after success.
     """
     stage = Path(sys.argv[0]).stem
     names = list(inspect.signature(main).parameters)[1:]
@@ -40,6 +41,10 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(f"{stage}: {error}")
     except OSError as error:
         sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
+    except MemoryError:
+        sys.exit(f"{stage}: there is not enough memory")
+    except BrokenExecutor:  # killed: by whom, a process is not told
+        sys.exit(f"{stage}: one of its processes was killed, for want of memory most likely")
     except KeyboardInterrupt:
         kept = ", ".join(sorted(path.name for path in folder.glob("*")))
         where = f"kept in {folder} for the next run: {kept}" if kept else "nothing is kept"

@@ -58,7 +58,8 @@ centre x of the ink as shares of the canvas; out come `probabilities`, float32
 [N, {len(shape.classes)}].
 
 `characters-ensemble.pt` is this network together with those of the folds: the same call, several
-times the work, and a better answer on images that none of them has seen.
+times the work. What two of its networks answer together is measured below; all of them can be on an
+archive of `test_archives` alone, since every image here was learnt from by most of them.
 
 {_results(metrics)}
 {_limits(shape.classes, classes, pairs)}

@@ -111,7 +111,6 @@ def held_out(splits: Path, _: Job) -> Data:
 
 def train(jobs: Sequence[Job], compute: Compute) -> list[Trained]:
     """The networks, trained."""
-    compute.warn_if_slow()
     return parallel.run(_train, jobs, compute)
 
 
@@ -179,10 +178,10 @@ def _digest(split: Split | None) -> str | None:
 
 def key(network: Network, about: dict[str, Any]) -> str:
     """A digest of all that a training depends on: start, data, params, code and torch."""
-    digest = sha256(f"{torch.__version__} {about}".encode())
+    digest = sha256(f"{torch.__version__} {network.shape} {about}".encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

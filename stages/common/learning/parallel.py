@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.queues import SimpleQueue
 from typing import TypeVar
@@ -17,6 +17,8 @@ from stages.common.learning.compute import Compute
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Step = TypeVar("Step")
+_line = 0  # of the terminal, for the progress bar of this process among those side by side
 
 
 def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute) -> list[Result]:
@@ -25,6 +27,7 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     What a job computes does not depend on where it runs: each has `compute.threads` threads.
     """
     compute.settle()
+    compute.warn_if_slow()
     places = min(len(jobs), max(1, cores.available() // compute.threads))
     if 1 < places < len(jobs) < 2 * places:  # all at once, taking turns, end sooner than in two
         places = len(jobs)  # goes, of which the second leaves cores idle
@@ -54,4 +57,13 @@ def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
     """In a new worker: end with the parent, leave Ctrl-C to it, and use no more than our share."""
     entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    compute.settle(numbers.get())
+    global _line
+    _line = numbers.get()
+    compute.settle(_line)
+
+
+def progress(steps: Iterable[Step], title: str, total: int, done: int) -> "tqdm[Step]":
+    """The steps, with a progress bar on a line of its own, if there is a terminal."""
+    return tqdm(
+        steps, title, total, initial=done, unit="step", disable=None, position=_line, leave=None
+    )
