@@ -94,7 +94,7 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     seeds = {int(each.about["seed"]) for each in classifiers}
     bases = pretrained.load(source, start, USES[kind], max(seeds) + 1)
     measured = []
-    for classifier in classifiers:
+    for classifier in parallel.progress(classifiers, path.name, len(classifiers), 0):
         name, seed = classifier.about["name"], classifier.about["seed"]
         way, images = name.split()[:2] if clean else (CORRECTED, "all")
         answers = Answers(classifier.logits(test.images), truth)
