@@ -18,7 +18,6 @@ from stages.common.learning.compute import Compute
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Step = TypeVar("Step")
-_line = 0  # of the terminal, for the progress bar of this process among those side by side
 
 
 def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute) -> list[Result]:
@@ -57,13 +56,9 @@ def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
     """In a new worker: end with the parent, leave Ctrl-C to it, and use no more than our share."""
     entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _line
-    _line = numbers.get()
-    compute.settle(_line)
+    compute.settle(numbers.get())
 
 
 def progress(steps: Iterable[Step], title: str, total: int, done: int) -> "tqdm[Step]":
-    """The steps, with a progress bar on a line of its own, if there is a terminal."""
-    return tqdm(
-        steps, title, total, initial=done, unit="step", disable=None, position=_line, leave=None
-    )
+    """The steps, with a progress bar if there is a terminal: those side by side share its line."""
+    return tqdm(steps, title, total, initial=done, unit="step", disable=None)
