@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from stages.common import budget, dataset, measures, pretrained
 from stages.common.comparison import convergence, similarity, study
@@ -94,7 +95,7 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     seeds = {int(each.about["seed"]) for each in classifiers}
     bases = pretrained.load(source, start, USES[kind], max(seeds) + 1)
     measured = []
-    for classifier in parallel.progress(classifiers, path.name, len(classifiers), 0):
+    for classifier in tqdm(classifiers, path.name, unit="network", disable=None):
         name, seed = classifier.about["name"], classifier.about["seed"]
         way, images = name.split()[:2] if clean else (CORRECTED, "all")
         answers = Answers(classifier.logits(test.images), truth)

@@ -71,7 +71,7 @@ def answers() -> str:
     {metrics("transfer")["answer"]} What it saves is the beginning: 98% of the validation images are
     read rightly for the first time after {images_to(0.98, "characters")} images instead of
     {images_to(0.98, "random")}; 99% for good come with the fall of the rate, after
-    {images_to(0.99, "characters", "median_images_kept")} images and
+    {images_to(0.99, "characters", "median_images_kept")} images, from random weights after
     {images_to(0.99, "random", "median_images_kept")} (all labels, medians).
     The labels of mnistTask3 are found to be complementary from
     themselves and a network of 400 other digits ({percent(audit["right"])} of them right, 95%

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.queues import SimpleQueue
 from typing import TypeVar
@@ -17,7 +17,6 @@ from stages.common.learning.compute import Compute
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Step = TypeVar("Step")
 
 
 def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute) -> list[Result]:
@@ -57,8 +56,3 @@ def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
     entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     compute.settle(numbers.get())
-
-
-def progress(steps: Iterable[Step], title: str, total: int, done: int) -> "tqdm[Step]":
-    """The steps, with a progress bar if there is a terminal: those side by side share its line."""
-    return tqdm(steps, title, total, initial=done, unit="step", disable=None)

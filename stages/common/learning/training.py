@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 from stages.common.core import params
 from stages.common.core.errors import InputError
-from stages.common.learning import parallel
 from stages.common.learning.augmentation import Augmentation, augment, draw, move
 from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.hand import Sampler
@@ -76,7 +76,7 @@ def fit(
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
     watched = curve_steps(steps, recipe.curve_points) if validation else set()
     batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
-    bar = parallel.progress(batches, checkpoint.title, steps, done)
+    bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
     if validation and not curve:
         curve.append(Point(0, 0, *validate(network, validation, objective)))
     for step, batch in enumerate(bar, done + 1):
