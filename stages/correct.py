@@ -6,7 +6,8 @@ own answers where it is sure of them. No true label is read, nor are its learnin
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/audit/mnistTask3.json
 writes  artifacts/<source>/mnistTask3-<start>.pt (seed 0),
-        artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds) and their curves;
+        artifacts/<source>/seeds/mnistTask3-<start>.pt (all seeds), their curves and, in
+        mnistTask3-<start>-early.csv, the first steps of each;
         artifacts/<source>/seeds/mnistTask3-<start>-pseudo-labels.npy: what each seed answered, and
         learnt from, in each round but the first
 params  compute, digits.<source>.full, correct.{seeds,recipe,self_training,augmentation},
@@ -60,7 +61,9 @@ def main(scratch: Path, source: str, start: str) -> None:
         (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
     )
     learnt = parallel.run(partial(learn, rounds, how), jobs, compute)
-    arms.store_shipped([trained for trained, _ in learnt], source, plan.title, scratch)
+    arm = [trained for trained, _ in learnt]
+    arms.store_shipped(arm, source, plan.title, scratch)
+    arms.store_early(arm, Path(f"artifacts/{source}/seeds/{plan.title}"), scratch)
     if is_writer():
         path = Path(f"artifacts/{source}/seeds/{plan.title}-pseudo-labels.npy")
         pseudo_labels.store(np.stack([labels for _, labels in learnt]), path, scratch)

@@ -60,7 +60,7 @@ class Patience:
     timeout_seconds: Annotated[float, Field(gt=0)]  # for a connection and for its next byte
     min_bytes_per_second: Annotated[int, Field(ge=0)]  # once the time-out has passed
     backoff_seconds: Annotated[float, Field(ge=0)]  # before the second attempt, then doubled
-    max_wait_seconds: Annotated[float, Field(ge=0)]  # of the back-off and of a Retry-After
+    max_wait_seconds: Annotated[float, Field(ge=0)]  # the longest back-off and Retry-After
     max_bytes: Annotated[int, Field(gt=0)]  # of one file
 
 
@@ -214,9 +214,12 @@ def download(part: Part, file: File, url: str, patience: Patience) -> bool:
         except InterruptedDownloadError as error:
             if attempt == patience.attempts:
                 raise UnavailableError(f"{error} (attempt {attempt}, the last)") from None
-            seconds = min(
-                error.retry_after or backoff(attempt, patience), patience.max_wait_seconds
-            )
+            asked = error.retry_after or 0
+            if asked > patience.max_wait_seconds:  # to come back sooner would be no answer to that
+                raise UnavailableError(
+                    f"{error}, asks to wait {asked:,.0f} s, over download.max_wait_seconds"
+                ) from None
+            seconds = asked or min(backoff(attempt, patience), patience.max_wait_seconds)
             problem = without_password(f"{url}: {error}")
             print(f"download: {problem}; again in {seconds:.0f} s", file=sys.stderr)
         time.sleep(seconds)

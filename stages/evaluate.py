@@ -27,12 +27,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from stages.common import alphabet, dataset, folds, measures
 from stages.common.core import entry, files
 from stages.common.core.errors import InputError
+from stages.common.dataset import Split
 from stages.common.exhibits import card, embedding, export, gallery, sheets
-from stages.common.learning import model, parallel
+from stages.common.learning import hand, model, parallel, training
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
@@ -48,9 +51,20 @@ DIGITS = [
     "mnistTask3-digits",
     "mnistTask3-characters",
 ]
+CHARACTERS = {  # the readings of question one, and of what
+    "characters": f"held-out images, {folds.KNOWN}",
+    "characters-new-hands": f"held-out images, {folds.NEW}",
+    "characters-ensemble": "held-out images, one network of each way",
+}
+TWINS_COLUMNS = ("reading", "twins", "images", "right", "taken_for_a_twin")
+COMPANIONS_COLUMNS = ("reading", "companions", "right", "low", "high", "hands")
+COMPANIONS = (0, 1, 2, 4, 8, 16, 32, 64)  # others by the writer, at most
 NAIVE = "mnistTask3-naive"  # which is also asked what it holds for least likely
 SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at in question two,
 SHOWN_CORRECTED = "mnistTask3-random"  # and in question three
+
+
+Folds = NDArray[np.int64]  # [N], the fold of each image
 
 
 def main(scratch: Path, source: str, name: str) -> None:
@@ -96,7 +110,8 @@ def answers_of(source: str, network: str) -> list[Answers]:
     split = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     classifiers = Classifier.all_of(f"artifacts/{source}/seeds/{network}.pt")
     truth = torch.from_numpy(split.labels)
-    return [Answers(each.logits(split.images), truth) for each in classifiers]
+    bar = tqdm(classifiers, network, unit="network", disable=None)
+    return [Answers(each.logits(split.images), truth) for each in bar]
 
 
 def evaluate_audit(source: str, scratch: Path) -> None:
@@ -114,90 +129,110 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     """The network of question one on every image, with its writer known or not, and seen or not."""
     tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
     split = dataset.load_all(tensors / "characters")
-    hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
+    hands = dataset.load_hands(tensors / "characters-hands.csv")
     drawn = read_folds(folder / "folds.csv")
-    said: dict[str, Answers] = {}
-    for way, fold_of in drawn.items():
-        parts: dict[str, list[Answers]] = {"": [], "-same-hand": []}
-        order: list[int] = []
-        for fold, classifier in enumerate(Classifier.all_of(folder / f"{way}.pt")):
-            rows = np.flatnonzero(fold_of == fold)
-            part = split.rows(rows)
-            for suffix, known in (("", None), ("-same-hand", hands[rows].tolist())):
-                logits = classifier.logits(part.images, part.place, known)
-                parts[suffix].append(Answers(logits, torch.from_numpy(part.labels)))
-            order += rows.tolist()
-        for suffix, runs in parts.items():
-            name = f"characters{'' if way == folds.KNOWN else f'-{way}'}{suffix}"
-            pooled = torch.cat([run.logits for run in runs])[torch.tensor(order).argsort()]
-            said[name] = Answers(pooled, torch.from_numpy(split.labels))
-            metrics = characters(said[name], runs, hands)
-            metrics |= {"companions": companions(hands, fold_of)} if suffix else {}
-            report(source, name, f"held-out images, {way}", metrics, scratch)
-    said |= evaluate_ensemble(source, said, hands, drawn[folds.KNOWN], scratch)
-    tabulate(source, said["characters"], scratch)
+    networks = {way: model.load_all(folder / f"{way}.pt") for way in drawn}
+
+    def read(numbers: torch.Tensor) -> dict[str, Answers]:
+        """By each network of each way alone, and by the mean of one of each: none of these has
+        learnt from the image."""
+        logits = [unseen(networks[way], split, numbers, drawn[way]) for way in drawn]
+        truth = torch.from_numpy(split.labels)
+        return {
+            name: Answers(each, truth)
+            for name, each in zip(CHARACTERS, [*logits, mean_answer(logits)], strict=True)
+        }
+
+    place = hand.standardised(torch.from_numpy(split.place))
+    sampler = hand.Sampler(place, hand.numbered(hands))
+    alone, together = sampler.unknown(), hand.known(place, hand.numbered(hands))
+    said = {}
+    for suffix, numbers in (("", alone), ("-same-hand", together)):
+        for name, run in read(numbers).items():
+            said[name + suffix] = run
+            new = name == "characters-new-hands"
+            metrics = characters(run, drawn[folds.NEW if new else folds.KNOWN], hands)
+            metrics |= {"companions": companions(hands)} if suffix else {}
+            metrics |= {"networks": len(drawn)} if name == "characters-ensemble" else {}
+            report(source, name + suffix, CHARACTERS[name], metrics, scratch)
+    counted = {count: read(beside(sampler, count)) for count in COMPANIONS}
+    tabulate(source, said, counted, hands, scratch)
     sheets = Path(f"artifacts/{source}/sheets/characters")
     gallery.show_mistakes(sheets, split, said["characters"], scratch)
     predict(Path(f"artifacts/{source}/predictions/characters.csv"), split.classes, said, scratch)
 
 
-def characters(
-    whole: Answers, runs: Sequence[Answers], hands: np.ndarray[Any, np.dtype[np.str_]]
-) -> dict[str, Any]:
-    """All that is measured of answers to every image of trainPart1, which are of several runs."""
+def unseen(
+    networks: Sequence[tuple[model.Network, dict[str, Any]]],
+    split: Split,
+    numbers: torch.Tensor,
+    fold_of: Folds,
+) -> torch.Tensor:
+    """float32 [N, classes]: what is said of each image by the network of its fold, which has not
+    learnt from it. `numbers` are those of hand, float32 [N, hand.NUMBERS]."""
+    logits = torch.empty(len(split.labels), len(split.classes))
+    for fold, (network, _) in enumerate(networks):
+        rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
+        images = torch.from_numpy(split.images)[rows]
+        seen = numbers[rows] if network.shape.place else None
+        logits[rows] = training.logits_of(network, images, seen)
+    return logits
+
+
+def beside(sampler: hand.Sampler, count: int) -> torch.Tensor:
+    """The numbers of all images, each beside so many others by its writer."""
+    rows = torch.arange(len(sampler.hands))
+    return sampler.beside(rows, count, training.generator(0, count, "companions"))
+
+
+def characters(whole: Answers, fold_of: Folds, hands: Sequence[str]) -> dict[str, Any]:
+    """All that is measured of answers to every image of trainPart1, fold by fold."""
+    rows = [torch.from_numpy(np.flatnonzero(fold_of == i)) for i in range(fold_of.max() + 1)]
+    runs = [Answers(whole.logits[each], whole.truth[each]) for each in rows]
     metrics = measures.measure(runs) | {"folds": len(runs), "images": len(whole.truth)}
     metrics |= measures.of_characters(whole)
-    return metrics | measures.between_hands(whole.right, hands.tolist())
+    return metrics | measures.between_hands(whole.right, hands)
 
 
-def companions(
-    hands: np.ndarray[Any, np.dtype[np.str_]], fold_of: np.ndarray[Any, np.dtype[np.int64]]
-) -> float:
-    """In the light of how many others by its writer an image is read, on average."""
-    together = Counter(zip(hands.tolist(), fold_of.tolist(), strict=True))
-    return sum(count * (count - 1) for count in together.values()) / len(hands)
+def companions(hands: Sequence[str]) -> float:
+    """How many others there are by an image's writer, on average."""
+    return sum(count * (count - 1) for count in Counter(hands).values()) / len(hands)
 
 
-def tabulate(source: str, pooled: Answers, scratch: Path) -> None:
+def tabulate(
+    source: str,
+    said: Mapping[str, Answers],
+    counted: Mapping[int, Mapping[str, Answers]],
+    hands: Sequence[str],
+    scratch: Path,
+) -> None:
     """The published answers by class, the pairs of classes that are confused, how right the answers
-    are for how sure they are, and the learning curves' means."""
-    folder = Path(f"metrics/{source}/characters")
+    are for how sure they are, and the learning curves' means; what is taken for its twin in each
+    reading; and what each number of the writer's other images is worth."""
+    folder, pooled = Path(f"metrics/{source}/characters"), said["characters"]
     columns = ("class", "images", "precision", "recall", "f1")
     files.write_csv(folder / "classes.csv", columns, measures.of_classes(pooled), scratch)
     pairs = measures.confused(pooled)
     files.write_csv(folder / "pairs.csv", ("one", "other", "times"), pairs, scratch)
+    twins = [(name, *row) for name, run in said.items() for row in measures.of_twins(run)]
+    files.write_csv(folder / "twins.csv", TWINS_COLUMNS, twins, scratch)
+    rows = [
+        (name, count, int(run.right.sum()), *measures.between_hands(run.right, hands).values())
+        for count, runs in counted.items()
+        for name, run in runs.items()
+    ]
+    files.write_csv(folder / "companions.csv", COMPANIONS_COLUMNS, rows, scratch)
     calibrate(folder, pooled, scratch)
     for way in (folds.KNOWN, folds.NEW):
         curves = files.read_csv(Path(f"artifacts/{source}/folds/{way}-curves.csv"))
-        rows = measures.mean_curve(curves)
-        files.write_csv(folder / f"{way}-mean.csv", Point._fields, rows, scratch)
+        mean = measures.mean_curve(curves)
+        files.write_csv(folder / f"{way}-mean.csv", Point._fields, mean, scratch)
 
 
 def calibrate(folder: Path, run: Answers, scratch: Path) -> None:
     """How right the answers are for how sure they are."""
     columns = ("low", "high", "images", "confidence", "accuracy")
     files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
-
-
-def evaluate_ensemble(
-    source: str,
-    said: Mapping[str, Answers],
-    hands: np.ndarray[Any, np.dtype[np.str_]],
-    fold_of: np.ndarray[Any, np.dtype[np.int64]],
-    scratch: Path,
-) -> dict[str, Answers]:
-    """Two networks on every image, one of each cross-validation: neither has learnt from it."""
-    found = {}
-    for suffix in ("", "-same-hand"):
-        pair = [said[f"characters{way}{suffix}"] for way in ("", f"-{folds.NEW}")]
-        whole = Answers(mean_answer([each.logits for each in pair]), pair[0].truth)
-        rows = [torch.from_numpy(np.flatnonzero(fold_of == i)) for i in range(fold_of.max() + 1)]
-        runs = [Answers(whole.logits[each], whole.truth[each]) for each in rows]
-        metrics = characters(whole, runs, hands) | {"networks": len(pair)}
-        found[f"characters-ensemble{suffix}"] = whole
-        split = "held-out images, one network of each way"
-        report(source, f"characters-ensemble{suffix}", split, metrics, scratch)
-    return found
 
 
 def show_characters(source: str, scratch: Path) -> None:
@@ -282,7 +317,7 @@ def label_of(path: str) -> int:
     return alphabet.CHARACTER_FOLDERS[folder]
 
 
-def read_folds(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+def read_folds(path: Path) -> dict[str, Folds]:
     """For each way of cross-validation, the fold of each row, int64 [N]."""
     rows = files.read_csv(path)
     ways = [name for name in rows[0] if name != "row"]

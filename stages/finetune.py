@@ -12,7 +12,7 @@ writes  artifacts/<source>/mnist-<start>.pt (all images, seed 0),
         artifacts/<source>/seeds/mnist-<start>.pt (all images, all seeds),
         artifacts/<source>/budgets/<start>.pt (few images), and their curves;
         artifacts/<source>/budgets/<start>-early.csv: the first steps of each
-params  compute, digits.<source>, strengths, finetune.{smoothing,recipe,ways,validation_images},
+params  compute, digits.<source>, strengths, finetune.{smoothing,recipe,ways},
         finetune.{full,budgets}.<source>
 """
 
@@ -24,11 +24,11 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from stages.common import alphabet, budget, dataset, pretrained
-from stages.common.core import entry, files, params
+from stages.common import alphabet, budget, pretrained
+from stages.common.core import entry, params
 from stages.common.core.errors import InputError
 from stages.common.learning import arms, model
-from stages.common.learning.compute import Compute, is_writer
+from stages.common.learning.compute import Compute
 from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 
@@ -74,14 +74,7 @@ def main(scratch: Path, source: str, start: str) -> None:
     arms.store_shipped(arm, source, common.title, scratch)
     path = Path(f"artifacts/{source}/budgets/{start}")
     arms.store(others, path, scratch)
-    if is_writer():
-        rows = (
-            (each.name, step, *values)
-            for each in trained
-            for step, values in enumerate(each.early.tolist(), 1)
-        )
-        columns = ("run", "step", "loss", "gradient_norm")
-        files.write_csv(path.with_name(f"{start}-early.csv"), columns, rows, scratch)
+    arms.store_early(trained, path, scratch)
 
 
 def plan(source: str, start: str, compute: Compute, scratch: Path) -> arms.Plan:
@@ -121,7 +114,6 @@ def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
 def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with a few images of each class, in all ways."""
     ways = params.load("finetune.ways", Ways)
-    validated = params.load("finetune.validation_images", PositiveInt)
     decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
     found = []
     name = f"finetune.budgets.{source}"
@@ -129,7 +121,7 @@ def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     if len({each.images for each in budgets}) < len(budgets):
         raise InputError(f"{params.PATH}: {name}: some number of images is there twice")
     for each in budgets:
-        data = partial(few, splits(source), each.images, validated)
+        data = partial(few, splits(source), each.images)
         cut = replace(plan, data=data, epochs=each.epochs)
         bases = pretrained.load(source, start, "usual", each.seeds)
         found += jobs(bases, cut, f"full {each.images}")
@@ -152,12 +144,11 @@ def jobs(bases: Sequence[model.Network], plan: arms.Plan, name: str) -> list[arm
     ]
 
 
-def few(folder: Path, images: int, validated: int, job: arms.Job) -> arms.Data:
-    """The images of a budget, and the first of the validation split for the learning curve."""
-    train = dataset.load(folder / "train.safetensors")
-    validation = dataset.load(folder / "validation.safetensors")
-    chosen = budget.choose(train.labels, images, job.seed)
-    return arms.Data(train.rows(chosen), validation.rows(slice(validated)))
+def few(folder: Path, images: int, job: arms.Job) -> arms.Data:
+    """The images of a budget, and the validation split for the learning curve."""
+    whole = arms.held_out(folder, job)
+    chosen = budget.choose(whole.train.labels, images, job.seed)
+    return arms.Data(whole.train.rows(chosen), whole.validation)
 
 
 if __name__ == "__main__":

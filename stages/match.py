@@ -2,14 +2,15 @@
 
 The images of mnistTask3 are those of MNIST's training split, re-encoded as JPEG. Each is matched by
 its pixels to the one that it was made of, whose label is the truth. Nothing that learns, chooses or
-diagnoses depends on what comes of this.
+diagnoses depends on what comes of this; rows are those of the train and the validation split.
 
 reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt,
         artifacts/<source>/seeds/mnistTask3-<start>-pseudo-labels.npy
 writes  metrics/<source>/match.json, metrics/<source>/transitions.csv (the true counts),
-        metrics/<source>/pseudo-labels.csv (how right those of each round were), and one image of
-        each class as both have it, artifacts/<source>/sheets/jpeg.png
+        metrics/<source>/pseudo-labels.csv (how right those of each round were), the MNIST image
+        and label of each row, artifacts/<source>/matched.csv, and one image of each class as both
+        have it, artifacts/<source>/sheets/jpeg.png
 """
 
 from pathlib import Path
@@ -67,6 +68,9 @@ def main(scratch: Path, source: str) -> None:
     files.write_json(Path(f"metrics/{source}/match.json"), metrics, scratch)
     columns = ["start", "round", "seed", "images", "pseudo_labels", "right"]
     files.write_csv(Path(f"metrics/{source}/pseudo-labels.csv"), columns, rounds, scratch)
+    matched = zip(range(len(truth)), twins.tolist(), truth.tolist(), strict=True)
+    path = Path(f"artifacts/{source}/matched.csv")
+    files.write_csv(path, ["row", "mnist_row", "label"], matched, scratch)
     rows = ([wrong.classes[i], *row] for i, row in enumerate(counts.tolist()))
     columns = ["true class", *wrong.classes]
     files.write_csv(Path(f"metrics/{source}/transitions.csv"), columns, rows, scratch)

@@ -37,7 +37,6 @@ from stages.common.dataset import Split
 _CHUNK = 64  # images a worker is given at a time
 _BLOCK = 256  # images that change places at a time
 _WORTH = 2_000_000  # bytes of images that take as long as another process takes to start
-_LISTED = 10  # offenders of a kind that an error names
 _BLANK = 64  # of 255: an image of an idx file with nothing brighter has no ink
 _LIGHT = 192  # of 255: the border of an idx file that is not white on black
 
@@ -140,8 +139,7 @@ def read_folders(archive: Path, name: str, recipe: Preprocess) -> tuple[Table, H
     """The images of a tar of class folders, [<root>/]<class>/<image>, decoded on all cores.
 
     With them comes of each the hash of its picture, which orders the rows: uint64 [N, 4].
-    Raises InputError, which lists every offender: first for folders and counts that are not as they
-    should be, then for images.
+    Raises InputError, which lists every offender: folders, counts, names and images.
     """
     digits = name == "mnistTask3"
     folders = alphabet.DIGIT_FOLDERS if digits else alphabet.CHARACTER_FOLDERS
@@ -154,7 +152,6 @@ def read_folders(archive: Path, name: str, recipe: Preprocess) -> tuple[Table, H
     if not digits:
         nameless = [path for path in listing.paths if not alphabet.WRITER.search(path)]
         faults["no number of a writer in the names"] = nameless
-    _refuse(archive, faults)
     pixels = np.empty((count, 1, recipe.size, recipe.size), np.uint8)
     place = np.empty((count, 4), np.float32)
     keys = np.empty((count, 4), np.uint64)
@@ -170,7 +167,7 @@ def read_folders(archive: Path, name: str, recipe: Preprocess) -> tuple[Table, H
             done = rows.stop
             offenders += chunk.offenders
             bar.update(len(chunk.keys) + len(chunk.offenders))
-    _refuse(archive, {"images that cannot be used": offenders})
+    _refuse(archive, faults | {"images that cannot be used": offenders})
     labels = np.fromiter((folders[each.split("/")[-2]] for each in listing.paths), np.int64, count)
     split = Split(pixels, labels, place, classes, recipe.box)
     source = listing.paths.__getitem__
@@ -464,13 +461,9 @@ def _refuse(archive: Path, offences: Mapping[str, Sequence[str]]) -> None:
 
 
 def _listed(offences: Mapping[str, Sequence[str]]) -> str:
-    """The first offenders of each kind and the number of the others; empty if there is none."""
-    lines = []
-    for what, offenders in offences.items():
-        if offenders:
-            more = f" and {len(offenders) - _LISTED:,} more" if len(offenders) > _LISTED else ""
-            lines.append(f"{what}: {', '.join(offenders[:_LISTED])}{more}")
-    return "; ".join(lines)
+    """Every offender, by kind; empty if there is none."""
+    there = ((what, offenders) for what, offenders in offences.items() if offenders)
+    return "; ".join(f"{what}: {', '.join(offenders)}" for what, offenders in there)
 
 
 if __name__ == "__main__":

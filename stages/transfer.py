@@ -5,7 +5,8 @@ three's that correct has made; arms are compared by the differences between netw
 which saw the same images in the same order.
 
 reads   artifacts/<source>/{seeds/mnist-,seeds/mnistTask3-,budgets/}<start>.pt and their curves,
-        artifacts/<source>/budgets/<start>-early.csv, artifacts/<source>/bases/<start>.pt,
+        artifacts/<source>/{seeds/mnistTask3-,budgets/}<start>-early.csv,
+        artifacts/<source>/bases/<start>.pt, artifacts/<source>/matched.csv,
         data/tensors/<source>/mnist/{train,test}.safetensors, mnistTask3/train.safetensors
 writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
 params  compute, digits.<source>, strengths, transfer
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -64,6 +66,7 @@ def main(scratch: Path, source: str) -> None:
         "measures": study.summaries(everything),
         "labels": study.labels(everything, declared.primary.way),
         "comparisons": study.comparisons(everything, declared),
+        "images": study.images(everything),
         "digits": study.digits(everything),
         "agreement": study.agreement(everything),
         "cka": layers(source),
@@ -84,37 +87,46 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     """All networks of one start, with all images or with few."""
     start, kind = job
     path = Path(f"artifacts/{source}/{kind}{start}")
-    clean = "mnistTask3" not in kind
-    tensors = Path(f"data/tensors/{source}")
-    train = dataset.load(tensors / ("mnist" if clean else "mnistTask3") / "train.safetensors")
-    test = dataset.load(tensors / "mnist/test.safetensors")
+    given = kind != "seeds/mnistTask3-"  # whether the labels that were learnt from are the truth
+    train = learnt_from(source, given)
+    test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     truth = torch.from_numpy(test.labels)
     points = grouped(files.read_csv(path.with_name(f"{path.name}-curves.csv")))
-    first = grouped(files.read_csv(Path(f"artifacts/{source}/budgets/{start}-early.csv")))
+    whole = path if not given else Path(f"artifacts/{source}/budgets/{start}")
+    first = grouped(files.read_csv(whole.with_name(f"{whole.name}-early.csv")))
     classifiers = Classifier.all_of(path.with_suffix(".pt"))
     seeds = {int(each.about["seed"]) for each in classifiers}
     bases = pretrained.load(source, start, USES[kind], max(seeds) + 1)
     measured = []
     for classifier in tqdm(classifiers, path.name, unit="network", disable=None):
         name, seed = classifier.about["name"], classifier.about["seed"]
-        way, images = name.split()[:2] if clean else (CORRECTED, "all")
+        way, images = name.split()[:2] if given else (CORRECTED, "all")
         answers = Answers(classifier.logits(test.images), truth)
         curve = [curve_point(row) for row in points[name]]
-        accuracy, gap, count = measures.mean(answers.right), None, len(train.labels)
-        if clean:
-            learnt = seen(train, images, seed)
-            count = count if images == "all" else len(learnt.labels)
-            fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
-            gap = measures.mean(fit.right) - accuracy
+        accuracy = measures.mean(answers.right)
+        learnt = seen(train, images, seed)
+        fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
+        count = len(train.labels) if images == "all" else len(learnt.labels)
         run = Run(
             *(start, way, images, seed, count, accuracy, measures.nll(answers)),
-            *(measures.calibration_error(answers), measures.brier(answers), gap),
-            *(convergence.area(curve), convergence.travelled(classifier.network, bases[seed])),
-            *(convergence.smoothness(first[name]) if clean else (None, None)),
+            *(measures.calibration_error(answers), measures.brier(answers)),
+            *(measures.mean(fit.right) - accuracy, convergence.area(curve)),
+            convergence.travelled(classifier.network, bases[seed]),
+            *convergence.smoothness(first[name]),
         )
         flops = convergence.flops_per_image(classifier.network.shape, way == "probe")
         measured.append(Measured(run, answers, curve, flops))
     return measured
+
+
+def learnt_from(source: str, given: bool) -> Split:
+    """The training images with their true labels, which are not those given in mnistTask3."""
+    tensors = Path(f"data/tensors/{source}")
+    if given:
+        return dataset.load(tensors / "mnist/train.safetensors")
+    train = dataset.load(tensors / "mnistTask3/train.safetensors")
+    rows = files.read_csv(Path(f"artifacts/{source}/matched.csv"))[: len(train.labels)]
+    return replace(train, labels=np.array([int(row["label"]) for row in rows]))
 
 
 def curve_point(row: dict[str, str]) -> Point:

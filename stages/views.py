@@ -6,7 +6,7 @@ writes  metrics/<source>/views.csv
 params  ablation.views
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -84,23 +84,24 @@ def probabilities(path: Path, images: Images, told: bool, strength: Views) -> Te
     """float32 [views, N, classes]: what the networks of the folds in a checkpoint say of the images
     that they have not learnt from, with their writers `told` or not."""
     parts, order = [], []
+    place = hand.standardised(torch.from_numpy(images.split.place))
+    hands = images.hands.tolist() if told else [None] * len(place)
+    numbers = hand.known(place, hand.numbered(hands))
     for fold, (network, _) in enumerate(model.load_all(path)):
         rows = np.flatnonzero(images.fold == fold)
-        hands = images.hands[rows].tolist() if told else [None] * len(rows)
-        parts.append(of_network(network, images.split.rows(rows), hands, strength))
+        parts.append(of_network(network, images.split.images[rows], numbers[rows], strength))
         order.append(rows)
     back = torch.from_numpy(np.concatenate(order).argsort())
     return torch.cat(parts, dim=1)[:, back]
 
 
 def of_network(
-    network: Network, part: Split, hands: Sequence[str | None], strength: Views
+    network: Network, images: NDArray[np.uint8], numbers: Tensor, strength: Views
 ) -> Tensor:
     """float32 [views, N, classes] of one network."""
-    place = hand.standardised(torch.from_numpy(part.place))
-    numbers = hand.known(place, hand.numbered(hands)) if network.shape.place else None
-    seen = views(torch.from_numpy(part.images), strength)
-    return torch.stack([training.logits_of(network, each, numbers).softmax(1) for each in seen])
+    known = numbers if network.shape.place else None
+    seen = views(torch.from_numpy(images), strength)
+    return torch.stack([training.logits_of(network, each, known).softmax(1) for each in seen])
 
 
 def views(images: Tensor, strength: Views) -> Iterator[Tensor]:

@@ -83,6 +83,11 @@ def test_only_evaluate_depends_on_a_test_split(name: str) -> None:
     assert reads == (name in ("evaluate-digits", "evaluate-transfer"))
 
 
+def test_nothing_that_learns_or_diagnoses_depends_on_the_true_labels_of_mnisttask3() -> None:
+    [truth] = [out for out in STAGES["match"]["outs"] if "matched" in str(out)]
+    assert [name for name, each in STAGES.items() if truth in each["deps"]] == ["evaluate-transfer"]
+
+
 @pytest.mark.parametrize("name", [*STAGES, *STUDY])
 def test_no_stage_that_learns_or_measures_sees_where_a_row_came_from(name: str) -> None:
     # `frame` keeps the order of the rows by it.

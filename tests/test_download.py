@@ -506,7 +506,7 @@ def test_attempts_are_counted(serve: Callable[..., Server], naps: list[float]) -
 
 
 @pytest.mark.parametrize(
-    ("asked", "slept"), [("7", 7), ("1000", 60), ("soon", 0), ("-1", 0), ("9" * 5000, 0)]
+    ("asked", "slept"), [("7", 7), ("60", 60), ("soon", 0), ("-1", 0), ("9" * 5000, 0)]
 )
 def test_a_server_may_say_how_long_to_wait(
     serve: Callable[..., Server], naps: list[float], asked: str, slept: int
@@ -514,6 +514,16 @@ def test_a_server_may_say_how_long_to_wait(
     run(serve(lambda it: it.send(429, Retry_After=asked), good).url, max_wait_seconds=60)
     assert RESULT.read_bytes() == BODY
     assert naps == [slept]
+
+
+def test_a_server_that_asks_for_more_patience_than_there_is_is_not_asked_again(
+    serve: Callable[..., Server], naps: list[float]
+) -> None:
+    server = serve(lambda it: it.send(429, Retry_After=61), good)
+    with pytest.raises(InputError, match="429 Too Many Requests, asks to wait 61 s, over download"):
+        run(server.url, max_wait_seconds=60)
+    assert len(server.requests) == 1
+    assert not naps
 
 
 def test_a_server_may_say_when_to_come_back(

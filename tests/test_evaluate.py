@@ -42,6 +42,17 @@ def test_classes_and_pairs_are_counted() -> None:
     assert rows["c"] == (1, 0, 0, 0)
 
 
+def test_twins_are_counted_apart_from_other_mistakes() -> None:
+    of = alphabet.CHARACTERS.index
+    truth = torch.tensor([of(each) for each in "0Oo0cCx"])
+    run = Answers(logits_for([of(each) for each in "0o09CCY"]), truth)
+    rows = {twins: rest for twins, *rest in measures.of_twins(run)}
+    assert rows["0Oo"] == [4, 1, 2]  # and one 0 is taken for a 9
+    assert rows["Cc"] == [2, 1, 1]
+    assert rows["Xx"] == [1, 0, 0]
+    assert sum(images for images, *_ in rows.values()) == 7
+
+
 def test_runs_of_different_size_count_by_their_images() -> None:
     sizes, wrong = (10, 30), (5, 0)
     runs = [
@@ -140,6 +151,27 @@ def test_no_network_is_measured_on_what_it_has_learnt_from(reproduced: Path) -> 
         for row, (fold, answer) in enumerate(zip(folds, said, strict=True)):
             assert int(answer["row"]) == row
             assert answer[name] == split.classes[answers[int(fold[way])][row]]
+
+
+def test_with_the_writers_other_images_all_of_them_are_known_and_no_label(reproduced: Path) -> None:
+    split = dataset.load_all(reproduced / "data/tensors/sample/characters")
+    hands = dataset.load_hands(reproduced / "data/tensors/sample/characters-hands.csv")
+    folder = reproduced / "artifacts/sample"
+    with (folder / "folds/folds.csv").open() as file:
+        fold_of = [int(row["known-hands"]) for row in csv.DictReader(file)]
+    with (folder / "predictions/characters.csv").open() as file:
+        said = [row["characters-same-hand"] for row in csv.DictReader(file)]
+    answers = [
+        each.logits(split.images, split.place, hands).argmax(1)
+        for each in Classifier.all_of(folder / "folds/known-hands.pt")
+    ]
+    assert said == [split.classes[answers[fold][row]] for row, fold in enumerate(fold_of)]
+    with (reproduced / "metrics/sample/characters/companions.csv").open() as file:
+        right = {(r["reading"], r["companions"]): int(r["right"]) for r in csv.DictReader(file)}
+    for name in ("characters", "characters-new-hands", "characters-ensemble"):
+        for suffix, count in (("", "0"), ("-same-hand", "64")):  # none, and more than there are
+            metrics = reproduced / f"metrics/sample/{name}{suffix}.json"
+            assert right[name, count] == sum(json.loads(metrics.read_text())["correct"])
 
 
 def test_the_ensemble_is_measured_by_two_networks_that_have_not_learnt_from_the_image(

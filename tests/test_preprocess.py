@@ -293,14 +293,13 @@ def test_every_image_that_cannot_be_used_is_named() -> None:
     assert "mnistTask/9/empty.png: not an image" in message
 
 
-def test_a_long_list_is_cut_after_ten() -> None:
+def test_a_long_list_is_whole() -> None:
     bad = {f"mnistTask/0/{i:03d}.png": b"" for i in range(150)}
     message = refusal(files() | bad)
-    assert message.count("not an image") == 10
-    assert message.endswith(" and 140 more")
+    assert all(f"{path}: not an image" in message for path in bad)
 
 
-def test_all_faults_of_the_layout_are_told_at_once() -> None:
+def test_all_faults_of_the_layout_and_of_images_are_told_at_once() -> None:
     members = {path: content for path, content in files().items() if "Task/8/" not in path}
     members |= {
         "mnistTask/ten/a.png": b"",
@@ -313,11 +312,13 @@ def test_all_faults_of_the_layout_are_told_at_once() -> None:
     assert "no image of the class: 8" in message
     assert "class folders in more than one place: copy/mnistTask, mnistTask" in message
     assert "a wrong number of images: 58, where params.yaml expects 60" in message
+    assert "images that cannot be used: README.txt: not an image" in message
 
 
-def test_images_of_characters_whose_names_tell_no_writer_are_refused_before_all_else() -> None:
-    members = {f"train/{folder}/img-001.png": b"" for folder in alphabet.CHARACTER_FOLDERS}
-    members["train/Sample005/a.png"] = members["train/Sample062/12.png"] = b""
+def test_images_of_characters_whose_names_tell_no_writer_are_refused() -> None:
+    image = encoded(letter())
+    members = {f"train/{folder}/img-001.png": image for folder in alphabet.CHARACTER_FOLDERS}
+    members["train/Sample005/a.png"] = members["train/Sample062/12.png"] = image
     message = refusal(members, "characters")
     assert message.endswith(
         "no number of a writer in the names: train/Sample005/a.png, train/Sample062/12.png"
@@ -427,7 +428,7 @@ def test_a_test_image_among_the_training_images_is_refused() -> None:
         ),
         (
             {"t10k_images_idx3_ubyte": idx(np.full((20, 28, 28), 63, np.uint8))},
-            ["no ink in images: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more"],
+            [f"no ink in images: {', '.join(map(str, range(20)))}"],
         ),
         (
             {"t10k_images_idx3_ubyte": idx(np.full((20, 28, 28), 255, np.uint8))},

@@ -102,6 +102,25 @@ def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
         assert float(row["equivalence_p"]) == pytest.approx(within, abs=2e-4)
 
 
+def test_the_intervals_over_test_images_are_those_of_the_counts(metrics: Path) -> None:
+    place = ("budget", "way", "start", "against")
+    counted: dict[tuple[str, ...], dict[int, int]] = {}
+    for row in table(metrics, "images"):
+        of_pair = counted.setdefault(tuple(row[name] for name in place), {})
+        of_pair[int(row["more_seeds_right"])] = int(row["images"])
+    rows = table(metrics, "comparisons")
+    assert len(rows) == len(counted)
+    for row in rows:
+        counts, n = counted[tuple(row[name] for name in place)], int(row["n"])
+        images = sum(counts.values())
+        mean = sum(more * count for more, count in counts.items()) / n / images
+        assert float(row["difference"]) == pytest.approx(mean, abs=1e-5)
+        square = sum(count * (more / n - mean) ** 2 for more, count in counts.items())
+        reach = 1.959964 * math.sqrt(square / (images - 1) / images)
+        assert float(row["images_low"]) == pytest.approx(mean - reach, abs=1e-5)
+        assert float(row["images_high"]) == pytest.approx(mean + reach, abs=1e-5)
+
+
 def beyond(value: float, n: int) -> float:
     """The share of Student's t of n - 1 degrees of freedom that lies above a value (Simpson)."""
     freedom = n - 1
@@ -186,6 +205,9 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
         ):
             value = float(row[column] or "inf")
             assert value == pytest.approx(median(seen[*arm, name]), abs=1, rel=1e-12), column
+        took = seen[*arm, "images_seen"]
+        assert float(row["fewest_images"] or "inf") == min(took)
+        assert float(row["most_images"] or "inf") == max(took)
 
 
 def test_a_primary_comparison_of_nothing_is_an_error() -> None:

@@ -81,7 +81,6 @@ def make_small(folder: Path) -> None:
     params["transfer"]["smallest"]["5"] = 0.01
     params["finetune"]["budgets"]["sample"] = budgets
     params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
-    params["finetune"]["validation_images"] = 20
     params["correct"]["rounds"]["sample"] = [2, 1]
     params["audit"]["epochs"]["sample"] = 15  # enough to tell what is wrong
     write_params(folder, params)

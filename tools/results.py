@@ -16,11 +16,11 @@ from tools.choices import filled, table
 PAGE, METRICS = Path("README.md"), Path("metrics/dropbox")
 NETWORKS = {
     "characters": "1: 62 classes, a single image, its writer among those learnt from",
-    "characters-same-hand": "1: the same, read in the light of the writer's other held-out images",
+    "characters-same-hand": "1: the same, read in the light of the writer's other images",
     "characters-new-hands": "1: a single image by a writer never seen",
-    "characters-new-hands-same-hand": "1: the same, with the writer's other held-out images",
+    "characters-new-hands-same-hand": "1: the same, with the writer's other images",
     "characters-ensemble": "1: a single image, by the mean of one network of each way above",
-    "characters-ensemble-same-hand": "1: the same, with the writer's other held-out images",
+    "characters-ensemble-same-hand": "1: the same, with the writer's other images",
     "mnist-random": "2: MNIST, from random weights",
     "mnist-digits": "2: MNIST, from the network of the digits",
     "mnist-characters": "2: MNIST, from the network of all 62 classes",

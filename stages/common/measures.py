@@ -145,6 +145,18 @@ def confused(answers: Answers) -> list[tuple[str, str, int]]:
     ]
 
 
+def of_twins(answers: Answers) -> list[tuple[str, int, int, int]]:
+    """(twins, images, right, taken for a twin) of each group of classes that are alike in shape."""
+    said, truth = answers.logits.argmax(1), answers.truth
+    rows = []
+    for group in alphabet.TWINS:
+        classes = torch.tensor([alphabet.CHARACTERS.index(each) for each in group])
+        inside = torch.isin(truth, classes)
+        right = int(answers.right[inside].sum())
+        rows.append((group, int(inside.sum()), right, int(torch.isin(said, classes)[inside].sum())))
+    return [(*row[:3], row[3] - row[2]) for row in rows]
+
+
 def mean_curve(rows: Sequence[Mapping[str, str]]) -> list[tuple[int, int, float, float]]:
     """(step, images seen, mean loss, mean accuracy), from the rows of the learning curves of runs
     that were measured after the same steps."""

@@ -51,6 +51,24 @@ def test_in_training_all_or_some_or_none_of_the_hand_are_known() -> None:
     assert (seen <= 2).float().mean() == pytest.approx(0.35, abs=0.15)
 
 
+def test_beside_some_others_of_its_hand_an_image_has_the_numbers_of_that_company() -> None:
+    sampler, rows = hand.Sampler(PLACE, HANDS), torch.arange(40)
+    for count in (0, 1, 5, 100):
+        numbers = sampler.beside(rows, count, torch.Generator().manual_seed(0))
+        there = torch.bincount(HANDS)[HANDS] - 1
+        assert torch.allclose(numbers[:, 8].exp(), 1.0 + there.clamp(max=count))
+    assert torch.allclose(numbers, hand.known(PLACE, HANDS), atol=1e-5)
+    one = sampler.beside(rows, 1, torch.Generator().manual_seed(0))
+    pairs = [
+        {tuple(hand.known(PLACE[[i, j]], torch.zeros(2).long())[0].tolist()) for j in range(40)}
+        for i in range(40)
+    ]
+    assert all(
+        any(torch.allclose(one[i], torch.tensor(pair), atol=1e-5) for pair in pairs[i])
+        for i in range(40)
+    )
+
+
 def test_in_training_an_unknown_hand_stays_unknown() -> None:
     sampler = hand.Sampler(PLACE, torch.full((40,), -1))
     numbers = sampler.numbers(torch.arange(40), PLACE, torch.Generator().manual_seed(0))

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from stages.common import measures
@@ -54,12 +55,11 @@ class Run(NamedTuple):
     nll: float  # mean negative logarithm of the probability of the right class
     ece: float
     brier: float
-    gap: float | None  # between the accuracies on images learnt from and on the test split; None
-    # where the labels that were learnt from are not the truth
+    gap: float  # of the accuracies on images learnt from, by their true labels, and on the test
     curve_area: float
     distance: float  # that the convolutions travelled
-    early_gradient: float | None  # None, as the next, where the first steps are not on record
-    early_roughness: float | None
+    early_gradient: float  # mean length over the first steps
+    early_roughness: float  # mean change of a batch's loss from one of them to the next
 
 
 MEASURES = Run._fields[Run._fields.index("accuracy") :]
@@ -101,7 +101,9 @@ def thresholds(measured: Sequence[Measured]) -> Table:
 
 
 def speed(measured: Sequence[Measured]) -> Table:
-    """The median cost of each threshold: empty where fewer than half of the runs reached it."""
+    """The median cost of each threshold: empty where fewer than half of the runs reached it; and
+    the fewest and the most images that a run took, between which the true median lies but for 1
+    chance in 2^(n-1). The most is empty if a run never came there."""
     rows: list[Sequence[Any]] = []
     for arm, of_arm in arms(measured).items():
         for threshold in convergence.THRESHOLDS:
@@ -109,12 +111,13 @@ def speed(measured: Sequence[Measured]) -> Table:
             stays = [convergence.kept(each.curve, threshold) for each in of_arm]
             (steps, images), (_, kept) = map(_medians, (found, stays))
             count = sum(at is not None for at in found)
-            costs = (steps, images, images * of_arm[0].flops, kept)
+            took = [math.inf if at is None else at[1] for at in found]
+            costs = (steps, images, images * of_arm[0].flops, kept, min(took), max(took))
             shown = ["" if cost == math.inf else round(cost) for cost in costs]
             rows.append((*arm, threshold, len(found), count, *shown))
     columns = ("start", "way", "budget", "threshold", "n", "reached")
     costs_of = ("median_steps", "median_images", "median_flops", "median_images_kept")
-    return (*columns, *costs_of), rows
+    return (*columns, *costs_of, "fewest_images", "most_images"), rows
 
 
 def _medians(found: Iterable[tuple[int, int] | None]) -> tuple[float, float]:
@@ -138,9 +141,7 @@ def summaries(measured: Sequence[Measured]) -> Table:
     for arm, of_arm in arms(measured).items():
         for name in MEASURES:
             values = [getattr(each.run, name) for each in of_arm]
-            if None not in values:
-                row = (*arm, name, len(values), fmean(values), *significance.interval(values))
-                rows.append(row)
+            rows.append((*arm, name, len(values), fmean(values), *significance.interval(values)))
     return ("start", "way", "budget", "measure", "n", "mean", "low", "high"), rows
 
 
@@ -174,6 +175,33 @@ def comparisons(measured: Sequence[Measured], study: Study) -> Table:
     return ("budget", "way", "start", "against", "primary", *names, "sentence"), rows
 
 
+def images(measured: Sequence[Measured]) -> Table:
+    """Of all paired comparisons: how many test images so many more of the seeds read rightly from
+    one start than from the other. Their mean and spread give the interval over test images."""
+    found = arms(measured)
+    rows: list[Sequence[Any]] = []
+    for place in pairs(measured):
+        way, size, *starts = place
+        one, other = (right(found[start, way, size]).sum(0) for start in starts)
+        values, counts = np.unique(one - other, return_counts=True)
+        rows += [(size, way, *starts, *each) for each in zip(values, counts, strict=True)]
+    return ("budget", "way", "start", "against", "more_seeds_right", "images"), rows
+
+
+def pairs(measured: Sequence[Measured]) -> Iterator[tuple[str, str, str, str]]:
+    """(way, budget, start, against) of all comparisons that can be made."""
+    found = arms(measured)
+    for way, size in dict.fromkeys((way, size) for _, way, size in found):
+        for start, against in PAIRS:
+            if (start, way, size) in found and (against, way, size) in found:
+                yield way, size, start, against
+
+
+def right(arm: Sequence[Measured]) -> NDArray[np.bool_]:
+    """Which test images each network of an arm reads rightly, bool [seeds, images]."""
+    return np.array([each.answers.right.numpy() for each in arm])
+
+
 def compared(
     measured: Sequence[Measured], study: Study
 ) -> Iterator[tuple[tuple[str, str, str, str, bool], Comparison]]:
@@ -181,22 +209,13 @@ def compared(
     found = arms(measured)
     primary = (study.primary.start, study.primary.against)
     families: dict[bool, list[tuple[tuple[str, str, str, str, bool], Comparison]]] = {}
-    for way, size in dict.fromkeys((way, size) for _, way, size in found):
-        for pair in PAIRS:
-            if any((start, way, size) not in found for start in pair):
-                continue
-            right = [
-                np.array([each.answers.right.numpy() for each in found[start, way, size]])
-                for start in pair
-            ]
-            if size not in study.smallest:
-                raise InputError(f"params.yaml: the key transfer.smallest.{size} is missing")
-            smallest = study.smallest[size]
-            first = way == study.primary.way and pair == primary
-            place = (size, way, *pair, first)
-            families.setdefault(first, []).append(
-                (place, significance.compare(right[0], right[1], smallest))
-            )
+    for way, size, start, against in pairs(measured):
+        if size not in study.smallest:
+            raise InputError(f"params.yaml: the key transfer.smallest.{size} is missing")
+        one, other = (right(found[each, way, size]) for each in (start, against))
+        first = way == study.primary.way and (start, against) == primary
+        each = significance.compare(one, other, study.smallest[size])
+        families.setdefault(first, []).append(((size, way, start, against, first), each))
     if True not in families:
         raise InputError(
             f"params.yaml: transfer.primary: no comparison is of {', '.join(primary)} and"

@@ -18,11 +18,11 @@ _DATA = {
 }
 _SAID = {
     "characters": "a single image, its writer among those learnt from",
-    "characters-same-hand": "the same, with the writer's other held-out images",
+    "characters-same-hand": "the same, with the writer's other images",
     "characters-new-hands": "a single image by a writer never seen",
-    "characters-new-hands-same-hand": "the same, with the writer's other held-out images",
+    "characters-new-hands-same-hand": "the same, with the writer's other images",
     "characters-ensemble": "two networks, one of each way of the above, a single image",
-    "characters-ensemble-same-hand": "the same, with the writer's other held-out images",
+    "characters-ensemble-same-hand": "the same, with the writer's other images",
 }
 
 

@@ -136,11 +136,12 @@ def _train(job: Job) -> Trained:
 
 
 def about_of(job: Job, data: Data) -> dict[str, Any]:
-    """What a checkpoint says of where it comes from: params and digests of the data."""
+    """What a checkpoint says of where it comes from: params, digests of the data and the start."""
     plan = job.plan
     return {
         "name": job.name,
         "seed": job.seed,
+        "start": _weights(job.network),
         "epochs": plan.epochs,
         "objective": repr(plan.objective),
         "recipe": asdict(plan.recipe),
@@ -176,11 +177,17 @@ def _digest(split: Split | None) -> str | None:
     return digest.hexdigest()
 
 
-def key(network: Network, about: dict[str, Any]) -> str:
-    """A digest of all that a training depends on: start, data, params, code and torch."""
-    digest = sha256(f"{torch.__version__} {network.shape} {about}".encode())
+def _weights(network: Network) -> str:
+    """The sha256 of all that a network has learnt."""
+    digest = sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def key(network: Network, about: dict[str, Any]) -> str:
+    """A digest of all that a training depends on: start, data, params, code and torch."""
+    digest = sha256(f"{torch.__version__} {network.shape} {about} {_weights(network)}".encode())
     for path in sorted(Path(__file__).parents[2].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -216,6 +223,18 @@ def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
                 f" {last.images_seen:,} images"
             )
         print(f"{path}.pt: {each.name}{result}")
+
+
+def store_early(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
+    """Write the first steps of each network, <path>-early.csv."""
+    if is_writer():
+        rows = (
+            (each.name, step, *values)
+            for each in arm
+            for step, values in enumerate(each.early.tolist(), 1)
+        )
+        columns = ("run", "step", "loss", "gradient_norm")
+        files.write_csv(path.with_name(f"{path.name}-early.csv"), columns, rows, scratch)
 
 
 def store_shipped(arm: Sequence[Trained], source: str, name: str, scratch: Path) -> None:

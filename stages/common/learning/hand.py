@@ -61,7 +61,7 @@ def known(place: Tensor, hands: Tensor) -> Tensor:
 
 
 class Sampler:
-    """For training: how an image's numbers would be if some images of its hand were known."""
+    """An image's numbers as they would be if some images of its hand were known."""
 
     def __init__(self, place: Tensor, hands: Tensor) -> None:
         """`place` is standardised, float32 [N, 4]; `hands` int64 [N], -1 is unknown."""
@@ -83,10 +83,27 @@ class Sampler:
         How many others of the hand are known is drawn from 0 to all of them, few as often as many
         (evenly on a logarithmic scale), and then which.
         """
-        others = self.rows[self.hands[batch]]  # [B, M]
-        there = (others >= 0) & (others != batch[:, None])
+        others = self._others(batch)
         draw = torch.rand(len(batch), generator=generator)
-        size = ((there.sum(1) + 1.0) ** draw).round() - 1
+        size = ((others.ge(0).sum(1) + 1.0) ** draw).round() - 1
+        return self._among(others, size, own, generator)
+
+    def beside(self, batch: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """float32 [B, NUMBERS] for the rows `batch`, each beside `count` others of its hand, drawn
+        at random, or beside all that there are."""
+        size = torch.full((len(batch),), float(count))
+        return self._among(self._others(batch), size, self.place[batch], generator)
+
+    def _others(self, batch: Tensor) -> Tensor:
+        """int64 [B, M]: the other rows of the hand of each, and -1."""
+        rows = self.rows[self.hands[batch]]
+        return rows.masked_fill(rows == batch[:, None], -1)
+
+    def _among(
+        self, others: Tensor, size: Tensor, own: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The numbers of places `own` [B, 4] among `size` [B] of the rows `others` [B, M]."""
+        there = others >= 0
         order = torch.rand(others.shape, generator=generator).masked_fill(~there, 2.0)
         chosen = there & (order.argsort(1).argsort(1) < size[:, None])
         weight = chosen[..., None].float()

@@ -24,6 +24,7 @@ from stages.common.learning.objectives import Objective
 from stages.common.learning.optimizer import Optimizer, Rates
 
 _EVALUATION_BATCH = 1000
+_CURVE_SHARE = 0.1  # of a training's arithmetic, at most, that its learning curve costs
 _MOST = 1e12  # images seen in a training: years of them
 _EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
 
@@ -60,12 +61,11 @@ def fit(
 ) -> tuple[list[Point], Tensor]:
     """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
 
-    Its learning curve, which is empty without a validation split, and the loss and the length of
-    the gradient at each of the first steps, float32 [steps, 2].
-
-    Order and augmentation of step t are a function of (seed, t) alone, so that a run that was
-    killed goes on from its checkpoint to the same bits. Several processes share every batch.
-    Raises InputError if the loss stops being a number, or for more epochs than would end.
+    Its learning curve, on affordable() images of the validation split and empty without one; loss
+    and length of the gradient of the first steps, float32 [steps, 2]. Order and augmentation of
+    step t are a function of (seed, t) alone: a killed run goes on from its checkpoint to the same
+    bits. Several processes share every batch. Raises InputError if the loss stops being a number,
+    or for more epochs than would end.
     """
     steps = step_count(epochs, len(train.images), recipe.batch_size)
     optimizer = Optimizer(network, recipe.rates)
@@ -75,10 +75,11 @@ def fit(
     rank, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
     watched = curve_steps(steps, recipe.curve_points) if validation else set()
+    judged = affordable(steps * min(recipe.batch_size, len(train.images)), recipe)
     batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
     bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
     if validation and not curve:
-        curve.append(Point(0, 0, *validate(network, validation, objective)))
+        curve.append(Point(0, 0, *validate(network, validation, objective, judged)))
     for step, batch in enumerate(bar, done + 1):
         network.train()
         mine = slice(rank, None, world)
@@ -96,7 +97,7 @@ def fit(
         if (due or step in watched) and not math.isfinite(loss.item()):
             raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
         if validation and step in watched:
-            score = validate(network, validation, objective)
+            score = validate(network, validation, objective, judged)
             curve.append(Point(step, step * len(batch), *score))
             checkpoint.show(curve)
         if due:
@@ -162,6 +163,16 @@ def curve_steps(steps: int, points: int) -> set[int]:
     return {max(1, round(steps * (i / (points - 1)) ** 2)) for i in range(1, points)}
 
 
+def affordable(seen: int, recipe: Recipe) -> int:
+    """On how many images a training that sees so many may measure each point of its curve.
+
+    A step costs three times an answer: forward, and backward to weights and inputs. Where the body
+    is frozen, only the answer.
+    """
+    answers = seen * (1 if recipe.rates.layer_decay == 0 else 3)
+    return max(1, int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points))
+
+
 def processes() -> tuple[int, int]:
     """(rank, number) of the processes that train one network together."""
     if not distributed.is_initialized():
@@ -181,9 +192,10 @@ def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> 
     return torch.cat([network(*each) for each in zip(batches, places, strict=True)])
 
 
-def validate(network: Network, split: Labelled, objective: Objective) -> tuple[float, float]:
-    """(mean loss, accuracy) on a split."""
-    place = split.hands.unknown().to(split.images.device) if split.hands else None
-    logits = logits_of(network, split.images, place)
-    loss = objective.loss(logits, split.targets).mean().item()
-    return loss, objective.accuracy(logits, split.targets)
+def validate(
+    network: Network, split: Labelled, objective: Objective, count: int
+) -> tuple[float, float]:
+    """(mean loss, accuracy) on the first `count` images of a split."""
+    place = split.hands.unknown()[:count].to(split.images.device) if split.hands else None
+    logits, targets = logits_of(network, split.images[:count], place), split.targets[:count]
+    return objective.loss(logits, targets).mean().item(), objective.accuracy(logits, targets)

@@ -111,11 +111,14 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], title: str) -> str
     return _json(figure)
 
 
-def bars(names: Sequence[str], values: Sequence[float], titles: tuple[str, str]) -> str:
-    """A bar for each short name, side by side."""
+def bars(
+    names: Sequence[str], series: Mapping[str, Sequence[float]], titles: tuple[str, str]
+) -> str:
+    """For each short name a bar of each series, side by side."""
     figure = _figure(titles)
-    figure.add_bar(x=names, y=values, meta={"colour": 0})
-    figure.update_layout(xaxis={"type": "category"})
+    for i, (name, values) in enumerate(series.items()):
+        figure.add_bar(x=names, y=values, name=name, meta={"colour": i})
+    figure.update_layout(xaxis={"type": "category"}, showlegend=len(series) > 1)
     return _json(figure)
 
 

@@ -43,6 +43,7 @@ FOLLOWS = (
     ("naive", "evaluate-digits"),
     ("correct", "evaluate-digits"),
     ("correct", "match"),
+    ("match", "evaluate-transfer"),
     ("evaluate-characters", "report"),
     ("evaluate-digits", "report"),
     ("evaluate-transfer", "report"),

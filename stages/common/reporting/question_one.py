@@ -7,11 +7,11 @@ from stages.common.reporting.results import Results, accuracies, curves, in_poin
 
 NETWORKS = {
     "characters": "a single image, its writer among those learnt from",
-    "characters-same-hand": "the same, with the writer's other held-out images",
+    "characters-same-hand": "the same, with the writer's other images",
     "characters-new-hands": "a single image by a writer never seen",
-    "characters-new-hands-same-hand": "the same, with the writer's other held-out images",
+    "characters-new-hands-same-hand": "the same, with the writer's other images",
     "characters-ensemble": "a single image, by the mean of one network of each way above",
-    "characters-ensemble-same-hand": "the same, with the writer's other held-out images",
+    "characters-ensemble-same-hand": "the same, with the writer's other images",
 }
 _ABLATION = "The ablation (one choice changed at a time) has not been measured on this source."
 
@@ -42,6 +42,8 @@ def section(results: Results, test_archives: list[str]) -> Section:
         learning(results),
         confusion(results),
         classes(results),
+        twins(results),
+        companions(results),
         calibration(results),
         *(mistakes(results, kind) for kind in ("worst", "confident")),
         feature_map(results),
@@ -83,9 +85,62 @@ def classes(results: Results) -> Chart:
     rows = sorted(results.tracked("characters/classes.csv"), key=lambda r: float(r["f1"]))
     weak = ", ".join(f"{row['class']} ({float(row['f1']):.2f})" for row in rows[:5])
     names, values = [row["class"] for row in rows], [float(row["f1"]) for row in rows]
-    figure = charts.bars(names, values, ("class", "F1"))
+    figure = charts.bars(names, {"F1": values}, ("class", "F1"))
     takeaway = f"The weakest classes are {weak}, of {rows[0]['images']} images each."
     return Chart("classes", "F1 of each class", takeaway, figure, table_of(rows))
+
+
+def twins(results: Results) -> Chart:
+    """How often an image is taken for its twin, alone and beside others by its writer."""
+    rows = results.tracked("characters/twins.csv")
+    shown = {
+        f"{who}, {how}": [row for row in rows if row["reading"] == f"{name}{suffix}"]
+        for name, who in (("characters", "known hands"), ("characters-new-hands", "new hands"))
+        for suffix, how in (("", "alone"), ("-same-hand", "with the writer's others"))
+    }
+    alone, together = (
+        sum(int(row["taken_for_a_twin"]) for row in shown[f"known hands, {how}"])
+        for how in ("alone", "with the writer's others")
+    )
+    takeaway = (
+        f"Characters that are alike but for their size and place: {alone} images are taken for a"
+        f" twin, {together} where the writer's other images are known."
+    )
+    names = [row["twins"] for row in next(iter(shown.values()))]
+    series = {name: [float(r["taken_for_a_twin"]) for r in each] for name, each in shown.items()}
+    figure = charts.bars(names, series, ("twins", "images taken for a twin"))
+    return Chart("twins", "Twins", takeaway, figure, table_of(rows))
+
+
+def companions(results: Results) -> Chart:
+    """What each number of other images by the writer is worth."""
+    rows = results.tracked("characters/companions.csv")
+    images = results.metrics("characters")["images"]
+    names = {"characters": "known hands", "characters-new-hands": "new hands"}
+    names |= {"characters-ensemble": "two networks"}
+    counts = list(dict.fromkeys(row["companions"] for row in rows))
+    series = {
+        who: [
+            {"count": str(counts.index(row["companions"])), "low": row["low"], "high": row["high"]}
+            | {"accuracy": str(int(row["right"]) / images)}
+            for row in rows
+            if row["reading"] == name
+        ]
+        for name, who in names.items()
+    }
+    first, some, most = (
+        float(next(r["accuracy"] for r in series["known hands"] if r["count"] == str(i)))
+        for i in (0, counts.index("8"), len(counts) - 1)
+    )
+    takeaway = (
+        f"From {percent(first)} with none to {percent(some)} with eight and {percent(most)} with"
+        " all of them, drawn at random; no label of theirs is used. The bands are 95% intervals"
+        " over the hands."
+    )
+    titles = ("other images by the writer, at most", "accuracy")
+    figure = charts.lines(series, "count", "accuracy", titles, counts)
+    title = "How many of the writer's other images it takes"
+    return Chart("companions", title, takeaway, figure, table_of(rows))
 
 
 def calibration(results: Results) -> Chart:
