@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages import audit
+from stages import audit, correct
 from stages.common import alphabet
 from stages.common.core import params
+from stages.common.core.errors import InputError
 from stages.common.dataset import Split
 from stages.common.learning import arms, model
 from stages.common.learning.arms import Strength
@@ -49,3 +50,12 @@ def test_what_was_learnt_counts_if_it_makes_the_labels_likelier(
     compute = Compute(device="cpu", precision="float32", threads=1, launcher="")
     plan = audit.plan("sample", tmp_path / "spoiled/train.safetensors", compute, tmp_path)
     assert (audit.adapted(split, [base], plan) == knowing).all()
+
+
+def test_from_labels_that_say_nothing_nothing_is_learnt() -> None:
+    matrix = np.full((10, 10), 0.1).tolist()
+    found = {"family": "random", "sentence": "The labels say nothing", "matrix": matrix}
+    with pytest.raises(InputError, match="nothing can be learnt: The labels say nothing"):
+        correct.informative(found)
+    found["family"] = "general"
+    assert correct.informative(found).matrix == tuple(map(tuple, matrix))

@@ -14,19 +14,19 @@ from tests import workspace
 
 def pretrained(folder: Path, params: dict[str, Any], processes: int) -> list[Network]:
     """The digits' base networks after one step, made by so many processes; 0 is no launcher."""
-    launcher = ""
-    if processes:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        launcher = (
-            f"torchrun --nproc-per-node {processes} --master-addr 127.0.0.1 --master-port {port}"
-        )
-    params["compute"]["launcher"] = launcher
+    params["compute"]["launcher"] = launcher(processes) if processes else ""
     workspace.write_params(folder, params)
     said = workspace.run(folder, "python", "-m", "stages.pretrain", "sample").stdout
     assert said.count("digits.pt: fast 0") == 1  # only the first process writes
     return [network for network, _ in model.load_all(folder / "artifacts/sample/bases/digits.pt")]
+
+
+def launcher(processes: int) -> str:
+    """A launcher of so many processes, at a port that is free."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return f"torchrun --nproc-per-node {processes} --master-addr 127.0.0.1 --master-port {port}"
 
 
 def difference(some: list[Network], others: list[Network]) -> float:
@@ -51,6 +51,26 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
     assert difference(plain, two) < 2e-3
     assert not (tmp_path / "scratch").exists()
     assert not torch.equal(one[0].head.weight, one[1].head.weight)
+
+
+def test_two_processes_share_a_batch_that_is_odd_and_mixed(
+    reproduced: Path, tmp_path: Path
+) -> None:
+    for name in ("stages", "data/tensors/sample"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    params = workspace.read_params(reproduced)
+    assert params["train"]["augmentation"]["mixup"] > 0
+    params["train"]["recipe"]["batch_size"] = 101
+    params["train"]["epochs"]["sample"] = 101 / 310  # one step
+    weights = []
+    for processes in (1, 2):
+        params["compute"]["launcher"] = launcher(processes)
+        workspace.write_params(tmp_path, params)
+        workspace.run(tmp_path, "python", "-m", "stages.train", "sample")
+        weights.append(
+            [each for each, _ in model.load_all(tmp_path / "artifacts/sample/characters.pt")]
+        )
+    assert 0 < difference(*weights) < 1e-4  # bits differ: the sums have another order
 
 
 def test_a_launcher_that_does_not_exist_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:

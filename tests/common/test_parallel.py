@@ -2,10 +2,13 @@
 
 import os
 import time
+import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from stages.common.core import cores
 from stages.common.learning import parallel
@@ -31,3 +34,19 @@ def test_three_jobs_share_two_cores_and_four_take_turns(
     found = parallel.run(partial(company, tmp_path, patience), range(jobs), COMPUTE)
     assert [job for job, _ in found] == list(range(jobs))
     assert max(count for _, count in found) == at_once
+
+
+@pytest.mark.parametrize(("capability", "slow"), [("amx_bf16", False), ("avx2", True)])
+def test_bfloat16_on_a_cpu_without_hardware_for_it_warns_once_that_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch, capability: str, slow: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
+    monkeypatch.setattr(Compute, "settle", lambda *_: None)
+    for precision in ("float32", "bfloat16"):
+        compute = replace(COMPUTE, precision=precision)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert parallel.run(abs, [-1], compute) == [1]
+        said = [str(each.message) for each in caught]
+        assert len(said) == (slow and precision == "bfloat16")
+        assert all("compute.precision is bfloat16" in each for each in said)
