@@ -58,6 +58,7 @@ CHARACTERS = {  # the readings of question one, and of what
 }
 TWINS_COLUMNS = ("reading", "twins", "images", "right", "taken_for_a_twin")
 COMPANIONS_COLUMNS = ("reading", "companions", "right", "low", "high", "hands")
+SHOWN = "0Oo1IlcCsSwW"  # classes whose first image is changed by each augmentation
 COMPANIONS = (0, 1, 2, 4, 8, 16, 32, 64)  # others by the writer, at most
 NAIVE = "mnistTask3-naive"  # which is also asked what it holds for least likely
 SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at in question two,
@@ -254,6 +255,8 @@ def show_characters(source: str, scratch: Path) -> None:
     strength = Augmentation(**classifier.about["augmentation"])
     some = np.unique(split.labels, return_index=True)[1][::8]  # the first of every eighth class
     gallery.show_augmented(out, split.images[some], strength, scratch)
+    shown = [np.flatnonzero(split.labels == split.classes.index(each))[0] for each in SHOWN]
+    gallery.show_strengths(out, split.images[shown], strength, scratch)
 
 
 def ship(source: str, scratch: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stages import ablate, frame, gallery, rates, tabulate, views
 from stages.common import reader
 from stages.common.core.errors import InputError
+from stages.common.exhibits.gallery import at_strength
 from stages.common.learning.augmentation import Augmentation
 from tests import pictures, workspace
 from tests.workspace import run
@@ -134,7 +135,7 @@ def test_the_views_are_the_image_and_two_of_each_kind() -> None:
 def test_a_gallery_has_a_row_for_each_augmentation_that_is_on_and_can_be_seen() -> None:
     images = torch.zeros(16, 1, 36, 36, dtype=torch.uint8)
     images[:, :, 8:28, 16:20] = 255
-    rows = dict(gallery.rows(images, ALL_ON))
+    rows = dict(at_strength(images, ALL_ON))
     shown = ["rotation 10", "scale 0.12", "shear 0.12", "shift 1.44", "aspect 0.1"]
     more = ["elastic 0.05", "stroke 0.4", "mixup 0.3", "all, drawn", "drawn again"]
     assert list(rows) == ["as framed", *shown, *more]

@@ -53,6 +53,7 @@ def folder(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(reproduced / name, folder)
     shutil.copytree(reproduced / "artifacts", folder / "artifacts")
     (folder / "metrics/sample/ablation.csv").write_text(ABLATION)
+    shutil.copy(ROOT / "metrics/dropbox/rates.csv", folder / "metrics/sample")
     run(folder, "python", "-m", "stages.report", "sample")
     return folder
 
@@ -186,8 +187,9 @@ def test_question_two_is_told_and_the_ablation_where_it_was_measured(
     for identity in parts:
         assert f'<figure id="{identity}">' in whole
         assert f'<figure id="{identity}">' in bare
-    assert '<figure id="ablation">' in whole
-    assert '<figure id="ablation">' not in bare
+    for identity in ("ablation", "rates"):
+        assert f'<figure id="{identity}">' in whole
+        assert f'<figure id="{identity}">' not in bare
     answer = json.loads((folder / "metrics/sample/transfer.json").read_text())["answer"]
     assert answer in whole
     assert "&lt;b&gt;no place&lt;/b&gt; loses most: -7.00 points (95% interval -12.00" in whole
@@ -204,7 +206,7 @@ def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_netw
     )
     assert empty == []
     plots = seen.find_elements(By.CSS_SELECTOR, ".plot")
-    assert len(plots) == 26
+    assert len(plots) == 29
     marks = seen.execute_script(
         "return [...document.querySelectorAll('.plot')].map(p => [p.parentElement.id,"
         " p.querySelectorAll('.point, .textpoint text, .hm image, .js-line, .bars path').length])"

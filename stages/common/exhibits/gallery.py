@@ -1,19 +1,23 @@
 """Pictures of images and of what was said of them: sheets of tiles, and tables of what they are."""
 
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stages.common.core import files
 from stages.common.dataset import Split
 from stages.common.exhibits import sheets
-from stages.common.learning.augmentation import Augmentation, augment, draw
+from stages.common.learning.augmentation import Augmentation, Draws, augment, draw
 from stages.common.measures import Answers
 
 COLUMNS = 12  # of a sheet
 _SHOWN = 48  # images of a sheet
+_AFFINE = ("rotation", "scale", "shear")  # as in Draws.affine; then come the two shifts
 _MISTAKE = ("actual", "predicted", "confidence", "confidence_in_actual")
 
 
@@ -62,6 +66,51 @@ def show_augmented(
     changed[::COLUMNS] = torch.from_numpy(images).float()
     picture = sheets.sheet(changed.round().clamp(0, 255).byte().numpy(), COLUMNS)
     files.write_bytes(folder / "augmentation.png", picture, scratch)
+
+
+def at_strength(images: Tensor, strength: Augmentation) -> Iterator[tuple[str, Tensor]]:
+    """(name and strength, float32 [B, 1, S, S] from 0 to 255) of each row of the sheet.
+
+    What has one range goes from its lower end, on the left, to its upper end; the rest is drawn.
+    """
+    count, off = len(images), Augmentation(**dict.fromkeys(asdict(strength), 0))
+    span = torch.linspace(-1, 1, count)
+    yield "as framed", images.float()
+    for name, value in asdict(strength).items():
+        if not value or name == "place":  # noise on numbers cannot be seen
+            continue
+        alone = replace(off, **{name: value})
+        draws = spread(draw(count, alone, torch.Generator().manual_seed(0)), name, span)
+        yield f"{name} {value:g}", mixed(augment(images, alone, draws), draws)
+    for seed, name in enumerate(("all, drawn", "drawn again")):
+        draws = draw(count, strength, torch.Generator().manual_seed(seed))
+        yield name, mixed(augment(images, strength, draws), draws)
+
+
+def spread(draws: Draws, name: str, span: Tensor) -> Draws:
+    """Draws of one augmentation whose range the images go through, float32 [B] from -1 to 1."""
+    affine = torch.zeros_like(draws.affine)
+    if name in _AFFINE:
+        affine[_AFFINE.index(name)] = span
+    elif name == "shift":
+        affine[len(_AFFINE) :] = torch.stack([span, -span])
+    share = span / 4 + 0.75 if name == "mixup" else draws.share  # the other image's: half to none
+    return draws._replace(affine=affine, aspect=span, stroke=span, share=share)
+
+
+def mixed(images: Tensor, draws: Draws) -> Tensor:
+    """Each image with the one at the mirrored place, as a training mixes them."""
+    return torch.lerp(images.flip(0), images, draws.share[:, None, None, None])
+
+
+def show_strengths(
+    folder: Path, images: NDArray[np.uint8], strength: Augmentation, scratch: Path
+) -> None:
+    """Each augmentation alone: a row of the sheet, and its name, strengths.csv."""
+    table = list(at_strength(torch.from_numpy(images), strength))
+    files.write_csv(folder / "strengths.csv", ["row"], ([name] for name, _ in table), scratch)
+    tiles = torch.cat([row for _, row in table]).round().clamp(0, 255).byte().numpy()
+    files.write_bytes(folder / "strengths.png", sheets.sheet(tiles, len(images)), scratch)
 
 
 def show_folders(folder: Path, split: Split, scratch: Path) -> None:

@@ -13,6 +13,7 @@ NETWORKS = {
     "characters-ensemble": "a single image, by the mean of one network of each way above",
     "characters-ensemble-same-hand": "the same, with the writer's other images",
 }
+_HIGHEST_LOSS = 5  # that is drawn: above it a rate is far too high
 _ABLATION = "The ablation (one choice changed at a time) has not been measured on this source."
 
 
@@ -48,7 +49,9 @@ def section(results: Results, test_archives: list[str]) -> Section:
         *(mistakes(results, kind) for kind in ("worst", "confident")),
         feature_map(results),
         augmentation(results),
+        strengths(results),
         ablation(results),
+        rates(results),
     ]
     return Section("one", "One: how well are 62 handwritten classes read?", answer, parts)
 
@@ -200,6 +203,49 @@ def augmentation(results: Results) -> Sheet:
     takeaway = "Each row is an image and eleven of the variants of it that a training may see."
     rows = [f"{each} and its variants" for each in CHARACTERS[::8]]
     return Sheet("augmentation", "Augmentation", takeaway, png, 12, (), rows)
+
+
+def strengths(results: Results) -> Sheet:
+    """Each augmentation alone."""
+    rows = [row["row"] for row in results.table("sheets/characters/strengths.csv")]
+    takeaway = (
+        "What has one range goes from its lower end, on the left, to its upper end; the rest is"
+        " drawn. The noise on the numbers of size and place cannot be seen."
+    )
+    png = results.picture("sheets/characters/strengths.png")
+    title = "Each augmentation at its chosen strength"
+    return Sheet("strengths", title, takeaway, png, 12, (), rows)
+
+
+def rates(results: Results) -> Chart | str:
+    """The learning-rate range test, where it has been made."""
+    rows = results.tracked("rates.csv")
+    if not rows:
+        return "The learning rates' range test has not been made on this source."
+    groups = {"convolutions (Muon)": "convolutions_smoothed", "head": "head_smoothed"}
+    best = {
+        name: float(min((r for r in rows if r[key]), key=lambda r: float(r[key]))["rate"])
+        for name, key in groups.items()
+    }
+    takeaway = (
+        "In a short training one rate grows at every step by the same factor, the other being the"
+        " recipe's: "
+        + "; ".join(
+            f"the loss is least at {rate:.2g} for the {name}" for name, rate in best.items()
+        )
+        + ". It rises where a rate is too high."
+    )
+    series = {
+        name: [
+            {"x": row["log10_rate"], "y": row[key]}
+            for row in rows
+            if row[key] and float(row[key]) < _HIGHEST_LOSS
+        ]
+        for name, key in groups.items()
+    }
+    titles = ("logarithm of the rate", "loss, mean of about ten steps")
+    figure = charts.lines(series, "x", "y", titles)
+    return Chart("rates", "The learning rates' range test", takeaway, figure, table_of(rows))
 
 
 def ablation(results: Results) -> Chart | str:
