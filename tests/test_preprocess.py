@@ -473,15 +473,20 @@ ALLOWED = (
 )
 
 
+def peak_of(name: str, files: dict[str, bytes], **recipe: int) -> int:
+    """Bytes that the stage takes at most for these members."""
+    write_tar(IMAGES / f"{name}.tar", files.items())
+    recipes = {"preprocess": {"sample": {name: RECIPE | recipe}}}
+    Path("params.yaml").write_text(yaml.safe_dump(recipes))
+    Path("scratch").mkdir(exist_ok=True)
+    return peak(name)
+
+
 def slope(name: str, members: dict[int, dict[str, bytes]], **recipe: int) -> float:
     """Bytes of peak memory that a further byte of tensors costs."""
     peaks, sizes = [], []
     for count, files in members.items():
-        write_tar(IMAGES / f"{name}.tar", files.items())
-        recipes = {"preprocess": {"sample": {name: RECIPE | recipe | {"images": count}}}}
-        Path("params.yaml").write_text(yaml.safe_dump(recipes))
-        Path("scratch").mkdir(exist_ok=True)
-        peaks.append(peak(name))
+        peaks.append(peak_of(name, files, **recipe, images=count))
         sizes.append(sum(path.stat().st_size for path in (TENSORS / name).iterdir()))
     return (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
 
@@ -506,3 +511,15 @@ def test_memory_grows_with_the_tensors_alone_from_idx_files() -> None:
         for n in (20_000, 79_980)
     }
     assert slope("mnist", members, test_images=20) < ALLOWED
+
+
+def test_memory_does_not_grow_with_the_number_of_large_pages() -> None:
+    page = Image.new("RGB", (1200, 900), "white")
+    members = {}
+    for i in range(320):
+        strokes = page.copy()
+        strokes.paste(picture(i).resize((600, 450)), (200, 200))
+        members[f"mnistTask/{i % 10}/image_{i:06d}.png"] = encoded(strokes, compress_level=1)
+    some = dict(list(members.items())[:64])
+    few, many = (peak_of("mnistTask3", each, images=len(each)) for each in (some, members))
+    assert many - few < 10 * 1200 * 900 * 3  # of 256 pages more, not even ten
