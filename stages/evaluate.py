@@ -51,7 +51,8 @@ DIGITS = [
     "mnistTask3-digits",
     "mnistTask3-characters",
 ]
-CHARACTERS = {  # the readings of question one, and of what
+WAYS = (folds.KNOWN, folds.NEW)
+READINGS = {  # the readings of question one, and of what
     "characters": f"held-out images, {folds.KNOWN}",
     "characters-new-hands": f"held-out images, {folds.NEW}",
     "characters-ensemble": "held-out images, one network of each way",
@@ -72,7 +73,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     torch.set_num_threads(1)
     if name == "characters":
         evaluate_characters(source, scratch)
-        show_characters(source, scratch)
+        show_map(source, scratch)
         ship(source, scratch)
     elif name == "digits":
         evaluate_digits(source, scratch)
@@ -89,6 +90,7 @@ def evaluate_digits(source: str, scratch: Path) -> None:
     one_core = Compute(device="cpu", precision="float32", threads=1, launcher="")
     answers = parallel.run(partial(answers_of, source), DIGITS, one_core)
     folder = Path(f"artifacts/{source}/sheets/digits")
+    tiles: list[gallery.Tile] = []
     for network, runs in zip(DIGITS, answers, strict=True):
         kinds = {network: runs}
         if network == NAIVE:  # it has learnt what an image is not
@@ -98,10 +100,11 @@ def evaluate_digits(source: str, scratch: Path) -> None:
             metrics |= {"seeds": len(each), "images": len(split.labels)}
             report(source, name, "MNIST test", metrics, scratch)
         if network == SHOWN_DIGITS:
-            gallery.show_worst(folder / "worst", split, runs[0], scratch)
+            tiles += gallery.show_worst(folder / "worst", split, runs[0], scratch)
             calibrate(Path(f"metrics/{source}/digits"), runs[0], scratch)
         elif network == SHOWN_CORRECTED:
-            gallery.show_worst(folder / "corrected", split, runs[0], scratch)
+            tiles += gallery.show_worst(folder / "corrected", split, runs[0], scratch)
+    files.write_csv(folder / "tiles.csv", gallery.TILES, tiles, scratch)
     firsts = {network: runs[0] for network, runs in zip(DIGITS, answers, strict=True)}
     predict(Path(f"artifacts/{source}/predictions/digits.csv"), split.classes, firsts, scratch)
 
@@ -132,16 +135,16 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     split = dataset.load_all(tensors / "characters")
     hands = dataset.load_hands(tensors / "characters-hands.csv")
     drawn = read_folds(folder / "folds.csv")
-    networks = {way: model.load_all(folder / f"{way}.pt") for way in drawn}
+    networks = {way: model.load_all(folder / f"{way}.pt") for way in WAYS}
 
     def read(numbers: torch.Tensor) -> dict[str, Answers]:
         """By each network of each way alone, and by the mean of one of each: none of these has
         learnt from the image."""
-        logits = [unseen(networks[way], split, numbers, drawn[way]) for way in drawn]
+        logits = [unseen(networks[way], split, numbers, drawn[way]) for way in WAYS]
         truth = torch.from_numpy(split.labels)
         return {
             name: Answers(each, truth)
-            for name, each in zip(CHARACTERS, [*logits, mean_answer(logits)], strict=True)
+            for name, each in zip(READINGS, [*logits, mean_answer(logits)], strict=True)
         }
 
     place = hand.standardised(torch.from_numpy(split.place))
@@ -154,12 +157,15 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             new = name == "characters-new-hands"
             metrics = characters(run, drawn[folds.NEW if new else folds.KNOWN], hands)
             metrics |= {"companions": companions(hands)} if suffix else {}
-            metrics |= {"networks": len(drawn)} if name == "characters-ensemble" else {}
-            report(source, name + suffix, CHARACTERS[name], metrics, scratch)
+            metrics |= {"networks": len(WAYS)} if name == "characters-ensemble" else {}
+            report(source, name + suffix, READINGS[name], metrics, scratch)
     counted = {count: read(beside(sampler, count)) for count in COMPANIONS}
     tabulate(source, said, counted, hands, scratch)
-    sheets = Path(f"artifacts/{source}/sheets/characters")
-    gallery.show_mistakes(sheets, split, said["characters"], scratch)
+    sheets, run = Path(f"artifacts/{source}/sheets/characters"), said["characters"]
+    tiles = gallery.show_worst(sheets / "worst", split, run, scratch)
+    tiles += gallery.show_confident(sheets / "confident", split, run, scratch)
+    tiles += show_strengths(sheets, split, networks[folds.KNOWN][0][1], scratch)
+    files.write_csv(sheets / "tiles.csv", gallery.TILES, tiles, scratch)
     predict(Path(f"artifacts/{source}/predictions/characters.csv"), split.classes, said, scratch)
 
 
@@ -172,7 +178,7 @@ def unseen(
     """float32 [N, classes]: what is said of each image by the network of its fold, which has not
     learnt from it. `numbers` are those of hand, float32 [N, hand.NUMBERS]."""
     logits = torch.empty(len(split.labels), len(split.classes))
-    for fold, (network, _) in enumerate(networks):
+    for fold, (network, _) in zip(range(fold_of.max() + 1), networks, strict=True):
         rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
         images = torch.from_numpy(split.images)[rows]
         seen = numbers[rows] if network.shape.place else None
@@ -181,9 +187,10 @@ def unseen(
 
 
 def beside(sampler: hand.Sampler, count: int) -> torch.Tensor:
-    """The numbers of all images, each beside so many others by its writer."""
+    """The numbers of all images, each beside so many others by its writer: fewer of them are among
+    those of a greater count."""
     rows = torch.arange(len(sampler.hands))
-    return sampler.beside(rows, count, training.generator(0, count, "companions"))
+    return sampler.beside(rows, count, training.generator(0, 0, "companions"))
 
 
 def characters(whole: Answers, fold_of: Folds, hands: Sequence[str]) -> dict[str, Any]:
@@ -209,7 +216,7 @@ def tabulate(
 ) -> None:
     """The published answers by class, the pairs of classes that are confused, how right the answers
     are for how sure they are, and the learning curves' means; what is taken for its twin in each
-    reading; and what each number of the writer's other images is worth."""
+    reading; and how well images are read beside so many others by their writers."""
     folder, pooled = Path(f"metrics/{source}/characters"), said["characters"]
     columns = ("class", "images", "precision", "recall", "f1")
     files.write_csv(folder / "classes.csv", columns, measures.of_classes(pooled), scratch)
@@ -224,7 +231,7 @@ def tabulate(
     ]
     files.write_csv(folder / "companions.csv", COMPANIONS_COLUMNS, rows, scratch)
     calibrate(folder, pooled, scratch)
-    for way in (folds.KNOWN, folds.NEW):
+    for way in WAYS:
         curves = files.read_csv(Path(f"artifacts/{source}/folds/{way}-curves.csv"))
         mean = measures.mean_curve(curves)
         files.write_csv(folder / f"{way}-mean.csv", Point._fields, mean, scratch)
@@ -236,8 +243,8 @@ def calibrate(folder: Path, run: Answers, scratch: Path) -> None:
     files.write_csv(folder / "calibration.csv", columns, measures.reliability(run), scratch)
 
 
-def show_characters(source: str, scratch: Path) -> None:
-    """A network's map of the images that it has not seen; and what augmentation makes of images."""
+def show_map(source: str, scratch: Path) -> None:
+    """A network's map of the images that it has not seen."""
     tensors, folder = Path(f"data/tensors/{source}"), Path(f"artifacts/{source}/folds")
     split = dataset.load_all(tensors / "characters")
     part = split.rows(np.flatnonzero(read_folds(folder / "folds.csv")[folds.KNOWN] == 0))
@@ -252,11 +259,15 @@ def show_characters(source: str, scratch: Path) -> None:
     out = Path(f"artifacts/{source}/sheets/characters")
     files.write_csv(out / "map.csv", ("x", "y", "actual", "predicted"), table, scratch)
     files.write_bytes(out / "map.png", sheets.sheet(part.images, 2 * gallery.COLUMNS), scratch)
-    strength = Augmentation(**classifier.about["augmentation"])
-    some = np.unique(split.labels, return_index=True)[1][::8]  # the first of every eighth class
-    gallery.show_augmented(out, split.images[some], strength, scratch)
-    shown = [np.flatnonzero(split.labels == split.classes.index(each))[0] for each in SHOWN]
-    gallery.show_strengths(out, split.images[shown], strength, scratch)
+
+
+def show_strengths(
+    folder: Path, split: Split, about: Mapping[str, Any], scratch: Path
+) -> list[gallery.Tile]:
+    """What the augmentations that networks were trained with make of some images."""
+    images = gallery.firsts(split, SHOWN)
+    strength = Augmentation(**about["augmentation"])
+    return gallery.show_strengths(folder / "strengths", images, strength, scratch)
 
 
 def ship(source: str, scratch: Path) -> None:

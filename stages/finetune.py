@@ -145,7 +145,7 @@ def jobs(bases: Sequence[model.Network], plan: arms.Plan, name: str) -> list[arm
 
 
 def few(folder: Path, images: int, job: arms.Job) -> arms.Data:
-    """The images of a budget, and the validation split for the learning curve."""
+    """The images of a budget, and the validation split."""
     whole = arms.held_out(folder, job)
     chosen = budget.choose(whole.train.labels, images, job.seed)
     return arms.Data(whole.train.rows(chosen), whole.validation)

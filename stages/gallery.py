@@ -8,14 +8,12 @@ params  train.augmentation
 import io
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from stages.common import dataset
 from stages.common.core import entry, files, params
-from stages.common.dataset import Split
 from stages.common.exhibits import gallery
 from stages.common.learning.augmentation import Augmentation
 
@@ -26,19 +24,13 @@ _ZOOM, _LABEL = 2, 120  # screen pixels of a pixel; of the column of names
 def main(scratch: Path, source: str) -> None:
     split = dataset.load_all(Path(f"data/tensors/{source}/characters"))
     strength = params.load("train.augmentation", Augmentation)
-    images = chosen(split)
+    images = torch.from_numpy(gallery.firsts(split, _SHOWN))
     path = Path(f"ablation/artifacts/{source}/augmentations.png")
     picture = sheet(list(gallery.at_strength(images, strength)))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     files.write_bytes(path, buffer.getvalue(), scratch)
     print(f"{path}: {len(images)} images, each as every augmentation changes it")
-
-
-def chosen(split: Split) -> Tensor:
-    """uint8 [B, 1, S, S]: the first image of each class that is shown."""
-    first = [np.flatnonzero(split.labels == split.classes.index(each))[0] for each in _SHOWN]
-    return torch.from_numpy(split.images[first])
 
 
 def sheet(table: list[tuple[str, Tensor]]) -> Image.Image:

@@ -7,12 +7,13 @@ which saw the same images in the same order.
 reads   artifacts/<source>/{seeds/mnist-,seeds/mnistTask3-,budgets/}<start>.pt and their curves,
         artifacts/<source>/{seeds/mnistTask3-,budgets/}<start>-early.csv,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/matched.csv,
-        data/tensors/<source>/mnist/{train,test}.safetensors, mnistTask3/train.safetensors
+        data/tensors/<source>/mnist/{train,validation,test}.safetensors,
+        data/tensors/<source>/mnistTask3/{train,validation}.safetensors
 writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
 params  compute, digits.<source>, strengths, transfer
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,11 @@ from stages.common.comparison.study import (
 )
 from stages.common.core import entry, files, params
 from stages.common.dataset import Split
-from stages.common.learning import parallel
+from stages.common.learning import parallel, training
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
+from stages.common.learning.optimizer import Rates
+from stages.common.learning.training import Recipe
 from stages.common.measures import Answers
 from stages.predict import Classifier
 
@@ -88,8 +91,10 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     start, kind = job
     path = Path(f"artifacts/{source}/{kind}{start}")
     given = kind != "seeds/mnistTask3-"  # whether the labels that were learnt from are the truth
-    train = learnt_from(source, given)
-    test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
+    train, tensors = learnt_from(source, given), Path(f"data/tensors/{source}")
+    held_out = tensors / ("mnist" if given else "mnistTask3") / "validation.safetensors"
+    validation = len(dataset.load(held_out).labels)
+    test = dataset.load(tensors / "mnist/test.safetensors")
     truth = torch.from_numpy(test.labels)
     points = grouped(files.read_csv(path.with_name(f"{path.name}-curves.csv")))
     whole = path if not given else Path(f"artifacts/{source}/budgets/{start}")
@@ -107,8 +112,9 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
         learnt = seen(train, images, seed)
         fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
         count = len(train.labels) if images == "all" else len(learnt.labels)
+        judged = min(validation, affordable(classifier.about, count))
         run = Run(
-            *(start, way, images, seed, count, accuracy, measures.nll(answers)),
+            *(start, way, images, seed, count, judged, accuracy, measures.nll(answers)),
             *(measures.calibration_error(answers), measures.brier(answers)),
             *(measures.mean(fit.right) - accuracy, convergence.area(curve)),
             convergence.travelled(classifier.network, bases[seed]),
@@ -127,6 +133,16 @@ def learnt_from(source: str, given: bool) -> Split:
     train = dataset.load(tensors / "mnistTask3/train.safetensors")
     rows = files.read_csv(Path(f"artifacts/{source}/matched.csv"))[: len(train.labels)]
     return replace(train, labels=np.array([int(row["label"]) for row in rows]))
+
+
+def affordable(about: Mapping[str, Any], count: int) -> int:
+    """On how many images a training with `count` could measure a point of its curve: of several
+    rounds, in the shortest."""
+    rates = Rates(**about["recipe"]["rates"])
+    recipe = Recipe(**about["recipe"] | {"rates": rates})
+    epochs = min(about.get("rounds") or [about["epochs"]])
+    batch = min(recipe.batch_size, count)
+    return training.affordable(training.step_count(epochs, count, batch) * batch, recipe)
 
 
 def curve_point(row: dict[str, str]) -> Point:

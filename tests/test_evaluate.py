@@ -121,14 +121,20 @@ def test_the_shipped_network_answers_the_same_without_torch(reproduced: Path) ->
 
 def test_the_sheets_show_mistakes_and_the_model_card_tells_the_metrics(reproduced: Path) -> None:
     folder = reproduced / "artifacts/sample"
+    with (folder / "sheets/characters/tiles.csv").open() as file:
+        tiles = list(csv.DictReader(file))
     for name in ("worst", "confident"):
-        with (folder / f"sheets/characters/{name}.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        rows = [row for row in tiles if row["sheet"] == name]
         assert rows
         assert all(row["actual"] != row["predicted"] for row in rows)
         with Image.open(folder / f"sheets/characters/{name}.png") as sheet:
             assert sheet.width == 12 * 36
             assert sheet.height == -(-len(rows) // 12) * 36
+    names = [row["row"] for row in tiles if row["sheet"] == "strengths"]
+    assert names[:2] == ["as framed", "rotation 10"]
+    assert names[-2:] == ["all, drawn", "drawn again"]
+    with Image.open(folder / "sheets/characters/strengths.png") as sheet:
+        assert sheet.size == (12 * 36, len(names) * 36)
     with (folder / "sheets/characters/map.csv").open() as file:
         assert len({(row["x"], row["y"]) for row in csv.DictReader(file)}) == 155
     metrics = json.loads((reproduced / "metrics/sample/characters.json").read_text())

@@ -1,5 +1,6 @@
 """What is looked up after the fact: an image's twin, and how right was what was learnt from."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from stages import match
-from stages.common import alphabet, pseudo_labels
+from stages.common import alphabet, dataset, pseudo_labels
 from stages.common.core.errors import InputError
 from stages.common.dataset import Split
 
@@ -34,6 +35,20 @@ def test_an_image_is_matched_to_the_one_it_was_made_of_whatever_the_order(split:
     assert np.allclose(
         differences, np.abs(changed - split.images[order].astype(int)).mean((1, 2, 3))
     )
+
+
+def test_what_is_written_of_each_row_is_the_label_of_its_twin(reproduced: Path) -> None:
+    tensors = reproduced / "data/tensors/sample"
+    wrong, right = (dataset.load_all(tensors / name) for name in ("mnistTask3", "mnist"))
+    with (reproduced / "artifacts/sample/matched.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["row"]) for row in rows] == list(range(len(wrong.labels)))
+    twins = np.array([int(row["mnist_row"]) for row in rows])
+    assert [int(row["label"]) for row in rows] == right.labels[twins].tolist()
+    apart = np.abs(wrong.images.astype(int) - right.images[twins]).mean((1, 2, 3))
+    assert (apart < match._CLOSE).mean() > 0.95  # not every image is among those of the small cut
+    train = dataset.load(tensors / "mnistTask3/train.safetensors")
+    assert (wrong.images[: len(train.labels)] == train.images).all()  # so transfer reads its labels
 
 
 def test_the_counts_of_labels_and_the_distance_of_a_matrix_from_them() -> None:

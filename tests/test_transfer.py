@@ -56,9 +56,8 @@ def test_the_means_and_intervals_are_those_of_the_runs(metrics: Path) -> None:
     values: dict[tuple[str, ...], list[float]] = {}
     for run in table(metrics, "runs"):
         for measure in list(run)[list(run).index("accuracy") :]:
-            if run[measure]:
-                key = (run["start"], run["way"], run["budget"], measure)
-                values.setdefault(key, []).append(float(run[measure]))
+            key = (run["start"], run["way"], run["budget"], measure)
+            values.setdefault(key, []).append(float(run[measure]))
     rows = table(metrics, "measures")
     assert len(rows) == len(values)
     for row in rows:
@@ -166,6 +165,29 @@ def test_the_headline_is_the_primary_comparisons(metrics: Path) -> None:
         assert summary[size]["verdict"] == row["verdict"]
         assert summary[size]["difference"] == pytest.approx(float(row["difference"]), abs=1e-5)
         assert f"{100 * float(row['difference']):+.2f} points" in summary["answer"]
+
+
+def test_a_curve_is_of_as_many_images_as_it_says_and_so_many_decide_a_threshold(
+    metrics: Path,
+) -> None:
+    key = ("start", "way", "budget", "seed")
+    judged = {
+        tuple(run[name] for name in key): int(run["judged"]) for run in table(metrics, "runs")
+    }
+    for point in table(metrics, "curves"):
+        if point["way"] != "corrected":  # whose accuracy is an estimate
+            count = float(point["accuracy"]) * judged[tuple(point[name] for name in key)]
+            assert abs(count - round(count)) < 0.05
+    thresholds = {
+        (*(row[name] for name in key), row["threshold"]) for row in table(metrics, "thresholds")
+    }
+    expected = {
+        (*run, str(threshold))
+        for run, images in judged.items()
+        for threshold in convergence.THRESHOLDS
+        if round((1 - threshold) * images, 6) >= 5
+    }
+    assert thresholds == expected
 
 
 def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> None:

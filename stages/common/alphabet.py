@@ -5,7 +5,7 @@ import string
 
 DIGITS = tuple(string.digits)
 CHARACTERS = (*string.digits, *string.ascii_uppercase, *string.ascii_lowercase)
-TWINS = ("0Oo", "1Il", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Zz")  # alike but for size
+TWINS = ("0Oo", "1Il", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Zz")  # taken for each other
 
 # Member paths are <root>/<class folder>/<image>. trainPart1 numbers its folders from 1 in the order
 # of CHARACTERS; mnistTask3 names them by the label it gives.

@@ -145,16 +145,16 @@ def confused(answers: Answers) -> list[tuple[str, str, int]]:
     ]
 
 
-def of_twins(answers: Answers) -> list[tuple[str, int, int, int]]:
-    """(twins, images, right, taken for a twin) of each group of classes that are alike in shape."""
-    said, truth = answers.logits.argmax(1), answers.truth
-    rows = []
+def of_twins(answers: Answers) -> list[tuple[Any, ...]]:
+    """(twins, images, right, taken for a twin) of each group of classes that are alike."""
+    said, rows = answers.logits.argmax(1), []
     for group in alphabet.TWINS:
         classes = torch.tensor([alphabet.CHARACTERS.index(each) for each in group])
-        inside = torch.isin(truth, classes)
-        right = int(answers.right[inside].sum())
-        rows.append((group, int(inside.sum()), right, int(torch.isin(said, classes)[inside].sum())))
-    return [(*row[:3], row[3] - row[2]) for row in rows]
+        inside = torch.isin(answers.truth, classes)
+        taken = inside & torch.isin(said, classes) & ~answers.right
+        counts = (int(each.sum()) for each in (inside, inside & answers.right, taken))
+        rows.append((group, *counts))
+    return rows
 
 
 def mean_curve(rows: Sequence[Mapping[str, str]]) -> list[tuple[int, int, float, float]]:

@@ -22,6 +22,7 @@ from stages.common.measures import Answers
 STARTS = ("random", "digits", "characters")
 PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
 PAIR = ("first", "second", "first_seed", "second_seed")  # columns of what two networks share
+_DECISIVE = 5  # mistakes
 Table = tuple[Sequence[str], list[Sequence[Any]]]  # columns and rows
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Run(NamedTuple):
     budget: str  # images of each class, or "all"
     seed: int
     train_images: int
+    judged: int  # on how many validation images each point of its learning curve is measured
     accuracy: float  # as all that follows, on the test split
     nll: float  # mean negative logarithm of the probability of the right class
     ece: float
@@ -91,7 +93,7 @@ def thresholds(measured: Sequence[Measured]) -> Table:
     """What it took to come to each threshold, and to stay there; empty where it never did."""
     rows: list[Sequence[Any]] = []
     for each in measured:
-        for threshold in convergence.THRESHOLDS:
+        for threshold in decisive(each.run):
             at = convergence.reached(each.curve, threshold)
             cost = ("", "", "") if at is None else (*at, at[1] * each.flops)
             stays = convergence.kept(each.curve, threshold)
@@ -100,13 +102,23 @@ def thresholds(measured: Sequence[Measured]) -> Table:
     return (*columns, "images_kept"), rows
 
 
+def decisive(run: Run) -> list[float]:
+    """The thresholds that no less than _DECISIVE mistakes on the curve's images decide: on fewer, a
+    curve comes there by chance."""
+    return [
+        threshold
+        for threshold in convergence.THRESHOLDS
+        if round((1 - threshold) * run.judged, 6) >= _DECISIVE
+    ]
+
+
 def speed(measured: Sequence[Measured]) -> Table:
     """The median cost of each threshold: empty where fewer than half of the runs reached it; and
     the fewest and the most images that a run took, between which the true median lies but for 1
-    chance in 2^(n-1). The most is empty if a run never came there."""
+    chance in 2^(n-1). The most is empty if a run never came there, the fewest if none did."""
     rows: list[Sequence[Any]] = []
     for arm, of_arm in arms(measured).items():
-        for threshold in convergence.THRESHOLDS:
+        for threshold in decisive(of_arm[0].run):
             found = [convergence.reached(each.curve, threshold) for each in of_arm]
             stays = [convergence.kept(each.curve, threshold) for each in of_arm]
             (steps, images), (_, kept) = map(_medians, (found, stays))

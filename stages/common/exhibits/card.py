@@ -127,4 +127,5 @@ def _digests(data: Mapping[str, str | None]) -> str:
 
 def _recipe(about: Mapping[str, Any]) -> str:
     """What the checkpoint says of its training, the digests apart."""
-    return "\n".join(f"- {name}: `{value}`" for name, value in about.items() if name != "data")
+    digests = ("data", "start")
+    return "\n".join(f"- {name}: `{value}`" for name, value in about.items() if name not in digests)

@@ -18,54 +18,42 @@ from stages.common.measures import Answers
 COLUMNS = 12  # of a sheet
 _SHOWN = 48  # images of a sheet
 _AFFINE = ("rotation", "scale", "shear")  # as in Draws.affine; then come the two shifts
-_MISTAKE = ("actual", "predicted", "confidence", "confidence_in_actual")
+TILES = ("sheet", "row", "actual", "predicted", "confidence", "confidence_in_actual")
+Tile = tuple[str, str, str, str, float | str, float | str]  # of TILES: a mistake, or a row's name
 
 
-def show_mistakes(folder: Path, split: Split, run: Answers, scratch: Path) -> None:
-    """The wrong answers, as pictures: those given least to the truth, and those most sure. The rows
-    of `run` are those of `split`."""
-    show_worst(folder / "worst", split, run, scratch)
-    _show_wrong(folder / "confident", split, run, -run.logits.softmax(1).amax(1), scratch)
+def show_worst(path: Path, split: Split, run: Answers, scratch: Path) -> list[Tile]:
+    """The wrong answers given least to the truth, as pictures, <path>.png. The rows of `run` are
+    those of `split`."""
+    return _show_wrong(path, split, run, _given_to_the_truth(run), scratch)
 
 
-def show_worst(path: Path, split: Split, run: Answers, scratch: Path) -> None:
-    """The wrong answers given least to the truth: <path>.png, and what they are, <path>.csv."""
-    _show_wrong(path, split, run, _given_to_the_truth(run), scratch)
+def show_confident(path: Path, split: Split, run: Answers, scratch: Path) -> list[Tile]:
+    """The same for the wrong answers that are most sure."""
+    return _show_wrong(path, split, run, -run.logits.softmax(1).amax(1), scratch)
 
 
-def _given_to_the_truth(run: Answers) -> torch.Tensor:
+def _given_to_the_truth(run: Answers) -> Tensor:
     return run.logits.softmax(1).gather(1, run.truth[:, None])[:, 0]
 
 
-def _show_wrong(path: Path, split: Split, run: Answers, order: torch.Tensor, scratch: Path) -> None:
+def _show_wrong(path: Path, split: Split, run: Answers, order: Tensor, scratch: Path) -> list[Tile]:
     """The first of the wrong answers, by `order`, float32 [N]."""
     confidence, said = run.logits.softmax(1).max(1)
     given = _given_to_the_truth(run)
     wrong = np.flatnonzero(~run.right.numpy())
     rows = wrong[np.argsort(order.numpy()[wrong], kind="stable")][:_SHOWN]
-    table = [
-        (
-            split.classes[run.truth[i]],
-            split.classes[said[i]],
-            *map(float, (confidence[i], given[i])),
-        )
-        for i in rows
-    ]
-    files.write_csv(path.with_suffix(".csv"), _MISTAKE, table, scratch)
     picture = sheets.sheet(split.images[rows], COLUMNS)
     files.write_bytes(path.with_suffix(".png"), picture, scratch)
+    names = ((split.classes[run.truth[i]], split.classes[said[i]]) for i in rows)
+    sure = ((float(confidence[i]), float(given[i])) for i in rows)
+    return [(path.stem, "", *each, *how) for each, how in zip(names, sure, strict=True)]
 
 
-def show_augmented(
-    folder: Path, images: NDArray[np.uint8], strength: Augmentation, scratch: Path
-) -> None:
-    """A row of the sheet for each image, uint8 [N, 1, S, S]: itself, then as a training sees it."""
-    many = torch.from_numpy(images).repeat_interleave(COLUMNS, 0)
-    draws = draw(len(many), strength, torch.Generator().manual_seed(0))
-    changed = augment(many, strength, draws).float()
-    changed[::COLUMNS] = torch.from_numpy(images).float()
-    picture = sheets.sheet(changed.round().clamp(0, 255).byte().numpy(), COLUMNS)
-    files.write_bytes(folder / "augmentation.png", picture, scratch)
+def firsts(split: Split, classes: str) -> NDArray[np.uint8]:
+    """[N, 1, S, S]: the first image of each of the classes."""
+    rows = [np.flatnonzero(split.labels == split.classes.index(each))[0] for each in classes]
+    return split.images[rows]
 
 
 def at_strength(images: Tensor, strength: Augmentation) -> Iterator[tuple[str, Tensor]]:
@@ -104,13 +92,14 @@ def mixed(images: Tensor, draws: Draws) -> Tensor:
 
 
 def show_strengths(
-    folder: Path, images: NDArray[np.uint8], strength: Augmentation, scratch: Path
-) -> None:
-    """Each augmentation alone: a row of the sheet, and its name, strengths.csv."""
+    path: Path, images: NDArray[np.uint8], strength: Augmentation, scratch: Path
+) -> list[Tile]:
+    """Each augmentation alone, then all: a row of <path>.png of images uint8 [N, 1, S, S]."""
     table = list(at_strength(torch.from_numpy(images), strength))
-    files.write_csv(folder / "strengths.csv", ["row"], ([name] for name, _ in table), scratch)
     tiles = torch.cat([row for _, row in table]).round().clamp(0, 255).byte().numpy()
-    files.write_bytes(folder / "strengths.png", sheets.sheet(tiles, len(images)), scratch)
+    picture = sheets.sheet(tiles, len(images))
+    files.write_bytes(path.with_suffix(".png"), picture, scratch)
+    return [(path.stem, name, "", "", "", "") for name, _ in table]
 
 
 def show_folders(folder: Path, split: Split, scratch: Path) -> None:

@@ -103,7 +103,7 @@ def of_seeds(networks: Iterable[Network], plan: Plan) -> list[Job]:
 
 
 def held_out(splits: Path, _: Job) -> Data:
-    """The train split, and the validation split for the learning curve."""
+    """The train split, and the validation split, the first of which are for the learning curve."""
     return Data(
         dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
     )

@@ -18,7 +18,7 @@ plots:
 
 
 class Point(NamedTuple):
-    """One point of a learning curve, over all validation images."""
+    """One point of a learning curve."""
 
     step: int
     images_seen: int

@@ -48,7 +48,6 @@ def section(results: Results, test_archives: list[str]) -> Section:
         calibration(results),
         *(mistakes(results, kind) for kind in ("worst", "confident")),
         feature_map(results),
-        augmentation(results),
         strengths(results),
         ablation(results),
         rates(results),
@@ -106,8 +105,8 @@ def twins(results: Results) -> Chart:
         for how in ("alone", "with the writer's others")
     )
     takeaway = (
-        f"Characters that are alike but for their size and place: {alone} images are taken for a"
-        f" twin, {together} where the writer's other images are known."
+        f"Of characters that are alike {alone} images by known hands are taken for a twin,"
+        f" {together} where the writer's other images are known."
     )
     names = [row["twins"] for row in next(iter(shown.values()))]
     series = {name: [float(r["taken_for_a_twin"]) for r in each] for name, each in shown.items()}
@@ -116,7 +115,7 @@ def twins(results: Results) -> Chart:
 
 
 def companions(results: Results) -> Chart:
-    """What each number of other images by the writer is worth."""
+    """How well images are read beside so many others by their writers."""
     rows = results.tracked("characters/companions.csv")
     images = results.metrics("characters")["images"]
     names = {"characters": "known hands", "characters-new-hands": "new hands"}
@@ -136,9 +135,9 @@ def companions(results: Results) -> Chart:
         for i in (0, counts.index("8"), len(counts) - 1)
     )
     takeaway = (
-        f"From {percent(first)} with none to {percent(some)} with eight and {percent(most)} with"
-        " all of them, drawn at random; no label of theirs is used. The bands are 95% intervals"
-        " over the hands."
+        f"By known hands from {percent(first)} with none to {percent(some)} with eight and"
+        f" {percent(most)} with all of them, drawn at random; no label of theirs is used. The bands"
+        " are 95% intervals of each accuracy, not of the differences, over the hands."
     )
     titles = ("other images by the writer, at most", "accuracy")
     figure = charts.lines(series, "count", "accuracy", titles, counts)
@@ -160,7 +159,7 @@ def calibration(results: Results) -> Chart:
 
 def mistakes(results: Results, kind: str) -> Sheet:
     """Wrong answers as pictures."""
-    rows = results.table(f"sheets/characters/{kind}.csv")
+    rows = tiles(results, "characters", kind)
     said = {
         "worst": ("The worst mistakes", "Those whose true class the network thought least likely:"),
         "confident": ("The most confident mistakes", "Those of whose wrong answer it was surest:"),
@@ -169,6 +168,12 @@ def mistakes(results: Results, kind: str) -> Sheet:
     takeaway = f"{what} {len(rows)} of them, each as actual → predicted with its confidence."
     png = results.picture(f"sheets/characters/{kind}.png")
     return Sheet(f"{kind}-characters", title, takeaway, png, 12, captions(rows))
+
+
+def tiles(results: Results, folder: str, sheet: str) -> list[dict[str, str]]:
+    """What is on a sheet of a folder."""
+    rows = results.table(f"sheets/{folder}/tiles.csv")
+    return [row for row in rows if row["sheet"] == sheet]
 
 
 def captions(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
@@ -197,17 +202,9 @@ def feature_map(results: Results) -> Chart:
     return Chart("map", "A map of what the network sees", takeaway, figure, table, picture)
 
 
-def augmentation(results: Results) -> Sheet:
-    """What augmentation makes of a few images."""
-    png = results.picture("sheets/characters/augmentation.png")
-    takeaway = "Each row is an image and eleven of the variants of it that a training may see."
-    rows = [f"{each} and its variants" for each in CHARACTERS[::8]]
-    return Sheet("augmentation", "Augmentation", takeaway, png, 12, (), rows)
-
-
 def strengths(results: Results) -> Sheet:
-    """Each augmentation alone."""
-    rows = [row["row"] for row in results.table("sheets/characters/strengths.csv")]
+    """Each augmentation alone, then all of them."""
+    rows = [row["row"] for row in tiles(results, "characters", "strengths")]
     takeaway = (
         "What has one range goes from its lower end, on the left, to its upper end; the rest is"
         " drawn. The noise on the numbers of size and place cannot be seen."

@@ -6,7 +6,7 @@ from typing import Any
 from stages.common.alphabet import DIGITS
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, Table, table_of
-from stages.common.reporting.question_one import captions
+from stages.common.reporting.question_one import captions, tiles
 from stages.common.reporting.question_two import CORRECTED
 from stages.common.reporting.results import Results, accuracies, curves, in_points, percent, told
 
@@ -156,7 +156,7 @@ def mistakes(results: Results) -> Sheet:
         {row["row"] for row in said if row[name] != row["actual"]}
         for name in ("mnistTask3-random", "mnist-random")
     )
-    rows = results.table("sheets/digits/corrected.csv")
+    rows = tiles(results, "digits", "corrected")
     takeaway = (
         f"Seed 0 of mnistTask3-random is wrong on {len(wrong)} of MNIST's test images,"
         f" {len(wrong & clean)} of them also misread by a network that learnt MNIST's true labels,"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from stages.common.reporting import charts
 from stages.common.reporting.page import Chart, Part, Section, Sheet, table_of
-from stages.common.reporting.question_one import captions
+from stages.common.reporting.question_one import captions, tiles
 from stages.common.reporting.results import (
     Results,
     Row,
@@ -255,7 +255,7 @@ def agreement(rows: list[dict[str, str]]) -> Chart:
 
 def mistakes(results: Results) -> Sheet:
     """The wrong answers of one network on MNIST's test split."""
-    rows = results.table("sheets/digits/worst.csv")
+    rows = tiles(results, "digits", "worst")
     takeaway = (
         f"The {len(rows)} worst of seed 0 of mnist-characters, each as actual → predicted with its"
         " confidence."
