@@ -75,7 +75,7 @@ def answers() -> str:
     {images_to(0.99, "characters", "median_images_kept")} images, from random weights after
     {images_to(0.99, "random", "median_images_kept")} (all labels, medians).
     The labels of mnistTask3 are found to be complementary from
-    themselves and a network of 400 other digits ({percent(audit["right"])} of them right, 95%
+    themselves and three networks of 400 other digits ({percent(audit["right"])} of them right, 95%
     interval {percent(audit["right_low"])} to {percent(audit["right_high"])};
     {match["labels_right"]} of {match["images"]:,} are), and as such they teach to read digits, at
     {percent(least)} from random weights ({percent(taught)} of what the networks
