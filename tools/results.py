@@ -65,10 +65,10 @@ def answers() -> str:
     audit, match = metrics("audit")["mnistTask3"], metrics("match")
     least = min(metrics(name)["accuracy"] for name in NETWORKS if name.startswith("mnistTask3-r"))
     taught = match["pseudo_labels_right"] / match["pseudo_labels"]
+    more = 100 * (together["accuracy"] - alone["accuracy"])
     text = f"""
     In three answers: a small network reads nine in ten of 62 classes from a single image, by known
-    hands as by new ones, and {100 * (together["accuracy"] - alone["accuracy"]):.1f} points more once
-    it has seen the writer's other characters.
+    hands as by new ones, and {more:.1f} points more once it has seen the writer's other characters.
     {metrics("transfer")["answer"]} What it saves is the beginning: 98% of the validation images are
     read rightly for the first time after {images_to(0.98, "characters")} images instead of
     {images_to(0.98, "random")}; 99% for good come with the fall of the rate, after
