@@ -224,13 +224,11 @@ def rates(results: Results) -> Chart | str:
         name: float(min((r for r in rows if r[key]), key=lambda r: float(r[key]))["rate"])
         for name, key in groups.items()
     }
+    least = ", ".join(f"at {rate:.2g} for the {name}" for name, rate in best.items())
     takeaway = (
         "In a short training one rate grows at every step by the same factor, the other being the"
-        " recipe's: "
-        + "; ".join(
-            f"the loss is least at {rate:.2g} for the {name}" for name, rate in best.items()
-        )
-        + ". It rises where a rate is too high."
+        f" recipe's. The loss is least {least}; beyond, a rate is too high. (Losses over"
+        f" {_HIGHEST_LOSS} are in the table alone.)"
     )
     series = {
         name: [
