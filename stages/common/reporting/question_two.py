@@ -60,9 +60,9 @@ def section(results: Results) -> Section:
     return Section("two", "Two: does pretraining on them help on MNIST?", answer, parts)
 
 
-def transfer(results: Results) -> list[Chart]:
+def transfer(results: Results) -> list[Part]:
     """What the statistics of question two say, a part for each of their tables."""
-    parts: list[tuple[str, Callable[[list[dict[str, str]]], Chart]]] = [
+    parts: list[tuple[str, Callable[[list[dict[str, str]]], Part]]] = [
         ("measures", budget_curves),
         ("measures", other_ways),
         ("comparisons", comparisons),
@@ -163,9 +163,11 @@ def few_labels(rows: list[dict[str, str]]) -> Chart:
     return curves("curves-few", title, takeaway, runs, "accuracy", run="seed")
 
 
-def speed(rows: list[dict[str, str]]) -> Chart:
+def speed(rows: list[dict[str, str]]) -> Chart | str:
     """How many images it takes to come to each accuracy, with all labels."""
     whole = [row for row in rows if (row["way"], row["budget"]) == (_FULL, "all")]
+    if not whole:
+        return "Too few images are held out to tell how soon an accuracy is reached."
     goals = sorted({row["threshold"] for row in whole}, key=float)
     ticks = [f"{100 * float(goal):g}%" for goal in goals]
     shown, title = "median_images", "images seen until then"
