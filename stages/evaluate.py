@@ -60,7 +60,7 @@ READINGS = {  # the readings of question one, and of what
 TWINS_COLUMNS = ("reading", "twins", "images", "right", "taken_for_a_twin")
 COMPANIONS_COLUMNS = ("reading", "companions", "right", "low", "high", "hands")
 SHOWN = "0Oo1IlcCsSwW"  # classes whose first image is changed by each augmentation
-COMPANIONS = (0, 1, 2, 4, 8, 16, 32, 64)  # others by the writer, at most
+COMPANIONS = (0, 1, 2, 4, 8, 16, 32, 64)  # others by the writer, from none to all: no one has more
 NAIVE = "mnistTask3-naive"  # which is also asked what it holds for least likely
 SHOWN_DIGITS = "mnist-characters"  # whose mistakes are looked at in question two,
 SHOWN_CORRECTED = "mnistTask3-random"  # and in question three
@@ -149,17 +149,19 @@ def evaluate_characters(source: str, scratch: Path) -> None:
 
     place = hand.standardised(torch.from_numpy(split.place))
     sampler = hand.Sampler(place, hand.numbered(hands))
-    alone, together = sampler.unknown(), hand.known(place, hand.numbered(hands))
+    alone, together = read(sampler.unknown()), read(hand.known(place, hand.numbered(hands)))
     said = {}
-    for suffix, numbers in (("", alone), ("-same-hand", together)):
-        for name, run in read(numbers).items():
+    for suffix, runs in (("", alone), ("-same-hand", together)):
+        for name, run in runs.items():
             said[name + suffix] = run
             new = name == "characters-new-hands"
             metrics = characters(run, drawn[folds.NEW if new else folds.KNOWN], hands)
             metrics |= {"companions": companions(hands)} if suffix else {}
             metrics |= {"networks": len(WAYS)} if name == "characters-ensemble" else {}
             report(source, name + suffix, READINGS[name], metrics, scratch)
-    counted = {count: read(beside(sampler, count)) for count in COMPANIONS}
+    none, *some, all_of_them = COMPANIONS
+    counted = {none: alone} | {count: read(beside(sampler, count)) for count in some}
+    counted[all_of_them] = together
     tabulate(source, said, counted, hands, scratch)
     sheets, run = Path(f"artifacts/{source}/sheets/characters"), said["characters"]
     tiles = gallery.show_worst(sheets / "worst", split, run, scratch)

@@ -12,6 +12,13 @@ from stages.common.learning.model import Network
 from tests import workspace
 
 
+def copied(reproduced: Path, folder: Path) -> dict[str, Any]:
+    """The params of what is there to be trained with, which is now in `folder`."""
+    for name in ("stages", "data/tensors/sample"):
+        shutil.copytree(reproduced / name, folder / name)
+    return workspace.read_params(reproduced)
+
+
 def pretrained(folder: Path, params: dict[str, Any], processes: int) -> list[Network]:
     """The digits' base networks after one step, made by so many processes; 0 is no launcher."""
     params["compute"]["launcher"] = launcher(processes) if processes else ""
@@ -39,9 +46,7 @@ def difference(some: list[Network], others: list[Network]) -> float:
 def test_two_processes_agree_with_one_and_only_the_first_writes(
     reproduced: Path, tmp_path: Path
 ) -> None:
-    for name in ("stages", "data/tensors/sample/bases"):
-        shutil.copytree(reproduced / name, tmp_path / name)
-    params = workspace.read_params(reproduced)
+    params = copied(reproduced, tmp_path)
     # One step: Muon makes differences in the last digits larger at every further one.
     params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 1, "characters": 0}
     plain, one, two = (pretrained(tmp_path, params, processes) for processes in (0, 1, 2))
@@ -56,9 +61,7 @@ def test_two_processes_agree_with_one_and_only_the_first_writes(
 def test_two_processes_share_a_batch_that_is_odd_and_mixed(
     reproduced: Path, tmp_path: Path
 ) -> None:
-    for name in ("stages", "data/tensors/sample"):
-        shutil.copytree(reproduced / name, tmp_path / name)
-    params = workspace.read_params(reproduced)
+    params = copied(reproduced, tmp_path)
     assert params["train"]["augmentation"]["mixup"] > 0
     params["train"]["recipe"]["batch_size"] = 101
     params["train"]["epochs"]["sample"] = 101 / 310  # one step
@@ -74,9 +77,7 @@ def test_two_processes_share_a_batch_that_is_odd_and_mixed(
 
 
 def test_a_launcher_that_does_not_exist_is_one_clear_line(reproduced: Path, tmp_path: Path) -> None:
-    for name in ("stages", "data/tensors/sample/bases"):
-        shutil.copytree(reproduced / name, tmp_path / name)
-    params = workspace.read_params(reproduced)
+    params = copied(reproduced, tmp_path)
     params["compute"]["launcher"] = "no-such-program"
     workspace.write_params(tmp_path, params)
     done = workspace.run(tmp_path, "python", "-m", "stages.pretrain", "sample", check=False)
