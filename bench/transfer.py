@@ -39,7 +39,8 @@ RESULTS = Path("bench/results")
 def trainings(source: str, start: str, compute: Compute) -> dict[tuple[str, str], arms.Job]:
     """The first seed of each (way, budget) of an arm, as the stage would train it."""
     plan = finetune.plan(source, start, compute, Path("scratch"))
-    every = finetune.on_all(plan, source, start) + finetune.on_few(plan, source, start)
+    every = finetune.on_all(plan, source, start) + finetune.on_all_otherwise(plan, source, start)
+    every += finetune.on_few(plan, source, start)
     jobs: dict[tuple[str, str], arms.Job] = {}
     for job in every:
         way, budget, _ = job.name.split()

@@ -83,7 +83,11 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[ar
     objective, data = plan.objective, plan.data(job)
     assert isinstance(objective, Corrected)  # noqa: S101 - for the type checker
     assert data.validation  # noqa: S101 - for the type checker
-    about = arms.about_of(job, data) | {"rounds": list(rounds), "self_training": asdict(how)}
+    about = arms.about_of(job, data) | {
+        "rounds": list(rounds),
+        "judged": arms.judged(data, min(rounds), plan.recipe),  # in the shortest
+        "self_training": asdict(how),
+    }
     arms.place_on_device(network, plan.compute)
     train, validation = (
         arms.labelled(split, None, network, plan.compute) for split in (data.train, data.validation)

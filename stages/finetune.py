@@ -10,7 +10,8 @@ reads   data/tensors/<source>/mnist/{train,validation}.safetensors,
         artifacts/<source>/bases/<start>.pt
 writes  artifacts/<source>/mnist-<start>.pt (all images, seed 0),
         artifacts/<source>/seeds/mnist-<start>.pt (all images, all seeds),
-        artifacts/<source>/budgets/<start>.pt (few images), and their curves;
+        artifacts/<source>/budgets/<start>.pt (few images, and all in the other ways), and their
+        curves;
         artifacts/<source>/budgets/<start>-early.csv: the first steps of each
 params  compute, digits.<source>, strengths, finetune.{smoothing,recipe,ways},
         finetune.{full,budgets}.<source>
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -59,7 +60,7 @@ Budgets = Annotated[list[Budget], Field(min_length=1)]
 class Ways:
     """How else than in full."""
 
-    budgets: list[PositiveInt]  # the budgets at which to
+    budgets: list[PositiveInt | Literal["all"]]  # the budgets at which to
     seeds: PositiveInt  # at most: a budget may have fewer
     discriminative: Annotated[float, Field(gt=0, lt=1)]  # see Rates.layer_decay
 
@@ -68,8 +69,9 @@ def main(scratch: Path, source: str, start: str) -> None:
     compute = params.load("compute", Compute)
     compute.launch()
     common = plan(source, start, compute, scratch)
-    whole, few = on_all(common, source, start), on_few(common, source, start)
-    trained = arms.train(whole + few, compute)  # the longest first, so that no core waits
+    whole = on_all(common, source, start)
+    less = on_all_otherwise(common, source, start) + on_few(common, source, start)
+    trained = arms.train(whole + less, compute)  # the longest first, so that no core waits
     arm, others = trained[: len(whole)], trained[len(whole) :]
     arms.store_shipped(arm, source, common.title, scratch)
     path = Path(f"artifacts/{source}/budgets/{start}")
@@ -111,10 +113,16 @@ def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     return jobs(bases, plan, "full all")
 
 
+def on_all_otherwise(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
+    """The jobs with all training images in the other ways, at the usual strength."""
+    how = params.load(f"finetune.full.{source}", Full)
+    bases = pretrained.load(source, start, "usual", how.seeds)
+    epochs = pretrained.strength(source, "usual").epochs * how.times
+    return otherwise(bases, replace(plan, epochs=epochs), "all", start)
+
+
 def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with a few images of each class, in all ways."""
-    ways = params.load("finetune.ways", Ways)
-    decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
     found = []
     name = f"finetune.budgets.{source}"
     budgets = params.load(name, Budgets)
@@ -125,13 +133,23 @@ def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
         cut = replace(plan, data=data, epochs=each.epochs)
         bases = pretrained.load(source, start, "usual", each.seeds)
         found += jobs(bases, cut, f"full {each.images}")
-        if each.images not in ways.budgets:
-            continue
-        bases = bases[: ways.seeds]
-        for way, decay in decays.items():
-            rates = replace(plan.recipe.rates, layer_decay=decay)
-            other = replace(cut, recipe=replace(plan.recipe, rates=rates))
-            found += jobs(bases, other, f"{way} {each.images}")
+        found += otherwise(bases, cut, each.images, start)
+    return found
+
+
+def otherwise(
+    bases: Sequence[model.Network], plan: arms.Plan, size: int | Literal["all"], start: str
+) -> list[arms.Job]:
+    """The jobs of a budget in the other ways, if it is one of theirs."""
+    ways = params.load("finetune.ways", Ways)
+    if size not in ways.budgets:
+        return []
+    decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
+    found = []
+    for way, decay in decays.items():
+        rates = replace(plan.recipe.rates, layer_decay=decay)
+        other = replace(plan, recipe=replace(plan.recipe, rates=rates))
+        found += jobs(bases[: ways.seeds], other, f"{way} {size}")
     return found
 
 

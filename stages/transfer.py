@@ -13,7 +13,7 @@ writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
 params  compute, digits.<source>, strengths, transfer
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,11 +34,9 @@ from stages.common.comparison.study import (
 )
 from stages.common.core import entry, files, params
 from stages.common.dataset import Split
-from stages.common.learning import parallel, training
+from stages.common.learning import parallel
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
-from stages.common.learning.optimizer import Rates
-from stages.common.learning.training import Recipe
 from stages.common.measures import Answers
 from stages.predict import Classifier
 
@@ -61,6 +59,8 @@ def main(scratch: Path, source: str) -> None:
     jobs = [(start, kind) for kind in USES for start in STARTS]
     found = parallel.run(partial(measure, source), jobs, compute)
     everything = [each for arm in found for each in arm]
+    by_way = study.by_way([each for each in everything if each.run.budget == "all"])
+    whole = {way: by_way[way] for way in WHOLE.values()}
     tables: dict[str, Table] = {
         "runs": (Run._fields, [each.run for each in everything]),
         "curves": study.curves(everything),
@@ -70,8 +70,8 @@ def main(scratch: Path, source: str) -> None:
         "labels": study.labels(everything, declared.primary.way),
         "comparisons": study.comparisons(everything, declared),
         "images": study.images(everything),
-        "digits": study.digits(everything),
-        "agreement": study.agreement(everything),
+        "digits": study.digits(whole),
+        "agreement": study.agreement(whole),
         "cka": layers(source),
     }
     for name, (columns, rows) in tables.items():
@@ -92,8 +92,6 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
     path = Path(f"artifacts/{source}/{kind}{start}")
     given = kind != "seeds/mnistTask3-"  # whether the labels that were learnt from are the truth
     train, tensors = learnt_from(source, given), Path(f"data/tensors/{source}")
-    held_out = tensors / ("mnist" if given else "mnistTask3") / "validation.safetensors"
-    validation = len(dataset.load(held_out).labels)
     test = dataset.load(tensors / "mnist/test.safetensors")
     truth = torch.from_numpy(test.labels)
     points = grouped(files.read_csv(path.with_name(f"{path.name}-curves.csv")))
@@ -112,9 +110,9 @@ def measure(source: str, job: tuple[str, str]) -> list[Measured]:
         learnt = seen(train, images, seed)
         fit = Answers(classifier.logits(learnt.images), torch.from_numpy(learnt.labels))
         count = len(train.labels) if images == "all" else len(learnt.labels)
-        judged = min(validation, affordable(classifier.about, count))
         run = Run(
-            *(start, way, images, seed, count, judged, accuracy, measures.nll(answers)),
+            *(start, way, images, seed, count, classifier.about["judged"]),
+            *(accuracy, measures.nll(answers)),
             *(measures.calibration_error(answers), measures.brier(answers)),
             *(measures.mean(fit.right) - accuracy, convergence.area(curve)),
             convergence.travelled(classifier.network, bases[seed]),
@@ -133,16 +131,6 @@ def learnt_from(source: str, given: bool) -> Split:
     train = dataset.load(tensors / "mnistTask3/train.safetensors")
     rows = files.read_csv(Path(f"artifacts/{source}/matched.csv"))[: len(train.labels)]
     return replace(train, labels=np.array([int(row["label"]) for row in rows]))
-
-
-def affordable(about: Mapping[str, Any], count: int) -> int:
-    """On how many images a training with `count` could measure a point of its curve: of several
-    rounds, in the shortest."""
-    rates = Rates(**about["recipe"]["rates"])
-    recipe = Recipe(**about["recipe"] | {"rates": rates})
-    epochs = min(about.get("rounds") or [about["epochs"]])
-    batch = min(recipe.batch_size, count)
-    return training.affordable(training.step_count(epochs, count, batch) * batch, recipe)
 
 
 def curve_point(row: dict[str, str]) -> Point:

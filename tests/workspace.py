@@ -80,7 +80,7 @@ def make_small(folder: Path) -> None:
     budgets = [{"images": 5, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
     params["transfer"]["smallest"]["5"] = 0.01
     params["finetune"]["budgets"]["sample"] = budgets
-    params["finetune"]["ways"] |= {"budgets": [10], "seeds": 2}
+    params["finetune"]["ways"] |= {"budgets": [10, "all"], "seeds": 2}
     params["correct"]["rounds"]["sample"] = [2, 1]
     params["audit"]["epochs"]["sample"] = 15  # enough to tell what is wrong
     write_params(folder, params)

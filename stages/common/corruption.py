@@ -19,9 +19,8 @@ Labels = NDArray[np.int64]
 _ITERATIONS = 60  # of EM; the sums stop moving long before
 _FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be so for good
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
-_SURE_MISTAKES = (1 / 8, 1 / 4, 1 / 2)  # of what a network doubts in all, as much it may misread
-CLEAN = 0.97  # share of right labels from which on what is not right may be the network's fault
-NONE = 0.005  # share of right labels up to which a complementary set is said to have none
+_SURE_MISTAKES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # parts of what a network doubts in all
+_FEW = 3  # of these, that a name allows for; the interval of the right share does for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +54,19 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     """
     temperings = _temperings(posteriors)
     tempered = [(each, fit(each, labels, general)) for each in temperings]
+    doubt = float(1 - posteriors.max(1).mean())
     posteriors, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
-    fits = {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
+    among = [posteriors, *_sure_mistakes(posteriors, doubt)[:_FEW]]
+    fits = {name: likeliest(among, labels, matrix) for name, matrix in exact(free.matrix).items()}
+    fits |= {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
     size = {name: _parameters(name, len(free.matrix)) for name in fits}
     bic = {
         name: -2 * each.log_likelihood + size[name] * np.log(len(labels))
         for name, each in fits.items()
     }
     best = min(bic, key=lambda name: bic[name])
-    mistaken = _sure_mistakes(posteriors)
-    right, interval = right_share(temperings, mistaken, labels, free.matrix)
-    family = _named(best, right, interval, fits[best].matrix)
+    right, interval = right_share(temperings, doubt, labels, fits[best].matrix)
+    family = _named(best, right, len(free.matrix))
     return Diagnosis(
         family=family,
         matrix=fits[best].matrix,
@@ -98,20 +99,39 @@ def _temperings(posteriors: Floats) -> list[Floats]:
     """The posteriors surer of themselves, as they are, and less sure: a network is seldom as sure
     as it is right of images that are not of its own kind. Which it is, the labels tell."""
     logs = np.log(posteriors.clip(1e-12))
-    powers = (np.exp(logs / temperature) for temperature in (0.7, 1.0, 1.4, 2.0, 2.8))
+    powers = (np.exp(logs / temperature) for temperature in (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8))
     return [np.asarray(each / each.sum(1, keepdims=True)) for each in powers]
 
 
-def _sure_mistakes(posteriors: Floats) -> list[Floats]:
+def _sure_mistakes(posteriors: Floats, doubt: float) -> list[Floats]:
     """What is known if the network misreads some images while it is sure of them, as any class:
-    so many as are a part of the doubt that it has in all."""
-    doubt = float(1 - posteriors.max(1).mean())
+    so many as are a part of the doubt that it has in all, on average."""
     shares = [each * doubt for each in _SURE_MISTAKES]
     return [(1 - each) * posteriors + each / posteriors.shape[1] for each in shares]
 
 
+def exact(estimated: Floats) -> dict[str, Floats]:
+    """The matrices of the families that leave nothing to estimate but an arrangement."""
+    same = np.eye(len(estimated))
+    matrices = {
+        "clean": same,
+        "random": np.ones_like(same),
+        "uniform complementary": 1 - same,
+        "permutation": _assignment(estimated).astype(float),
+    }
+    return {name: each / each.sum(1, keepdims=True) for name, each in matrices.items()}
+
+
+def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
+    """A matrix as it is, with those of the posteriors that make the labels likeliest: it leaves
+    nothing to estimate that could take a network's own mistakes."""
+    floored = matrix.clip(_FLOOR)
+    floored /= floored.sum(1, keepdims=True)
+    return Fit(floored, max(_log_likelihood(each, labels, floored) for each in among))
+
+
 def forms(estimated: Floats) -> dict[str, Form]:
-    """The families, each with the arrangement of the classes that the free estimate suggests."""
+    """The other families, with the arrangement of the classes that the free estimate suggests."""
     same = np.eye(len(estimated), dtype=bool)
     return {
         "symmetric": _tied(same),
@@ -127,6 +147,10 @@ def _parameters(name: str, classes: int) -> int:
     """How many numbers a family has to be given; an arrangement of the classes counts as so many
     as it has free choices."""
     return {
+        "clean": 0,
+        "random": 0,
+        "uniform complementary": 0,
+        "permutation": classes,
         "symmetric": 1,
         "permuted": 1 + classes,
         "complement of permuted": 1 + classes,
@@ -174,22 +198,27 @@ def _with_diagonal(matrix: Floats, share: float) -> Floats:
 
 
 def right_share(
-    temperings: Sequence[Floats], mistaken: Sequence[Floats], labels: Labels, estimated: Floats
+    temperings: Sequence[Floats], doubt: float, labels: Labels, family: Floats
 ) -> tuple[float, tuple[float, float]]:
-    """The share of labels that are right, and its 95% interval by profile likelihood.
+    """The share of labels that are right, and its 95% interval by profile likelihood: the matrix
+    of the family, with its diagonal replaced.
 
     For each share the tempering counts that makes the labels most likely. A network that is surer
     than it should be takes its own mistakes for right labels, and the labels cannot tell the two
-    apart: the interval holds what the posteriors that are `mistaken` make as likely.
+    apart: the interval holds what mistakes that it is sure of make as likely.
     """
 
     def log_likelihood(share: float, among: Sequence[Floats]) -> float:
-        matrix = _with_diagonal(estimated, share).clip(_FLOOR)
+        matrix = _with_diagonal(family, share).clip(_FLOOR)
         return max(_log_likelihood(each, labels, matrix) for each in among)
 
-    shares = [fit(each, labels, _biased, estimated).matrix[0, 0] for each in temperings]
-    best = max(shares, key=lambda share: log_likelihood(share, temperings))
-    allowing = [*temperings, *mistaken]
+    def diagonal(counts: Floats) -> Floats:
+        return _with_diagonal(family, np.trace(counts) / counts.sum())
+
+    fits = [fit(each, labels, diagonal, family) for each in temperings]
+    likeliest_of = max(range(len(fits)), key=lambda i: fits[i].log_likelihood)
+    best = fits[likeliest_of].matrix[0, 0]
+    allowing = [*temperings, *_sure_mistakes(temperings[likeliest_of], doubt)]
     peak = log_likelihood(best, allowing)
 
     def drop(share: float) -> float:
@@ -200,19 +229,13 @@ def right_share(
     return float(best), (float(low), float(high))
 
 
-def _named(form: str, right: float, interval: tuple[float, float], matrix: Floats) -> str:
-    """The name of a family: forms that are one number say several things by its size."""
-    even = 1 / len(matrix)
+def _named(form: str, right: float, classes: int) -> str:
+    """The name of a family, where a form is of several by the size of its number."""
+    even = 1 / classes
     if form == "symmetric":
-        if right > CLEAN:
-            return "clean"
-        if interval[0] <= even <= interval[1]:
-            return "random"
-        if right > even:
-            return "symmetric noise"
-        return "uniform complementary" if right < NONE else "complementary with some right"
+        return "symmetric noise" if right > even else "complementary with some right"
     if form == "permuted":
-        return "permutation" if matrix.max() > CLEAN else "permutation with noise"
+        return "permutation with noise"
     if form == "biased complementary" and right > even / 2:
         return "general"
     return form

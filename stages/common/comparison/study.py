@@ -1,7 +1,7 @@
 """Question two's tables: what each network did, what each arm did, and how the arms compare."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from itertools import combinations
 from statistics import fmean, median
@@ -257,10 +257,10 @@ def sentence(start: str, against: str, size: str, way: str, found: Comparison) -
     return f"{what} {words[found.verdict]} ({numbers})"
 
 
-def digits(measured: Sequence[Measured]) -> Table:
-    """The errors in each digit, of each network that learnt from all images."""
+def digits(ways: Mapping[str, Mapping[str, Sequence[Measured]]]) -> Table:
+    """The errors in each digit, of each network of by_way()."""
     rows: list[Sequence[Any]] = []
-    for way, by_start in whole(measured).items():
+    for way, by_start in ways.items():
         for start, of_arm in by_start.items():
             for each in of_arm:
                 for digit in range(10):
@@ -269,10 +269,10 @@ def digits(measured: Sequence[Measured]) -> Table:
     return ("start", "way", "seed", "digit", "errors", "images"), rows
 
 
-def agreement(measured: Sequence[Measured]) -> Table:
-    """The share of test images of which two networks that learnt from all images say the same."""
+def agreement(ways: Mapping[str, Mapping[str, Sequence[Measured]]]) -> Table:
+    """The share of test images of which two networks of by_way() say the same."""
     rows: list[Sequence[Any]] = []
-    for way, by_start in whole(measured).items():
+    for way, by_start in ways.items():
         said = {
             start: [each.answers.logits.argmax(1) for each in of_arm]
             for start, of_arm in by_start.items()
@@ -282,12 +282,11 @@ def agreement(measured: Sequence[Measured]) -> Table:
     return ("way", *PAIR, "share"), rows
 
 
-def whole(measured: Sequence[Measured]) -> dict[str, dict[str, list[Measured]]]:
-    """The networks that learnt from all images, by way and start."""
+def by_way(measured: Sequence[Measured]) -> dict[str, dict[str, list[Measured]]]:
+    """The networks of one budget, by way and start."""
     found: dict[str, dict[str, list[Measured]]] = {}
-    for (start, way, size), of_arm in arms(measured).items():
-        if size == "all":
-            found.setdefault(way, {})[start] = of_arm
+    for (start, way, _), of_arm in arms(measured).items():
+        found.setdefault(way, {})[start] = of_arm
     return found
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stages.common import dataset
 from stages.common.core import entry, files, params
 from stages.common.dataset import Split
-from stages.common.learning import hand, model, parallel
+from stages.common.learning import hand, model, parallel, training
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.compute import Compute, is_writer
@@ -143,6 +143,7 @@ def about_of(job: Job, data: Data) -> dict[str, Any]:
         "seed": job.seed,
         "start": _weights(job.network),
         "epochs": plan.epochs,
+        "judged": judged(data, plan.epochs, plan.recipe),
         "objective": repr(plan.objective),
         "recipe": asdict(plan.recipe),
         "augmentation": asdict(plan.augmentation),
@@ -153,6 +154,13 @@ def about_of(job: Job, data: Data) -> dict[str, Any]:
             "hands": sha256(repr(data.hands).encode()).hexdigest(),
         },
     }
+
+
+def judged(data: Data, epochs: float, recipe: Recipe) -> int:
+    """On how many images each point of a learning curve is measured."""
+    if not data.validation:
+        return 0
+    return training.judged(len(data.train.labels), len(data.validation.labels), epochs, recipe)
 
 
 def place_on_device(network: Network, compute: Compute) -> None:

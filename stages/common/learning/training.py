@@ -61,7 +61,7 @@ def fit(
 ) -> tuple[list[Point], Tensor]:
     """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
 
-    Its learning curve, on affordable() images of the validation split and empty without one; loss
+    Its learning curve, on judged() images of the validation split and empty without one; loss
     and length of the gradient of the first steps, float32 [steps, 2]. Order and augmentation of
     step t are a function of (seed, t) alone: a killed run goes on from its checkpoint to the same
     bits. Several processes share every batch. Raises InputError if the loss stops being a number,
@@ -75,11 +75,11 @@ def fit(
     rank, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
     watched = curve_steps(steps, recipe.curve_points) if validation else set()
-    judged = affordable(steps * min(recipe.batch_size, len(train.images)), recipe)
+    count = judged(len(train.images), len(validation.images), epochs, recipe) if validation else 0
     batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
     bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
     if validation and not curve:
-        curve.append(Point(0, 0, *validate(network, validation, objective, judged)))
+        curve.append(Point(0, 0, *validate(network, validation, objective, count)))
     for step, batch in enumerate(bar, done + 1):
         network.train()
         mine = slice(rank, None, world)
@@ -97,7 +97,7 @@ def fit(
         if (due or step in watched) and not math.isfinite(loss.item()):
             raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
         if validation and step in watched:
-            score = validate(network, validation, objective, judged)
+            score = validate(network, validation, objective, count)
             curve.append(Point(step, step * len(batch), *score))
             checkpoint.show(curve)
         if due:
@@ -163,14 +163,16 @@ def curve_steps(steps: int, points: int) -> set[int]:
     return {max(1, round(steps * (i / (points - 1)) ** 2)) for i in range(1, points)}
 
 
-def affordable(seen: int, recipe: Recipe) -> int:
-    """On how many images a training that sees so many may measure each point of its curve.
+def judged(images: int, held_out: int, epochs: float, recipe: Recipe) -> int:
+    """On how many of the images held out a training may measure each point of its curve.
 
     A step costs three times an answer: forward, and backward to weights and inputs. Where the body
     is frozen, only the answer.
     """
-    answers = seen * (1 if recipe.rates.layer_decay == 0 else 3)
-    return max(1, int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points))
+    steps = step_count(epochs, images, recipe.batch_size)
+    answers = steps * min(recipe.batch_size, images) * (1 if recipe.rates.layer_decay == 0 else 3)
+    affordable = int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points)
+    return max(1, min(held_out, affordable))
 
 
 def processes() -> tuple[int, int]:
