@@ -115,8 +115,10 @@ def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
 
 def on_all_otherwise(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with all training images in the other ways, at the usual strength."""
-    how = params.load(f"finetune.full.{source}", Full)
-    bases = pretrained.load(source, start, "usual", how.seeds)
+    how, ways = params.load(f"finetune.full.{source}", Full), params.load("finetune.ways", Ways)
+    if "all" not in ways.budgets:
+        return []
+    bases = pretrained.load(source, start, "usual", min(how.seeds, ways.seeds))
     epochs = pretrained.strength(source, "usual").epochs * how.times
     return otherwise(bases, replace(plan, epochs=epochs), "all", start)
 

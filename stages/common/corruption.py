@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, linear_sum_assignment
+from scipy.optimize import brentq, linear_sum_assignment, minimize_scalar
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 _ITERATIONS = 60  # of EM; the sums stop moving long before
 _FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be so for good
+_CLOSE = 1e-7  # how near to the likeliest share to come
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
 _SURE_MISTAKES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # parts of what a network doubts in all
 _FEW = 3  # of these, that a name allows for; the interval of the right share does for all
@@ -36,7 +37,7 @@ class Diagnosis:
     """What is wrong with the labels, and how sure that is."""
 
     family: str
-    matrix: Floats  # [C, C] of the family
+    matrix: Floats  # [C, C] of the family, the share of right labels on its diagonal
     estimated: Floats  # [C, C] of no family
     right: float  # share of labels that name the true class
     interval: tuple[float, float]  # of that, 95%, by profile likelihood
@@ -54,8 +55,8 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     """
     temperings = _temperings(posteriors)
     tempered = [(each, fit(each, labels, general)) for each in temperings]
-    doubt = float(1 - posteriors.max(1).mean())
-    posteriors, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
+    own, (posteriors, free) = posteriors, max(tempered, key=lambda pair: pair[1].log_likelihood)
+    doubt = max(float(1 - each.max(1).mean()) for each in (own, posteriors))
     among = [posteriors, *_sure_mistakes(posteriors, doubt)[:_FEW]]
     fits = {name: likeliest(among, labels, matrix) for name, matrix in exact(free.matrix).items()}
     fits |= {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
@@ -69,7 +70,7 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     family = _named(best, right, len(free.matrix))
     return Diagnosis(
         family=family,
-        matrix=fits[best].matrix,
+        matrix=_floored(_with_diagonal(fits[best].matrix, right)),
         estimated=free.matrix,
         right=right,
         interval=interval,
@@ -86,9 +87,13 @@ def fit(posteriors: Floats, labels: Labels, form: Form, start: Floats | None = N
         joint = posteriors * matrix.T[labels]
         joint /= joint.sum(1, keepdims=True)
         counts = np.stack([joint[labels == label].sum(0) for label in range(classes)], axis=1)
-        matrix = form(counts).clip(_FLOOR)
-        matrix /= matrix.sum(1, keepdims=True)
+        matrix = _floored(form(counts))
     return Fit(matrix, _log_likelihood(posteriors, labels, matrix))
+
+
+def _floored(matrix: Floats) -> Floats:
+    raised = matrix.clip(_FLOOR)
+    return np.asarray(raised / raised.sum(1, keepdims=True))
 
 
 def _log_likelihood(posteriors: Floats, labels: Labels, matrix: Floats) -> float:
@@ -123,10 +128,11 @@ def exact(estimated: Floats) -> dict[str, Floats]:
 
 
 def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
-    """A matrix as it is, with those of the posteriors that make the labels likeliest: it leaves
-    nothing to estimate that could take a network's own mistakes."""
-    floored = matrix.clip(_FLOOR)
-    floored /= floored.sum(1, keepdims=True)
+    """A matrix as it is, with those of the posteriors that make the labels likeliest. Their
+    mistakes, which may be of any class, have no number here that could take them; the one of a tied
+    form does: what it makes of such posteriors it makes of the others too. So a little noise, less
+    than a network may be sure of its mistakes, is not told from none."""
+    floored = _floored(matrix)
     return Fit(floored, max(_log_likelihood(each, labels, floored) for each in among))
 
 
@@ -209,24 +215,27 @@ def right_share(
     """
 
     def log_likelihood(share: float, among: Sequence[Floats]) -> float:
-        matrix = _with_diagonal(family, share).clip(_FLOOR)
+        matrix = _floored(_with_diagonal(family, share))
         return max(_log_likelihood(each, labels, matrix) for each in among)
 
-    def diagonal(counts: Floats) -> Floats:
-        return _with_diagonal(family, np.trace(counts) / counts.sum())
-
-    fits = [fit(each, labels, diagonal, family) for each in temperings]
-    likeliest_of = max(range(len(fits)), key=lambda i: fits[i].log_likelihood)
-    best = fits[likeliest_of].matrix[0, 0]
-    allowing = [*temperings, *_sure_mistakes(temperings[likeliest_of], doubt)]
-    peak = log_likelihood(best, allowing)
+    found = [
+        minimize_scalar(
+            lambda share, each=each: -log_likelihood(share, [each]),
+            bounds=(0, 1),
+            options={"xatol": _CLOSE},
+        )
+        for each in temperings
+    ]
+    most = min(range(len(found)), key=lambda i: found[i].fun)
+    best, peak = float(found[most].x), -float(found[most].fun)
+    allowing = [*temperings, *_sure_mistakes(temperings[most], doubt)]
 
     def drop(share: float) -> float:
         return peak - log_likelihood(share, allowing) - _HALF_CHI
 
-    low = brentq(drop, 0, best) if best > 0 and drop(0) > 0 else 0.0
-    high = brentq(drop, best, 1) if best < 1 and drop(1) > 0 else 1.0
-    return float(best), (float(low), float(high))
+    low = brentq(drop, 0, best) if drop(0) > 0 else 0.0
+    high = brentq(drop, best, 1) if drop(1) > 0 else 1.0
+    return best, (float(low), float(high))
 
 
 def _named(form: str, right: float, classes: int) -> str:

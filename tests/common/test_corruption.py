@@ -33,7 +33,19 @@ def test_2000_labels_tell_what_is_wrong_with_them(how: str) -> None:
     right = float((labels == truth).mean())
     assert found.right == pytest.approx(right, abs=0.03)
     assert np.allclose(found.matrix.sum(1), 1)
-    assert found.bic[min(found.bic, key=lambda name: found.bic[name])] == 0
+    assert min(found.bic.values()) == 0
+    assert found.bic.get(found.family, 0) == 0  # the others are named by the size of their number
+
+
+def test_a_network_less_sure_than_it_is_right_does_not_make_more_labels_right() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, CLASSES, 4000)
+    labels = corrupted(truth, "symmetric 0.5", rng)
+    modest = answered(truth, 0.97, rng) ** 0.5
+    modest /= modest.sum(1, keepdims=True)
+    found = corruption.diagnose(modest, labels)
+    assert found.right == pytest.approx(0.5, abs=0.03)
+    assert found.interval[0] <= 0.5 <= found.interval[1]
 
 
 def test_the_interval_holds_the_true_share_mostly() -> None:
@@ -55,6 +67,17 @@ def test_the_labels_believed_right_among_complementary_ones_mostly_are() -> None
     found = corruption.diagnose(posteriors, labels)
     sure = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
     assert (labels == truth)[sure].mean() > 0.9
+    assert sure[labels == truth].mean() > 0.5
+
+
+def test_a_family_without_a_number_keeps_the_share_of_right_labels_in_its_matrix() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, CLASSES, 4000)
+    labels = corrupted(truth, "complementary 0.001", rng)
+    posteriors = answered(truth, 0.9999, rng, calibrated=True)
+    found = corruption.diagnose(posteriors, labels)
+    assert found.matrix.diagonal() == pytest.approx(found.right, abs=1e-5)
+    sure = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
     assert sure[labels == truth].mean() > 0.5
 
 

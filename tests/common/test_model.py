@@ -91,6 +91,14 @@ def test_a_transplant_carries_the_body_and_nothing_of_the_head() -> None:
     assert network.head.out_features == 3
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_head_of_a_transplant_is_not_the_one_that_the_body_set_out_with(seed: int) -> None:
+    source = model.fresh(SHAPE, seed)
+    head = model.transplant(source, SHAPE.classes, seed).head.weight
+    correlation = torch.corrcoef(torch.stack([head.flatten(), source.head.weight.flatten()]))[0, 1]
+    assert correlation.abs() < 5 / head.numel() ** 0.5
+
+
 def test_the_network_scales_its_input_itself() -> None:
     network = model.fresh(SHAPE, 0).eval()
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)

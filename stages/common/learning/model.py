@@ -22,6 +22,7 @@ from stages.common.learning import hand
 
 _MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
 _WIDEST = 1 << 14
+_HEADS = 1 << 20  # from the seeds of fresh networks to those of transplants' heads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +177,12 @@ def fresh(shape: Shape, seed: int) -> Network:
 
 
 def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:
-    """A network for `classes`: the body of `source`, and a fresh head that `seed` alone decides."""
-    network = fresh(replace(source.shape, classes=classes), seed)
+    """A network for `classes`: the body of `source`, and a fresh head that `seed` alone decides.
+
+    It is not the head of fresh(..., seed), with which a body may have been pretrained: together
+    they would read digits before they have seen one.
+    """
+    network = fresh(replace(source.shape, classes=classes), seed + _HEADS)
     network.body.load_state_dict(source.body.state_dict())
     network.norms.load_state_dict(source.norms.state_dict())
     return network
