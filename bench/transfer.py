@@ -4,8 +4,8 @@ python -m bench.transfer [--source NAME] [--steps N] [--repeats N]
 
 The pipeline counts images, which are the same on every machine. Here the trainings of all arms take
 turns on one thread of this one, a few steps at a time; the median cost of an image, in CPU seconds,
-times the median images to a threshold is the time to it. A threshold that fewer than half of an
-arm's runs reached has none.
+times the median images to a threshold is the time to it. A threshold has none that no more than
+half of an arm's runs reached, or that the learning curve cannot decide.
 
 reads   metrics/<source>/transfer/speed.csv, artifacts/<source>/bases/, data/tensors/<source>/mnist/
 writes  bench/results/transfer.json

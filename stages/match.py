@@ -8,9 +8,10 @@ reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/audit/mnistTask3.json, artifacts/<source>/mnistTask3-random.pt,
         artifacts/<source>/seeds/mnistTask3-<start>-pseudo-labels.npy
 writes  metrics/<source>/match.json, metrics/<source>/transitions.csv (the true counts),
-        metrics/<source>/pseudo-labels.csv (how right those of each round were), the MNIST image
-        and label of each row, artifacts/<source>/matched.csv, and one image of each class as both
-        have it, artifacts/<source>/sheets/jpeg.png
+        metrics/<source>/pseudo-labels.csv (how right those of each round were),
+        metrics/<source>/believed-right.csv (the rows whose labels the audit believes), the MNIST
+        image and label of each row, artifacts/<source>/matched.csv, and one image of each class as
+        both have it, artifacts/<source>/sheets/jpeg.png
 """
 
 from pathlib import Path
@@ -54,7 +55,7 @@ def main(scratch: Path, source: str) -> None:
     metrics = {
         "images": len(truth),
         "matched": int((differences < _CLOSE).sum()),
-        "matched_to_one_alone": len(np.unique(twins)),
+        "distinct_matches": len(np.unique(twins)),
         "pixel_difference": float(differences.mean()),
         "labels_right": int(np.trace(counts)),
         "matrix_error": matrix_error(np.array(audit["estimated"]), counts),
@@ -68,6 +69,9 @@ def main(scratch: Path, source: str) -> None:
     files.write_json(Path(f"metrics/{source}/match.json"), metrics, scratch)
     columns = ["start", "round", "seed", "images", "pseudo_labels", "right"]
     files.write_csv(Path(f"metrics/{source}/pseudo-labels.csv"), columns, rounds, scratch)
+    surest = np.column_stack([believed, wrong.labels[believed], truth[believed]]).tolist()
+    columns = ["row", "label", "true label"]
+    files.write_csv(Path(f"metrics/{source}/believed-right.csv"), columns, surest, scratch)
     matched = zip(range(len(truth)), twins.tolist(), truth.tolist(), strict=True)
     path = Path(f"artifacts/{source}/matched.csv")
     files.write_csv(path, ["row", "mnist_row", "label"], matched, scratch)

@@ -51,7 +51,7 @@ def main(scratch: Path, source: str) -> None:
     }
     sections = [
         question_one.section(results, params.load("test_archives", list[str])),
-        question_two.section(results),
+        question_two.section(results, pretraining(source)),
         question_three.section(results, audits),
     ]
     archives = params.load(f"archives.{source}", dict[str, Any])
@@ -75,6 +75,12 @@ def main(scratch: Path, source: str) -> None:
     framing = shown[f"preprocess.{source}"]["characters"]
     draw = page.render("draw.html", source=source, classes="".join(CHARACTERS), framing=framing)
     files.write_bytes(folder / "draw.html", draw.encode(), scratch)
+
+
+def pretraining(source: str) -> int:
+    """How many images a base network of all 62 classes sees, again and again."""
+    epochs = params.load(f"pretrain.epochs.{source}.characters", float)
+    return round(epochs * params.load(f"preprocess.{source}.bases.images", int))
 
 
 def digests(archives: dict[str, Any]) -> Table:

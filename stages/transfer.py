@@ -7,8 +7,8 @@ which saw the same images in the same order.
 reads   artifacts/<source>/{seeds/mnist-,seeds/mnistTask3-,budgets/}<start>.pt and their curves,
         artifacts/<source>/{seeds/mnistTask3-,budgets/}<start>-early.csv,
         artifacts/<source>/bases/<start>.pt, artifacts/<source>/matched.csv,
-        data/tensors/<source>/mnist/{train,validation,test}.safetensors,
-        data/tensors/<source>/mnistTask3/{train,validation}.safetensors
+        data/tensors/<source>/mnist/{train,test}.safetensors,
+        data/tensors/<source>/mnistTask3/train.safetensors
 writes  metrics/<source>/transfer.json, metrics/<source>/transfer/*.csv
 params  compute, digits.<source>, strengths, transfer
 """
@@ -25,13 +25,7 @@ from tqdm import tqdm
 
 from stages.common import budget, dataset, measures, pretrained
 from stages.common.comparison import convergence, similarity, study
-from stages.common.comparison.study import (
-    STARTS,
-    Measured,
-    Run,
-    Study,
-    Table,
-)
+from stages.common.comparison.study import CORRECTED, FULL, STARTS, Measured, Run, Study, Table
 from stages.common.core import entry, files, params
 from stages.common.dataset import Split
 from stages.common.learning import parallel
@@ -45,8 +39,7 @@ USES: dict[str, pretrained.UseName] = {
     "seeds/mnist-": "full",
     "seeds/mnistTask3-": "full",
 }
-CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
-WHOLE = {"seeds/mnist-": "full", "seeds/mnistTask3-": CORRECTED}
+WHOLE = {"seeds/mnist-": FULL, "seeds/mnistTask3-": CORRECTED}
 CURVES = [f"{data}-{start}" for data in ("mnist", "mnistTask3") for start in STARTS]
 CURVES += ["mnistTask3-naive"]
 _COMPARED = 10_000  # training images, at most, of which the generalisation gap is taken
@@ -62,13 +55,13 @@ def main(scratch: Path, source: str) -> None:
     by_way = study.by_way([each for each in everything if each.run.budget == "all"])
     whole = {way: by_way[way] for way in WHOLE.values()}
     tables: dict[str, Table] = {
+        "comparisons": study.comparisons(everything, declared),
         "runs": (Run._fields, [each.run for each in everything]),
         "curves": study.curves(everything),
         "thresholds": study.thresholds(everything),
         "speed": study.speed(everything),
         "measures": study.summaries(everything),
         "labels": study.labels(everything, declared.primary.way),
-        "comparisons": study.comparisons(everything, declared),
         "images": study.images(everything),
         "digits": study.digits(whole),
         "agreement": study.agreement(whole),

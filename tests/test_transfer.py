@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median, stdev
 
@@ -13,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common import budget
-from stages.common.comparison import convergence, significance, study
+from stages.common.comparison import convergence, significance, similarity, study
 from stages.common.core.errors import InputError
 from stages.common.learning import model
 from stages.common.learning.live import Point
@@ -84,8 +85,10 @@ def test_the_means_by_the_number_of_labels_are_those_of_the_runs(metrics: Path) 
 def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
     arms = accuracies(metrics)
     for row in table(metrics, "comparisons"):
-        pair = (arms[start, row["way"], row["budget"]] for start in (row["start"], row["against"]))
-        differences = [a - b for a, b in zip(*pair, strict=True)]
+        one = arms[row["start"], row["way"], row["budget"]]
+        other = arms[row["against"], row["against_way"], row["budget"]]
+        differences = [a - b for a, b in zip(one, other, strict=False)]  # of seeds that both have
+        assert int(row["n"]) == len(differences)
         mean = fmean(differences)
         assert float(row["difference"]) == pytest.approx(mean, abs=2e-5)
         assert float(row["low"]) == pytest.approx(mean - half_width(differences), abs=1e-4)
@@ -102,7 +105,7 @@ def test_the_paired_differences_are_those_of_the_runs(metrics: Path) -> None:
 
 
 def test_the_intervals_over_test_images_are_those_of_the_counts(metrics: Path) -> None:
-    place = ("budget", "way", "start", "against")
+    place = study.Pair._fields
     counted: dict[tuple[str, ...], dict[int, int]] = {}
     for row in table(metrics, "images"):
         of_pair = counted.setdefault(tuple(row[name] for name in place), {})
@@ -161,9 +164,16 @@ def test_the_headline_is_the_primary_comparisons(metrics: Path) -> None:
     summary = json.loads((metrics / "transfer.json").read_text())
     primary = {row["budget"]: row for row in table(metrics, "comparisons") if row["primary"] == "1"}
     assert set(summary) - {"answer"} == set(primary)
+    arms = accuracies(metrics)
     for size, row in primary.items():
-        assert summary[size]["verdict"] == row["verdict"]
-        assert summary[size]["difference"] == pytest.approx(float(row["difference"]), abs=1e-5)
+        said = summary[size]
+        assert said["verdict"] == row["verdict"]
+        assert said["seeds"] == int(row["n"])
+        assert said["within_margin"] == (float(row["equivalence_p_corrected"]) < 0.05)
+        for name in ("difference", "low", "high", "p_corrected", "margin"):
+            assert said[name] == pytest.approx(float(row[name]), abs=2e-5), name
+        for start in ("random", "digits", "characters"):
+            assert said[start] == pytest.approx(fmean(arms[start, "full", size]), abs=2e-5)
         assert f"{100 * float(row['difference']):+.2f} points" in summary["answer"]
 
 
@@ -179,15 +189,15 @@ def test_a_curve_is_of_as_many_images_as_it_says_and_so_many_decide_a_threshold(
             count = float(point["accuracy"]) * judged[tuple(point[name] for name in key)]
             assert abs(count - round(count)) < 0.05
     thresholds = {
-        (*(row[name] for name in key), row["threshold"]) for row in table(metrics, "thresholds")
+        (*(row[name] for name in key), float(row["threshold"])): row["decisive"]
+        for row in table(metrics, "thresholds")
     }
-    expected = {
-        (*run, str(threshold))
-        for run, images in judged.items()
+    told = {run: images / (9 if run[1] == "corrected" else 1) for run, images in judged.items()}
+    assert thresholds == {
+        (*run, threshold): str(int(round((1 - threshold) * images, 6) >= 5))
+        for run, images in told.items()
         for threshold in convergence.THRESHOLDS
-        if round((1 - threshold) * images, 6) >= 5
     }
-    assert thresholds == expected
 
 
 def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> None:
@@ -198,6 +208,9 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
         curve.append((int(row["images_seen"]), float(row["accuracy"])))
     seen: dict[tuple[str, ...], list[float]] = {}
     for row in table(metrics, "thresholds"):
+        if row["decisive"] == "0":
+            assert not row["images_seen"] + row["images_kept"]
+            continue
         curve = curves[tuple(row[name] for name in key)]
         threshold = float(row["threshold"])
         after = [images for images, accuracy in curve if accuracy >= threshold]
@@ -219,6 +232,9 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
         for name in ("step", "images_seen", "flops", "images_kept"):
             seen.setdefault((*arm, name), []).append(float(row[name] or "inf"))
     for row in table(metrics, "speed"):
+        if row["decisive"] == "0":
+            assert not row["reached"] + row["median_images"] + row["most_images"]
+            continue
         arm = (row["start"], row["way"], row["budget"], row["threshold"])
         assert int(row["reached"]) == sum(math.isfinite(n) for n in seen[*arm, "step"])
         for column, name in (
@@ -230,6 +246,58 @@ def test_the_images_to_a_threshold_are_those_of_the_curves(metrics: Path) -> Non
         took = seen[*arm, "images_seen"]
         assert float(row["fewest_images"] or "inf") == min(took)
         assert float(row["most_images"] or "inf") == max(took)
+
+
+def test_the_height_of_a_curve_is_the_area_under_it(metrics: Path) -> None:
+    key = ("start", "way", "budget", "seed")
+    curves: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in table(metrics, "curves"):
+        point = float(row["images_seen"]), float(row["accuracy"])
+        curves.setdefault(tuple(row[name] for name in key), []).append(point)
+    for run in table(metrics, "runs"):
+        curve = curves[tuple(run[name] for name in key)]
+        steps = pairwise(curve)
+        area = sum((x - w) * (y + z) / 2 for (w, y), (x, z) in steps) / curve[-1][0]
+        assert float(run["curve_area"]) == pytest.approx(area, abs=2e-5)
+
+
+def test_the_errors_in_each_digit_add_up_to_those_of_the_run(metrics: Path) -> None:
+    key = ("start", "way", "seed")
+    errors: dict[tuple[str, ...], int] = {}
+    images: dict[tuple[str, ...], int] = {}
+    for row in table(metrics, "digits"):
+        run = tuple(row[name] for name in key)
+        errors[run] = errors.get(run, 0) + int(row["errors"])
+        images[run] = images.get(run, 0) + int(row["images"])
+    runs = {
+        tuple(run[name] for name in key): float(run["accuracy"])
+        for run in table(metrics, "runs")
+        if run["budget"] == "all" and run["way"] in ("full", "corrected")
+    }
+    assert errors.keys() == runs.keys()
+    for run, accuracy in runs.items():
+        assert 1 - errors[run] / images[run] == pytest.approx(accuracy, abs=2e-5)
+
+
+def test_the_mean_curves_are_the_means_of_the_curves(metrics: Path) -> None:
+    points: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for row in table(metrics, "curves"):
+        if row["budget"] == "all":
+            at = points.setdefault((row["way"], row["start"]), {})
+            at.setdefault(int(row["step"]), []).append(float(row["accuracy"]))
+    for way, name in (("full", "mnist"), ("corrected", "mnistTask3")):
+        for start in ("random", "digits", "characters"):
+            mean = table(metrics, f"{name}-{start}-mean")
+            found = {int(row["step"]): float(row["accuracy"]) for row in mean}
+            expected = {step: fmean(values) for step, values in points[way, start].items()}
+            assert found == pytest.approx(expected, abs=2e-5)
+
+
+def test_networks_that_agree_on_nothing_more_than_chance_have_no_alignment() -> None:
+    noise = [torch.randn(60, 3000, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    one, other = ((each @ each.T).double().fill_diagonal_(0) for each in noise)
+    assert abs(similarity.cka(one, other)) < 0.1
+    assert similarity.cka(one, one) == pytest.approx(1)
 
 
 def test_a_primary_comparison_of_nothing_is_an_error() -> None:

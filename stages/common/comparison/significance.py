@@ -85,8 +85,8 @@ def compare(right: NDArray[np.bool_], against: NDArray[np.bool_], margin: float)
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons of one family, with both p corrected for their number, and a verdict.
 
-    Benjamini and Yekutieli's (2001) step-up holds however the tests depend on each other, and these
-    do: they share arms.
+    Benjamini and Yekutieli's (2001) step-up holds the false discovery rate however the tests depend
+    on each other, and these do: they share networks, base networks and test images.
     """
     if not comparisons:
         return []

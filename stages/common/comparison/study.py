@@ -20,9 +20,17 @@ from stages.common.learning.live import Point
 from stages.common.measures import Answers
 
 STARTS = ("random", "digits", "characters")
+FULL = "full"  # the way in which all weights learn at the same rates
+CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
 PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
 PAIR = ("first", "second", "first_seed", "second_seed")  # columns of what two networks share
+WAYS = {
+    FULL: "all weights learning",
+    "probe": "the head alone learning",
+    "discriminative": "layers learning at falling rates",
+}
 _DECISIVE = 5  # mistakes
+_SHOWN = 9  # of so many mistakes one shows where labels name another class than the true one
 Table = tuple[Sequence[str], list[Sequence[Any]]]  # columns and rows
 T = TypeVar("T")
 
@@ -48,7 +56,7 @@ class Run(NamedTuple):
     """One network, measured."""
 
     start: str
-    way: str  # full, probe or discriminative
+    way: str  # a key of WAYS, or CORRECTED
     budget: str  # images of each class, or "all"
     seed: int
     train_images: int
@@ -65,6 +73,16 @@ class Run(NamedTuple):
 
 
 MEASURES = Run._fields[Run._fields.index("accuracy") :]
+
+
+class Pair(NamedTuple):
+    """Two arms with one budget, to be compared."""
+
+    budget: str
+    way: str
+    start: str
+    against: str
+    against_way: str
 
 
 class Measured(NamedTuple):
@@ -90,35 +108,39 @@ def curves(measured: Sequence[Measured]) -> Table:
 
 
 def thresholds(measured: Sequence[Measured]) -> Table:
-    """What it took to come to each threshold, and to stay there; empty where it never did."""
+    """What it took to come to each threshold, and to stay there; empty where it never did, and
+    where the threshold is not decisive()."""
     rows: list[Sequence[Any]] = []
     for each in measured:
-        for threshold in decisive(each.run):
-            at = convergence.reached(each.curve, threshold)
+        for threshold in convergence.THRESHOLDS:
+            told = decisive(each.run, threshold)
+            at = convergence.reached(each.curve, threshold) if told else None
             cost = ("", "", "") if at is None else (*at, at[1] * each.flops)
-            stays = convergence.kept(each.curve, threshold)
-            rows.append((*key(each.run), threshold, *cost, "" if stays is None else stays[1]))
-    columns = ("start", "way", "budget", "seed", "threshold", "step", "images_seen", "flops")
-    return (*columns, "images_kept"), rows
+            stays = convergence.kept(each.curve, threshold) if told else None
+            kept = "" if stays is None else stays[1]
+            rows.append((*key(each.run), threshold, int(told), *cost, kept))
+    columns = ("start", "way", "budget", "seed", "threshold", "decisive", "step", "images_seen")
+    return (*columns, "flops", "images_kept"), rows
 
 
-def decisive(run: Run) -> list[float]:
-    """The thresholds that no less than _DECISIVE mistakes on the curve's images decide: on fewer, a
-    curve comes there by chance."""
-    return [
-        threshold
-        for threshold in convergence.THRESHOLDS
-        if round((1 - threshold) * run.judged, 6) >= _DECISIVE
-    ]
+def decisive(run: Run, threshold: float) -> bool:
+    """Whether no less than _DECISIVE mistakes that show on the curve's images decide a threshold:
+    on fewer, a curve comes there by chance."""
+    shown = run.judged / (_SHOWN if run.way == CORRECTED else 1)
+    return round((1 - threshold) * shown, 6) >= _DECISIVE
 
 
 def speed(measured: Sequence[Measured]) -> Table:
-    """The median cost of each threshold: empty where fewer than half of the runs reached it; and
+    """The median cost of each threshold: empty unless more than half of the runs reached it; and
     the fewest and the most images that a run took, between which the true median lies but for 1
-    chance in 2^(n-1). The most is empty if a run never came there, the fewest if none did."""
+    chance in 2^(n-1). The most is empty if a run never came there, the fewest if none did. All are
+    empty where the threshold is not decisive()."""
     rows: list[Sequence[Any]] = []
     for arm, of_arm in arms(measured).items():
-        for threshold in decisive(of_arm[0].run):
+        for threshold in convergence.THRESHOLDS:
+            if not decisive(of_arm[0].run, threshold):
+                rows.append((*arm, threshold, 0, len(of_arm), *[""] * 7))
+                continue
             found = [convergence.reached(each.curve, threshold) for each in of_arm]
             stays = [convergence.kept(each.curve, threshold) for each in of_arm]
             (steps, images), (_, kept) = map(_medians, (found, stays))
@@ -126,8 +148,8 @@ def speed(measured: Sequence[Measured]) -> Table:
             took = [math.inf if at is None else at[1] for at in found]
             costs = (steps, images, images * of_arm[0].flops, kept, min(took), max(took))
             shown = ["" if cost == math.inf else round(cost) for cost in costs]
-            rows.append((*arm, threshold, len(found), count, *shown))
-    columns = ("start", "way", "budget", "threshold", "n", "reached")
+            rows.append((*arm, threshold, 1, len(found), count, *shown))
+    columns = ("start", "way", "budget", "threshold", "decisive", "n", "reached")
     costs_of = ("median_steps", "median_images", "median_flops", "median_images_kept")
     return (*columns, *costs_of, "fewest_images", "most_images"), rows
 
@@ -173,76 +195,74 @@ def comparisons(measured: Sequence[Measured], study: Study) -> Table:
     """All paired comparisons, the primary ones corrected apart from the others."""
     names = [field.name for field in fields(Comparison)]
     rows: list[Sequence[Any]] = [
-        (
-            size,
-            way,
-            start,
-            against,
-            int(primary),
-            *astuple(each),
-            sentence(start, against, size, way, each),
-        )
-        for (size, way, start, against, primary), each in compared(measured, study)
+        (*place, int(primary), *astuple(each), sentence(place, each))
+        for place, primary, each in compared(measured, study)
     ]
-    return ("budget", "way", "start", "against", "primary", *names, "sentence"), rows
+    return (*Pair._fields, "primary", *names, "sentence"), rows
 
 
 def images(measured: Sequence[Measured]) -> Table:
     """Of all paired comparisons: how many test images so many more of the seeds read rightly from
     one start than from the other. Their mean and spread give the interval over test images."""
-    found = arms(measured)
     rows: list[Sequence[Any]] = []
-    for place in pairs(measured):
-        way, size, *starts = place
-        one, other = (right(found[start, way, size]).sum(0) for start in starts)
-        values, counts = np.unique(one - other, return_counts=True)
-        rows += [(size, way, *starts, *each) for each in zip(values, counts, strict=True)]
-    return ("budget", "way", "start", "against", "more_seeds_right", "images"), rows
+    for pair in pairs(measured):
+        one, other = right(measured, pair)
+        values, counts = np.unique(one.sum(0) - other.sum(0), return_counts=True)
+        rows += [(*pair, *each) for each in zip(values, counts, strict=True)]
+    return (*Pair._fields, "more_seeds_right", "images"), rows
 
 
-def pairs(measured: Sequence[Measured]) -> Iterator[tuple[str, str, str, str]]:
-    """(way, budget, start, against) of all comparisons that can be made."""
+def pairs(measured: Sequence[Measured]) -> Iterator[Pair]:
+    """All comparisons that can be made: of two starts trained in the same way, and of the ways that
+    need a pretrained start with random weights trained in full, where both are of one strength."""
     found = arms(measured)
     for way, size in dict.fromkeys((way, size) for _, way, size in found):
         for start, against in PAIRS:
-            if (start, way, size) in found and (against, way, size) in found:
-                yield way, size, start, against
+            same = (against, way, size) in found
+            pair = Pair(size, way, start, against, way if same else FULL)
+            if (start, way, size) in found and (same or size != "all"):
+                yield pair
 
 
-def right(arm: Sequence[Measured]) -> NDArray[np.bool_]:
-    """Which test images each network of an arm reads rightly, bool [seeds, images]."""
-    return np.array([each.answers.right.numpy() for each in arm])
-
-
-def compared(
-    measured: Sequence[Measured], study: Study
-) -> Iterator[tuple[tuple[str, str, str, str, bool], Comparison]]:
-    """((budget, way, start, against, whether it is primary), what was found)."""
+def right(measured: Sequence[Measured], pair: Pair) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which test images the networks of two arms read rightly, bool [seeds, images] each, of the
+    seeds that both have."""
     found = arms(measured)
-    primary = (study.primary.start, study.primary.against)
-    families: dict[bool, list[tuple[tuple[str, str, str, str, bool], Comparison]]] = {}
-    for way, size, start, against in pairs(measured):
-        if size not in study.smallest:
-            raise InputError(f"params.yaml: the key transfer.smallest.{size} is missing")
-        one, other = (right(found[each, way, size]) for each in (start, against))
-        first = way == study.primary.way and (start, against) == primary
-        each = significance.compare(one, other, study.smallest[size])
-        families.setdefault(first, []).append(((size, way, start, against, first), each))
-    if True not in families:
+    one, other = (
+        np.array([each.answers.right.numpy() for each in found[start, way, pair.budget]])
+        for start, way in ((pair.start, pair.way), (pair.against, pair.against_way))
+    )
+    seeds = min(len(one), len(other))
+    return one[:seeds], other[:seeds]
+
+
+def compared(measured: Sequence[Measured], study: Study) -> Iterator[tuple[Pair, bool, Comparison]]:
+    """(what is compared, whether it is primary, what was found)."""
+    primary = study.primary
+    families: dict[bool, list[tuple[Pair, Comparison]]] = {True: [], False: []}
+    for pair in pairs(measured):
+        if pair.budget not in study.smallest:
+            raise InputError(f"params.yaml: the key transfer.smallest.{pair.budget} is missing")
+        first = pair[1:] == (primary.way, primary.start, primary.against, primary.way)
+        found = significance.compare(*right(measured, pair), study.smallest[pair.budget])
+        families[first].append((pair, found))
+    if not families[True]:
         raise InputError(
-            f"params.yaml: transfer.primary: no comparison is of {', '.join(primary)} and"
-            f" {study.primary.way}"
+            f"params.yaml: transfer.primary: no comparison is of {primary.start},"
+            f" {primary.against} and {primary.way}"
         )
-    for family in (True, False):
-        members = families.get(family, [])
+    for first, members in families.items():
         whole = significance.corrected([each for _, each in members])
-        yield from zip([place for place, _ in members], whole, strict=True)
+        for (pair, _), each in zip(members, whole, strict=True):
+            yield pair, first, each
 
 
-def sentence(start: str, against: str, size: str, way: str, found: Comparison) -> str:
+def sentence(pair: Pair, found: Comparison) -> str:
     """A comparison in words."""
-    images = "all images" if size == "all" else f"{size} images of each class"
-    what = f"with {images} ({way}), starting from {start} instead of {against}"
+    images = "all images" if pair.budget == "all" else f"{pair.budget} images of each class"
+    what = f"with {images} ({pair.way}), starting from {pair.start} instead of {pair.against}"
+    if pair.against_way != pair.way:
+        what += f" ({pair.against_way})"
     numbers = (
         f"{100 * found.difference:+.2f} points, 95% interval {100 * found.low:+.2f} to"
         f" {100 * found.high:+.2f}, n = {found.n}, corrected p = {found.p_corrected:.3g}"
@@ -306,7 +326,7 @@ def paired(
 def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
     """The headline: the primary comparison at each budget, and the answer in a sentence."""
     means = {arm: fmean(each.run.accuracy for each in of) for arm, of in arms(measured).items()}
-    primary = {place[0]: each for place, each in compared(measured, study) if place[-1]}
+    primary = {pair.budget: each for pair, first, each in compared(measured, study) if first}
     summary: dict[str, Any] = {"answer": answer(primary, study)}
     for size, each in primary.items():
         summary[size] = {start: means[start, study.primary.way, size] for start in STARTS}
@@ -342,7 +362,8 @@ def answer(primary: dict[str, Comparison], study: Study) -> str:
         if sizes:
             said.append(f"{words} with {', '.join(sizes)}")
     start, against = study.primary.start, study.primary.against
+    way = WAYS.get(study.primary.way, study.primary.way)
     return (
-        f"Starting from {start} instead of {against} weights, by images of each class:"
+        f"Starting from {start} instead of {against} weights, {way}, by images of each class:"
         f" {'; '.join(said)}."
     )

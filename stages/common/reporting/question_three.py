@@ -75,9 +75,10 @@ def looked_up(found: dict[str, Any]) -> Chart:
         for name, (part, whole) in shares.items()
     ]
     takeaway = (
-        f"Of {found['believed_right']} labels that the audit believed right"
-        f" {found['believed_right_and_are']} are; and of the {found['train_images']:,} images that"
-        f" were learnt from without their true labels, seed 0 from random weights reads"
+        f"Of {found['believed_right']} labels that the audit believed right (believed-right.csv"
+        f" among the metrics lists them) {found['believed_right_and_are']} are; and of the"
+        f" {found['train_images']:,} images that were learnt from without their true labels, seed 0"
+        " from random weights reads"
         f" {found['train_answers_right']:,} as MNIST labels them."
     )
     lengths = {name: found[part] / max(1, found[whole]) for name, (part, whole) in shares.items()}
@@ -142,7 +143,7 @@ def jpeg(results: Results, difference: float) -> Sheet:
     """An image of each class as MNIST has it and as mnistTask3 has it."""
     takeaway = (
         f"The re-encoding as JPEG moves a pixel by {difference:.1f} of 255 on average, most beside"
-        " the strokes, which no reader minds."
+        " the strokes."
     )
     png = results.picture("sheets/jpeg.png")
     rows = ["MNIST", "mnistTask3", "difference x 4"]
@@ -160,8 +161,9 @@ def mistakes(results: Results) -> Sheet:
     takeaway = (
         f"Seed 0 of mnistTask3-random is wrong on {len(wrong)} of MNIST's test images,"
         f" {len(wrong & clean)} of them also misread by a network that learnt MNIST's true labels,"
-        f" which has {len(clean)} mistakes: images that are hard whatever the labels say. The"
-        f" {len(rows)} worst, each as actual → predicted with its confidence."
+        f" which has {len(clean)} mistakes: these {len(wrong & clean)} are hard whatever the labels"
+        f" say, the other {len(wrong - clean)} are this network's own. The {len(rows)} worst, each"
+        " as actual → predicted with its confidence."
     )
     png = results.picture("sheets/digits/corrected.png")
     return Sheet("worst-corrected", "Where it is still wrong", takeaway, png, 12, captions(rows))
