@@ -52,13 +52,15 @@ def networks() -> str:
             f"`{name}`",
             said + (f" ({m['companions']:.0f} on average)" if "companions" in m else ""),
             f"{percent(m['accuracy'])} ± {100 * m['accuracy_sd']:.2f}",
+            f"{100 * m['accuracy_low']:.2f} to {100 * m['accuracy_high']:.2f}%",
             str(len(m["correct"])),
             f"{m['images']:,}",
         )
         for name, said in NETWORKS.items()
         for m in [metrics(name)]
     )
-    return table(("network", "question", "accuracy ± sd", "runs", "images"), rows)
+    columns = ("network", "question", "accuracy ± sd", "95% interval", "runs", "images")
+    return table(columns, rows)
 
 
 def answers() -> str:

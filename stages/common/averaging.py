@@ -20,6 +20,7 @@ class Averaged(Network):
         super().__init__(network.shape)
         self.load_state_dict(network.state_dict())
         self.decay = decay
+        self.register_buffer(f"{_PREFIX}decay", torch.tensor(decay))  # for a checkpoint's key
         for i, tensor in enumerate(self._followed().values()):
             self.register_buffer(f"{_PREFIX}{i}", tensor.clone())
 

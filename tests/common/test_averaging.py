@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from stages.common.averaging import Averaged
-from stages.common.learning import model
+from stages.common.learning import arms, model
 from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.model import Network, Shape
 
@@ -76,3 +76,8 @@ def test_a_checkpoint_has_the_averages(tmp_path: Path) -> None:
     again = Averaged(model.fresh(SHAPE, 1), 0.9)
     assert Checkpoint("one", "key", tmp_path).restore(again, [])[0] == 1
     assert torch.equal(again.average()(IMAGES, PLACE), followed.average()(IMAGES, PLACE))
+
+
+def test_another_decay_is_another_training() -> None:
+    keys = {arms.key(Averaged(model.fresh(SHAPE, 0), decay), {}) for decay in (0.9, 0.95)}
+    assert len(keys) == 2

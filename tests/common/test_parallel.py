@@ -1,6 +1,7 @@
 """Trainings side by side: how many at once, and in which order they come back."""
 
 import os
+import resource
 import time
 import warnings
 from dataclasses import replace
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.common.core import cores
-from stages.common.learning import parallel
+from stages.common import alphabet
+from stages.common.core import cores, params
+from stages.common.learning import arms, model, parallel
 from stages.common.learning.compute import Compute
 
 COMPUTE = Compute(device="cpu", precision="float32", threads=1, launcher="")
@@ -34,6 +36,48 @@ def test_three_jobs_share_two_cores_and_four_take_turns(
     found = parallel.run(partial(company, tmp_path, patience), range(jobs), COMPUTE)
     assert [job for job, _ in found] == list(range(jobs))
     assert max(count for _, count in found) == at_once
+
+
+def returned(network: model.Network) -> model.Network:
+    return network
+
+
+def test_many_networks_need_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    strength = params.load("strengths.fast", arms.Strength)
+    shape = arms.shape_of(strength, 2, 28, 20, alphabet.DIGITS)
+    networks = [model.fresh(shape, seed) for seed in range(40)]  # of 22 tensors each
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        found = parallel.run(returned, networks, COMPUTE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for one, other in zip(networks, found, strict=True):
+        assert torch.equal(one.head.weight, other.head.weight)
+
+
+def convolved(images: torch.Tensor) -> float:
+    kernel = torch.ones(64, 64, 3, 3)
+    return float(torch.nn.functional.conv2d(images, kernel, padding=1).sum())
+
+
+def test_several_threads_of_several_trainings_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 4)
+    compute, images = replace(COMPUTE, threads=2), torch.ones(32, 64, 28, 28)
+    compute.settle()
+    try:
+        expected = convolved(images)  # in threads of OpenMP, which a fork would not have
+        assert parallel.run(convolved, [images] * 4, compute) == [expected] * 4
+    finally:
+        COMPUTE.settle()
+
+
+def test_float32_is_not_rounded_to_tensorfloat_on_a_gpu() -> None:
+    COMPUTE.settle()
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(("capability", "slow"), [("amx_bf16", False), ("avx2", True)])

@@ -225,6 +225,17 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_checkpoin
     assert tmp_path.joinpath("a-test.checkpoint").read_bytes() == kept
 
 
+def test_weights_that_are_no_numbers_are_neither_kept_nor_shipped(tmp_path: Path) -> None:
+    class Steep(Clean):
+        def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+            endless = (logits * 0).abs().sum(1).sqrt()  # 0, with a gradient that is no number
+            return super().loss(logits, targets) + endless
+
+    with pytest.raises(InputError, match="a weight is no number after step"):
+        trained(tmp_path, epochs=1, objective=Steep(0.1))
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
 def test_every_image_is_seen_equally_often() -> None:
     batches = list(training.batch_indices(10, 4, 5, seed=0))
     assert all(len(batch) == 4 for batch in batches)

@@ -80,6 +80,7 @@ class Compute:
                 number = int(os.environ["LOCAL_RANK"]) if launched else 0
             torch.cuda.set_device(number % torch.cuda.device_count())
         torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = False  # float32 is what it says
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_deterministic_debug_mode("error")  # without the compiler that
         # use_deterministic_algorithms() imports, in two seconds of each process

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -34,8 +35,9 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
     if places == 1 or torch.distributed.is_initialized():
         return [function(job) for job in jobs]
     # A fork shares the imported torch. Elsewhere it is not safe, nor where there is a GPU, even if
-    # none is asked for: autograd starts threads for all devices at its first gradient.
-    forks = sys.platform == "linux" and not torch.cuda.is_available()
+    # none is asked for: autograd starts threads for all devices at its first gradient. Nor are
+    # several threads: OpenMP's do not live in a fork, which would wait for them for ever.
+    forks = sys.platform == "linux" and compute.threads == 1 and not torch.cuda.is_available()
     context = multiprocessing.get_context("fork" if forks else "spawn")
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
     numbers = context.SimpleQueue()
@@ -43,12 +45,19 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
         numbers.put(number)
     with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute, numbers)) as pool:
         try:
-            waiting = [pool.submit(function, job) for job in jobs]
-            return [each.result() for each in waiting]  # map() would cancel, and the end be noisy
+            waiting = [pool.submit(_by_value, function, pickle.dumps(job)) for job in jobs]
+            said = [each.result() for each in waiting]  # map() would cancel, and the end be noisy
+            return [pickle.loads(each) for each in said]  # noqa: S301 - our own workers'
         except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
+
+
+def _by_value(function: Callable[[Job], Result], job: bytes) -> bytes:
+    """What a worker does. By itself torch hands every tensor over as an open file, of which a
+    process may often have no more than 1,024."""
+    return pickle.dumps(function(pickle.loads(job)))  # noqa: S301 - our own parent's
 
 
 def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:

@@ -64,8 +64,8 @@ def fit(
     Its learning curve, on judged() images of the validation split and empty without one; loss
     and length of the gradient of the first steps, float32 [steps, 2]. Order and augmentation of
     step t are a function of (seed, t) alone: a killed run goes on from its checkpoint to the same
-    bits. Several processes share every batch. Raises InputError if the loss stops being a number,
-    or for more epochs than would end.
+    bits. Several processes share every batch. Raises InputError if the loss or a weight stops
+    being a number, or for more epochs than would end.
     """
     steps = step_count(epochs, len(train.images), recipe.batch_size)
     optimizer = Optimizer(network, recipe.rates)
@@ -94,8 +94,8 @@ def fit(
         if step <= len(early):
             early[step - 1] = torch.stack([loss.detach(), optimizer.gradient_norm()])
         due = step == steps or checkpoint.due()
-        if (due or step in watched) and not math.isfinite(loss.item()):
-            raise InputError(f"{checkpoint.title}: the loss is {loss.item()} at step {step}")
+        if due or step in watched:
+            check(network, loss.item(), checkpoint.title, step)
         if validation and step in watched:
             score = validate(network, validation, objective, count)
             curve.append(Point(step, step * len(batch), *score))
@@ -103,6 +103,14 @@ def fit(
         if due:
             checkpoint.save(network, state, step, curve)
     return curve, early
+
+
+def check(network: Network, loss: float, title: str, step: int) -> None:
+    """Raise InputError if the loss or, after the step, a weight is no number."""
+    if not math.isfinite(loss):
+        raise InputError(f"{title}: the loss is {loss} at step {step}")
+    if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+        raise InputError(f"{title}: a weight is no number after step {step}")
 
 
 def examples(
