@@ -1,10 +1,8 @@
 """How many processors this process may use."""
 
-import os
-
 
 def available() -> int:
-    """The cores of this process's affinity mask; of the machine where there is no such thing."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores of this process's affinity mask, or of its container's quota if these are fewer."""
+    from joblib import cpu_count  # takes a fifth of a second, which few stages need
+
+    return int(cpu_count())
