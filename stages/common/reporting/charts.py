@@ -206,7 +206,8 @@ def _lines(name: str) -> str:
 def _names_from_the_top(names: Sequence[str]) -> dict[str, Any]:
     """A layout with a row for each name."""
     axis = {"type": "category", "autorange": "reversed", "automargin": True}
-    return {"yaxis": axis, "height": 130 + 40 * len(names)}
+    lines = max((name.count("<br>") + 1 for name in names), default=1)
+    return {"yaxis": axis, "height": 130 + max(40, 17 * lines) * len(names)}
 
 
 def _figure(titles: tuple[str, str]) -> go.Figure:
