@@ -73,7 +73,7 @@ def answers() -> str:
     text = f"""
     In three answers: a small network reads nine in ten of 62 classes from a single image, by known
     hands as by new ones, and {more:.1f} points more once it has seen the writer's other characters.
-    {metrics("transfer")["answer"]} What it saves is the beginning: 98% of the validation images are
+    {metrics("transfer")["answer"]} {falling_rates()} What it saves is the beginning: 98% of the validation images are
     read rightly for the first time after {images_to(0.98, "characters")} images instead of
     {images_to(0.98, "random")}, those that a base network has seen before, {pretraining(SOURCE):,}
     of the 62 classes, not counted; 99% for good come with the fall of the rate, after
@@ -91,6 +91,21 @@ def answers() -> str:
     {percent(alone["top3_accuracy"])}.
     """
     return textwrap.fill(" ".join(text.split()), 104, break_on_hyphens=False) + "\n"
+
+
+def falling_rates() -> str:
+    """What layers learning at falling rates gain where labels are fewest."""
+    rows = files.read_csv(METRICS / "transfer/comparisons.csv")
+    rows = [row for row in rows if row["against_way"] != row["way"]]
+    fewest = min(rows, key=lambda row: int(row["budget"]))["budget"]
+    few = [row for row in rows if row["budget"] == fewest]
+    best = max(few, key=lambda row: float(row["difference"]))
+    points, low, high = (f"{100 * float(best[name]):+.2f}" for name in ("difference", "low", "high"))
+    return (
+        f"Layers learning at falling rates gain more with {fewest}: {points} points from"
+        f" {best['start']} ({low} to {high}, n = {best['n']}; a secondary comparison, corrected"
+        f" p = {float(best['p_corrected']):.2g})."
+    )
 
 
 def images_to(accuracy: float, start: str, column: str = "median_images") -> str:
