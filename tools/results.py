@@ -73,7 +73,8 @@ def answers() -> str:
     text = f"""
     In three answers: a small network reads nine in ten of 62 classes from a single image, by known
     hands as by new ones, and {more:.1f} points more once it has seen the writer's other characters.
-    {metrics("transfer")["answer"]} {falling_rates()} What it saves is the beginning: 98% of the validation images are
+    {metrics("transfer")["answer"]} {falling_rates()}
+    What it saves is the beginning: 98% of the validation images are
     read rightly for the first time after {images_to(0.98, "characters")} images instead of
     {images_to(0.98, "random")}, those that a base network has seen before, {pretraining(SOURCE):,}
     of the 62 classes, not counted; 99% for good come with the fall of the rate, after
@@ -100,9 +101,10 @@ def falling_rates() -> str:
     fewest = min(rows, key=lambda row: int(row["budget"]))["budget"]
     few = [row for row in rows if row["budget"] == fewest]
     best = max(few, key=lambda row: float(row["difference"]))
-    points, low, high = (f"{100 * float(best[name]):+.2f}" for name in ("difference", "low", "high"))
+    columns = ("difference", "low", "high")
+    points, low, high = (f"{100 * float(best[name]):+.2f}" for name in columns)
     return (
-        f"Layers learning at falling rates gain more with {fewest}: {points} points from"
+        f"Layers learning at falling rates may gain more with {fewest}: {points} points from"
         f" {best['start']} ({low} to {high}, n = {best['n']}; a secondary comparison, corrected"
         f" p = {float(best['p_corrected']):.2g})."
     )
