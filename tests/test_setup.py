@@ -62,12 +62,16 @@ def test_the_readme_names_only_targets_that_the_makefile_has() -> None:
 def test_the_results_in_the_readme_are_those_of_the_committed_metrics() -> None:
     table = README.partition("<!-- networks -->")[2].partition("<!-- end -->")[0]
     rows = re.findall(
-        r"(?m)^\| `([\w-]+)` .*\| ([\d.]+)% ± ([\d.]+) \| (\d+) \| ([\d,]+) \|", table
+        r"(?m)^\| `([\w-]+)` .*\| ([\d.]+)% ± ([\d.]+) \| ([\d.]+) to ([\d.]+)%"
+        r" \| (\d+) \| ([\d,]+) \|",
+        table,
     )
     assert {network for network, *_ in rows} == set(results.NETWORKS)
-    for network, accuracy, deviation, runs, images in rows:
+    for network, accuracy, deviation, low, high, runs, images in rows:
         metrics = json.loads((ROOT / f"metrics/dropbox/{network}.json").read_text())
         assert f"{100 * metrics['accuracy']:.2f}" == accuracy
         assert f"{100 * metrics['accuracy_sd']:.2f}" == deviation
+        assert f"{100 * metrics['accuracy_low']:.2f}" == low
+        assert f"{100 * metrics['accuracy_high']:.2f}" == high
         assert len(metrics["correct"]) == int(runs)
         assert metrics["images"] == int(images.replace(",", ""))
