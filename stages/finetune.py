@@ -120,12 +120,12 @@ def on_all_otherwise(plan: arms.Plan, source: str, start: str) -> list[arms.Job]
         return []
     bases = pretrained.load(source, start, "usual", min(how.seeds, ways.seeds))
     epochs = pretrained.strength(source, "usual").epochs * how.times
-    return otherwise(bases, replace(plan, epochs=epochs), "all", start)
+    return otherwise(bases, replace(plan, epochs=epochs), ways, "all", start)
 
 
 def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
     """The jobs with a few images of each class, in all ways."""
-    found = []
+    found, ways = [], params.load("finetune.ways", Ways)
     name = f"finetune.budgets.{source}"
     budgets = params.load(name, Budgets)
     if len({each.images for each in budgets}) < len(budgets):
@@ -135,17 +135,19 @@ def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
         cut = replace(plan, data=data, epochs=each.epochs)
         bases = pretrained.load(source, start, "usual", each.seeds)
         found += jobs(bases, cut, f"full {each.images}")
-        found += otherwise(bases, cut, each.images, start)
+        if each.images in ways.budgets:
+            found += otherwise(bases, cut, ways, each.images, start)
     return found
 
 
 def otherwise(
-    bases: Sequence[model.Network], plan: arms.Plan, size: int | Literal["all"], start: str
+    bases: Sequence[model.Network],
+    plan: arms.Plan,
+    ways: Ways,
+    size: int | Literal["all"],
+    start: str,
 ) -> list[arms.Job]:
-    """The jobs of a budget in the other ways, if it is one of theirs."""
-    ways = params.load("finetune.ways", Ways)
-    if size not in ways.budgets:
-        return []
+    """The jobs of a budget in the other ways."""
     decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
     found = []
     for way, decay in decays.items():

@@ -6,6 +6,7 @@ from torch import Tensor
 from stages.common.learning.model import Network
 
 _PREFIX = "average_"
+_DECAY = f"{_PREFIX}decay"  # among the weights, so that a checkpoint is of one decay alone
 
 
 class Averaged(Network):
@@ -19,8 +20,7 @@ class Averaged(Network):
     def __init__(self, network: Network, decay: float) -> None:
         super().__init__(network.shape)
         self.load_state_dict(network.state_dict())
-        self.decay = decay
-        self.register_buffer(f"{_PREFIX}decay", torch.tensor(decay))  # for a checkpoint's key
+        self.register_buffer(_DECAY, torch.tensor(decay, dtype=torch.float64))
         for i, tensor in enumerate(self._followed().values()):
             self.register_buffer(f"{_PREFIX}{i}", tensor.clone())
 
@@ -31,9 +31,9 @@ class Averaged(Network):
 
     @torch.no_grad()
     def _follow(self) -> dict[str, Tensor]:
-        averages = {}
+        averages, decay = {}, self.get_buffer(_DECAY).item()
         for i, (name, tensor) in enumerate(self._followed().items()):
-            averages[name] = self.get_buffer(f"{_PREFIX}{i}").lerp_(tensor, 1 - self.decay)
+            averages[name] = self.get_buffer(f"{_PREFIX}{i}").lerp_(tensor, 1 - decay)
         return averages
 
     def forward(self, images: Tensor, place: Tensor | None = None) -> Tensor:

@@ -55,11 +55,11 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     """
     temperings = _temperings(posteriors)
     tempered = [(each, fit(each, labels, general)) for each in temperings]
-    own, (posteriors, free) = posteriors, max(tempered, key=lambda pair: pair[1].log_likelihood)
-    doubt = max(float(1 - each.max(1).mean()) for each in (own, posteriors))
-    among = [posteriors, *_sure_mistakes(posteriors, doubt)[:_FEW]]
+    likeliest_ones, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
+    doubt = max(float(1 - each.max(1).mean()) for each in (posteriors, likeliest_ones))
+    among = [likeliest_ones, *_sure_mistakes(likeliest_ones, doubt)[:_FEW]]
     fits = {name: likeliest(among, labels, matrix) for name, matrix in exact(free.matrix).items()}
-    fits |= {name: fit(posteriors, labels, form) for name, form in forms(free.matrix).items()}
+    fits |= {name: fit(likeliest_ones, labels, form) for name, form in forms(free.matrix).items()}
     size = {name: _parameters(name, len(free.matrix)) for name in fits}
     bic = {
         name: -2 * each.log_likelihood + size[name] * np.log(len(labels))

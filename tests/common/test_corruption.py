@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.diagnosis import CASES, CLASSES, corrupted
 from stages.common import corruption
-from stages.common.corruption import Floats, Labels
+from stages.common.corruption import Diagnosis, Floats, Labels
 
 
 def answered(
@@ -59,26 +60,30 @@ def test_the_interval_holds_the_true_share_mostly() -> None:
     assert held >= 9
 
 
-def test_the_labels_believed_right_among_complementary_ones_mostly_are() -> None:
+def complementary(
+    share: float, accuracy: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Diagnosis]:
+    """Of complementary labels with such a share right: which are, which are believed to be, and
+    what is found of a network of such accuracy."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, CLASSES, 4000)
-    labels = corrupted(truth, "complementary 0.02", rng)
-    posteriors = answered(truth, 0.9995, rng, calibrated=True)
+    labels = corrupted(truth, f"complementary {share}", rng)
+    posteriors = answered(truth, accuracy, rng, calibrated=True)
     found = corruption.diagnose(posteriors, labels)
-    sure = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
-    assert (labels == truth)[sure].mean() > 0.9
-    assert sure[labels == truth].mean() > 0.5
+    believed = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
+    return labels == truth, believed, found
+
+
+def test_the_labels_believed_right_among_complementary_ones_mostly_are() -> None:
+    right, believed, _ = complementary(0.02, 0.9995)
+    assert right[believed].mean() > 0.9
+    assert believed[right].mean() > 0.5
 
 
 def test_a_family_without_a_number_keeps_the_share_of_right_labels_in_its_matrix() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, CLASSES, 4000)
-    labels = corrupted(truth, "complementary 0.001", rng)
-    posteriors = answered(truth, 0.9999, rng, calibrated=True)
-    found = corruption.diagnose(posteriors, labels)
+    right, believed, found = complementary(0.001, 0.9999)
     assert found.matrix.diagonal() == pytest.approx(found.right, abs=1e-5)
-    sure = corruption.believed_right(posteriors, labels, found.matrix) > 0.5
-    assert sure[labels == truth].mean() > 0.5
+    assert believed[right].mean() > 0.5
 
 
 def test_em_finds_the_matrix_that_the_labels_were_drawn_from() -> None:

@@ -204,9 +204,10 @@ def comparisons(measured: Sequence[Measured], study: Study) -> Table:
 def images(measured: Sequence[Measured]) -> Table:
     """Of all paired comparisons: how many test images so many more of the seeds read rightly from
     one start than from the other. Their mean and spread give the interval over test images."""
+    found = arms(measured)
     rows: list[Sequence[Any]] = []
     for pair in pairs(measured):
-        one, other = right(measured, pair)
+        one, other = right(found, pair)
         values, counts = np.unique(one.sum(0) - other.sum(0), return_counts=True)
         rows += [(*pair, *each) for each in zip(values, counts, strict=True)]
     return (*Pair._fields, "more_seeds_right", "images"), rows
@@ -224,10 +225,11 @@ def pairs(measured: Sequence[Measured]) -> Iterator[Pair]:
                 yield pair
 
 
-def right(measured: Sequence[Measured], pair: Pair) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which test images the networks of two arms read rightly, bool [seeds, images] each, of the
-    seeds that both have."""
-    found = arms(measured)
+def right(
+    found: Mapping[tuple[str, str, str], Sequence[Measured]], pair: Pair
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which test images the networks of two of arms() read rightly, bool [seeds, images] each, of
+    the seeds that both have."""
     one, other = (
         np.array([each.answers.right.numpy() for each in found[start, way, pair.budget]])
         for start, way in ((pair.start, pair.way), (pair.against, pair.against_way))
@@ -238,13 +240,13 @@ def right(measured: Sequence[Measured], pair: Pair) -> tuple[NDArray[np.bool_], 
 
 def compared(measured: Sequence[Measured], study: Study) -> Iterator[tuple[Pair, bool, Comparison]]:
     """(what is compared, whether it is primary, what was found)."""
-    primary = study.primary
+    primary, of_arms = study.primary, arms(measured)
     families: dict[bool, list[tuple[Pair, Comparison]]] = {True: [], False: []}
     for pair in pairs(measured):
         if pair.budget not in study.smallest:
             raise InputError(f"params.yaml: the key transfer.smallest.{pair.budget} is missing")
         first = pair[1:] == (primary.way, primary.start, primary.against, primary.way)
-        found = significance.compare(*right(measured, pair), study.smallest[pair.budget])
+        found = significance.compare(*right(of_arms, pair), study.smallest[pair.budget])
         families[first].append((pair, found))
     if not families[True]:
         raise InputError(

@@ -2,20 +2,22 @@
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from stages.common.core import cores, entry
 from stages.common.learning.compute import Compute
 
+Rebuilt = tuple[Callable[[bytes], torch.UntypedStorage], tuple[bytes]]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -45,19 +47,12 @@ def run(function: Callable[[Job], Result], jobs: Sequence[Job], compute: Compute
         numbers.put(number)
     with ProcessPoolExecutor(places, context, _start, (os.getpid(), compute, numbers)) as pool:
         try:
-            waiting = [pool.submit(_by_value, function, pickle.dumps(job)) for job in jobs]
-            said = [each.result() for each in waiting]  # map() would cancel, and the end be noisy
-            return [pickle.loads(each) for each in said]  # noqa: S301 - our own workers'
+            waiting = [pool.submit(function, job) for job in jobs]
+            return [each.result() for each in waiting]  # map() would cancel, and the end be noisy
         except BaseException:  # Ctrl-C or a failed job: the others have their checkpoints
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
-
-
-def _by_value(function: Callable[[Job], Result], job: bytes) -> bytes:
-    """What a worker does. By itself torch hands every tensor over as an open file, of which a
-    process may often have no more than 1,024."""
-    return pickle.dumps(function(pickle.loads(job)))  # noqa: S301 - our own parent's
 
 
 def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
@@ -65,3 +60,19 @@ def _start(parent: int, compute: Compute, numbers: "SimpleQueue[int]") -> None:
     entry.follow_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     compute.settle(numbers.get())
+
+
+def _by_value(storage: torch.UntypedStorage) -> Rebuilt:
+    """The bytes of a tensor, for another process. By itself torch hands each over as an open file,
+    of which a process may often have no more than 1,024."""
+    flat = torch.empty(0, dtype=torch.uint8).set_(storage)
+    return _rebuilt, (flat.numpy().tobytes(),)
+
+
+def _rebuilt(content: bytes) -> torch.UntypedStorage:
+    flat = torch.empty(len(content), dtype=torch.uint8)
+    flat.numpy()[:] = np.frombuffer(content, np.uint8)
+    return flat.untyped_storage()
+
+
+ForkingPickler.register(torch.UntypedStorage, _by_value)
