@@ -83,8 +83,8 @@ def adapted(split: Split, bases: list[Network], plan: arms.Plan) -> Floats:
         objective = Corrected(tuple(map(tuple, matrix.tolist())))
         informed = replace(plan, objective=objective)
         jobs = [
-            arms.Job(f"round {i} half {part}", part, deepcopy(bases[part % len(bases)]), informed)
-            for part in (0, 1)
+            arms.Job(f"round {i} half {part}", seed, deepcopy(bases[part % len(bases)]), informed)
+            for part, seed in enumerate((2 * i, 2 * i + 1))
         ]
         posteriors = np.empty_like(own)
         for part, trained in enumerate(arms.train(jobs, plan.compute)):
@@ -94,10 +94,10 @@ def adapted(split: Split, bases: list[Network], plan: arms.Plan) -> Floats:
 
 
 def half(path: Path, job: arms.Job) -> arms.Data:
-    """Every second row of a split, from the one that the job's seed tells. The rows are in no order
-    but that of the pixels' hashes."""
+    """Every second row of a split, the odd ones for an odd seed. The rows are in no order but that
+    of the pixels' hashes."""
     split = dataset.load(path)
-    return arms.Data(split.rows(np.arange(job.seed, len(split.labels), 2)), None)
+    return arms.Data(split.rows(np.arange(job.seed % 2, len(split.labels), 2)), None)
 
 
 def answers(network: Network, images: NDArray[np.uint8]) -> Floats:

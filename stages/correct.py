@@ -95,15 +95,15 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[ar
     curve: list[Point] = []
     said = np.empty((len(rounds) - 1, len(data.train.labels)), np.int8)
     for i, epochs in enumerate(rounds):
+        seed = job.seed + 1000 * i  # other batches and views in each round
         if i > 0:
             answers = correction.self_labels(
-                network, train.images, train.targets, objective, how, job.seed
+                network, train.images, train.targets, objective, how, seed
             )
             train = replace(train, targets=correction.with_answers(train.targets, answers))
             said[i - 1] = pseudo_labels.of_answers(answers)
         title = f"{plan.title} {job.name} round {i}"
         checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch, entry.LIVE)
-        seed = job.seed + 1000 * i  # other batches in each round
         more, early = fit(
             *(network, train, validation, plan.recipe, plan.augmentation, epochs, objective),
             *(seed, checkpoint),

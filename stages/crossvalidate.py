@@ -26,6 +26,8 @@ from stages.common.core import entry, files, params
 from stages.common.learning import arms
 from stages.common.learning.compute import Compute, is_writer
 
+_DRAWING, _WAY = 1000, 100  # no two networks start alike, of whatever drawing and way
+
 
 @params.section
 class CrossValidation:
@@ -44,11 +46,11 @@ def main(scratch: Path, source: str) -> None:
     recipe = params.load(f"crossvalidate.{source}", CrossValidation)
     drawn = folds.draw(split.labels, hands, recipe.folds, recipe.draw)
     plan = reader.plan(source, partial(all_but, tensors, drawn), compute, scratch)
-    jobs = [
-        arms.Job(f"{way}, fold {fold}", fold, reader.fresh(split, fold), plan)
-        for way in drawn
-        for fold in range(recipe.folds)
-    ]
+    jobs = []
+    for i, way in enumerate(drawn):
+        for fold in range(recipe.folds):
+            seed = _DRAWING * recipe.draw + _WAY * i + fold
+            jobs.append(arms.Job(f"{way}, fold {fold}", seed, reader.fresh(split, seed), plan))
     folder = Path(f"artifacts/{source}/folds")
     trained = arms.train(jobs, compute)  # of both ways side by side, so that no core waits
     for i, way in enumerate(drawn):

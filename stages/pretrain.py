@@ -26,6 +26,7 @@ from stages.common.learning.objectives import Clean, Smoothing
 from stages.common.learning.training import Recipe
 from stages.common.pretrained import Uses
 
+_APART = 1 << 20  # from fine-tuning's seeds: batches and changes of its own
 STARTS = {"random": alphabet.DIGITS, "digits": alphabet.DIGITS, "characters": alphabet.CHARACTERS}
 
 
@@ -66,7 +67,7 @@ def main(scratch: Path, source: str) -> None:
             except InputError as error:
                 raise InputError(f"{params.PATH}: network, strengths.{name}: {error}") from None
             jobs += [
-                arms.Job(f"{name} {seed}", seed, network, plan)
+                arms.Job(f"{name} {seed}", _APART + seed, network, plan)
                 for seed, network in enumerate(networks)
             ]
         arm = arms.train(jobs, compute)

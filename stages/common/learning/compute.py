@@ -49,7 +49,7 @@ class Compute:
     def launch(self) -> None:
         """Become the launcher, which starts this stage again in each of its processes.
 
-        In these, join them to one group. Without a launcher, do nothing.
+        In these, join them to one group. There and without a launcher, settle().
         """
         if "TORCHELASTIC_RUN_ID" in os.environ:
             self.settle()
@@ -65,6 +65,8 @@ class Compute:
                 raise InputError(
                     f"params.yaml: compute.launcher: {self.launcher}: {reason}"
                 ) from None
+        else:
+            self.settle()
 
     def settle(self, number: int | None = None) -> None:
         """Set torch's global state, once in each process, of those side by side the `number`th;

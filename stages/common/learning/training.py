@@ -92,7 +92,7 @@ def fit(
         loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
         optimizer.step(loss, rate(step, steps, recipe.warmup))
         if step <= len(early):
-            early[step - 1] = torch.stack([loss.detach(), optimizer.gradient_norm()])
+            early[step - 1] = torch.stack([over_processes(loss), optimizer.gradient_norm()])
         due = step == steps or checkpoint.due()
         if due or step in watched:
             check(network, loss.item(), checkpoint.title, step)
@@ -188,6 +188,14 @@ def processes() -> tuple[int, int]:
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
+
+
+def over_processes(loss: Tensor) -> Tensor:
+    """The mean of the losses that several processes have, float32 []."""
+    mean = loss.detach().clone()
+    if distributed.is_initialized():
+        distributed.all_reduce(mean)
+    return mean / processes()[1]
 
 
 @torch.inference_mode()
