@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class Choice:
     times: Annotated[float, Field(gt=0)] = 1  # the epochs
     average: Annotated[float, Field(ge=0, lt=1)] = 0  # decay of a moving average of the weights
     smoothing: Smoothing | None = None
+    hidden: list[Literal["size", "aspect", "position"]] = Field(default_factory=list)  # in hide()
     network: dict[str, Any] = Field(default_factory=dict)  # in train.network
     augmentation: dict[str, Any] = Field(default_factory=dict)  # in train.augmentation
 
@@ -74,7 +75,7 @@ def main(scratch: Path, source: str, group: str, name: str) -> None:
     compute.launch()
     choice = params.load(f"ablation.{group}.{name}", Choice)
     budget = params.load(f"ablation.budget.{source}", Budget)
-    images = read(source, name if choice.framing else None)
+    images = read(source, name if choice.framing else None, choice.hidden)
     training = plan(images, name, choice, budget, compute, scratch)
     jobs = [
         Job(f"{name} {fold}", fold, network(images.split, fold, name, choice), training)
@@ -89,7 +90,7 @@ def main(scratch: Path, source: str, group: str, name: str) -> None:
         print(f"{path}: {right:,} of {len(rows):,} images, {100 * right / len(rows):.2f}%")
 
 
-def read(source: str, framing: str | None) -> Images:
+def read(source: str, framing: str | None, hidden: Sequence[str]) -> Images:
     """The images, in a framing of that name or in preprocess's own."""
     tensors = Path(f"data/tensors/{source}")
     split = dataset.load_all(tensors / "characters")
@@ -97,7 +98,23 @@ def read(source: str, framing: str | None) -> Images:
     fold = folds.draw(split.labels, hands, _FOLDS, _DRAW)[folds.KNOWN]
     if framing:
         split = dataset.load(Path(f"ablation/artifacts/{source}/framings/{framing}.safetensors"))
+    split = replace(split, place=hide(split.place, hidden))
     return Images(split, np.array(hands), fold)
+
+
+def hide(place: NDArray[np.float32], hidden: Sequence[str]) -> NDArray[np.float32]:
+    """Numbers of size and place, [N, 4] as images.Framed.place, of which some tell nothing: all
+    images are as large, as wide for their height, or where the mean image is."""
+    seen = np.log(np.maximum(place, 1e-3))
+    size, aspect = seen[:, :2].mean(1), seen[:, 1] - seen[:, 0]
+    if "size" in hidden:
+        size = np.full_like(size, size.mean())
+    if "aspect" in hidden:
+        aspect = np.full_like(aspect, aspect.mean())
+    told = np.stack([np.exp(size - aspect / 2), np.exp(size + aspect / 2), *place[:, 2:].T], 1)
+    if "position" in hidden:
+        told[:, 2:] = place[:, 2:].mean(0)
+    return np.asarray(told, np.float32) if hidden else place
 
 
 def network(split: Split, seed: int, name: str, choice: Choice) -> Network:

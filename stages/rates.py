@@ -117,11 +117,11 @@ def losses(sweep: Sweep, group: str) -> Iterator[tuple[float, float]]:
     for step, batch in enumerate(batches):
         rate = test.low * (test.high / test.low) ** (step / (test.steps - 1))
         optimizer.rates = replace(sweep.recipe.rates, **{group: rate})
-        images, place, share = training.examples(train, batch, sweep.augmentation, _SEED, step)
-        logits = network(images, place)
-        own, other = (
-            sweep.objective.loss(logits, train.targets[each]) for each in (batch, batch.flip(0))
+        images, targets, place, share = training.examples(
+            train, batch, sweep.augmentation, _SEED, step
         )
+        logits = network(images, place)
+        own, other = (sweep.objective.loss(logits, each) for each in (targets, targets.flip(0)))
         loss = torch.lerp(other, own, share).mean()
         yield rate, loss.item()
         optimizer.step(loss, 1)

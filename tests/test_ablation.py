@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from operator import mul, truediv
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,21 @@ def test_on_its_canvas_a_character_is_where_and_as_large_as_it_was() -> None:
     expected = np.array([height, width, top + 150, left]) / 20 + [0, 0, 2, 2]
     assert np.abs(found - expected).max() <= 1
     assert image.max() == 255
+
+
+def test_what_is_hidden_of_size_and_place_is_alike_for_all_and_the_rest_is_told() -> None:
+    place = np.random.default_rng(0).uniform(0.1, 0.9, (50, 4)).astype(np.float32)
+    height, width = place[:, 0], place[:, 1]
+    told = {name: ablate.hide(place, [name]) for name in ("size", "aspect", "position")}
+    assert (ablate.hide(place, []) == place).all()
+    sizes, ratios = ({n: f(p[:, 0], p[:, 1]) for n, p in told.items()} for f in (mul, truediv))
+    assert np.ptp(sizes["size"]) < 1e-6
+    assert np.ptp(ratios["aspect"]) < 1e-5
+    assert np.ptp(told["position"][:, 2:], axis=0).max() == 0
+    assert np.allclose(ratios["size"], height / width, rtol=1e-5)
+    assert np.allclose(sizes["aspect"], height * width, rtol=1e-5)
+    assert np.allclose(told["position"][:, :2], place[:, :2], rtol=1e-5)
+    assert all((told[name][:, 2:] == place[:, 2:]).all() for name in ("size", "aspect"))
 
 
 def test_a_change_of_the_recipe_is_checked_as_params_yaml_is() -> None:

@@ -3,10 +3,11 @@
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from stages.common.comparison import convergence, significance, similarity, stud
 from stages.common.core.errors import InputError
 from stages.common.learning import model
 from stages.common.learning.live import Point
+from stages.common.reporting import page, question_two
 from tests import workspace
 
 # The 97.5% quantile of Student's t for n - 1 degrees of freedom, from a printed table.
@@ -291,6 +293,83 @@ def test_the_mean_curves_are_the_means_of_the_curves(metrics: Path) -> None:
             found = {int(row["step"]): float(row["accuracy"]) for row in mean}
             expected = {step: fmean(values) for step, values in points[way, start].items()}
             assert found == pytest.approx(expected, abs=2e-5)
+
+
+def test_the_accuracy_of_all_seeds_is_that_of_the_runs_with_its_interval(metrics: Path) -> None:
+    arms, z = accuracies(metrics), 1.959964
+    for way, name in (("full", "mnist"), ("corrected", "mnistTask3")):
+        for start in ("random", "digits", "characters"):
+            said = json.loads((metrics / f"{name}-{start}.json").read_text())
+            shares = [count / said["images"] for count in said["correct"]]
+            assert shares == pytest.approx(arms[start, way, "all"], abs=2e-5)
+            mean, n = fmean(shares), said["images"]
+            assert said["accuracy"] == pytest.approx(mean, abs=2e-5)
+            assert said["accuracy_sd"] == pytest.approx(stdev(shares), abs=2e-5)
+            share = round(mean * n) / n  # a whole number of images, for Wilson's interval
+            middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+            reach = z * math.sqrt(share * (1 - share) / n + (z / 2 / n) ** 2) / (1 + z * z / n)
+            assert said["accuracy_low"] == pytest.approx(middle - reach, abs=3e-5)
+            assert said["accuracy_high"] == pytest.approx(middle + reach, abs=3e-5)
+            runs = [
+                run
+                for run in table(metrics, "runs")
+                if (run["start"], run["way"], run["budget"]) == (start, way, "all")
+            ]
+            for own, other in (("loss", "nll"), ("calibration_error", "ece")):
+                assert said[own] == pytest.approx(fmean(float(r[other]) for r in runs), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("part", "by", "value"),
+    [
+        (question_two.digits, ("start", "digit", "images"), "errors"),
+        (question_two.similarity, ("first", "second", "layer"), "cka"),
+        (question_two.agreement, ("first", "second"), "share"),
+    ],
+)
+def test_what_the_report_shows_of_pairs_of_seeds_is_the_mean_of_the_tables(
+    metrics: Path,
+    part: Callable[[list[dict[str, str]]], page.Chart],
+    by: tuple[str, ...],
+    value: str,
+) -> None:
+    name = {"errors": "digits", "cka": "cka", "share": "agreement"}[value]
+    rows = [row for row in table(metrics, name) if row["way"] == "full"]
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[column] for column in by), []).append(float(row[value]))
+    shown = part(rows).table
+    assert list(shown.columns) == [*by, "mean", "low", "high", "n"]
+    found = {tuple(row[: len(by)]): [float(each) for each in row[len(by) :]] for row in shown.rows}
+    assert found.keys() == groups.keys()
+    for key, (mean, low, high, n) in found.items():
+        of_key = groups[key]
+        assert n == len(of_key)
+        expected = [fmean(of_key), min(of_key), max(of_key)]
+        assert [mean, low, high] == pytest.approx(expected, rel=5e-4, abs=1e-9)
+
+
+def test_the_operations_to_a_threshold_are_those_of_its_images(metrics: Path) -> None:
+    params = workspace.read_params(workspace.ROOT)
+    uses, margin = params["digits"][metrics.name], params["network"]["margin"]
+    for row in table(metrics, "thresholds"):
+        if row["flops"]:
+            whole = row["way"] == "corrected" or (row["way"], row["budget"]) == ("full", "all")
+            strength = params["strengths"][uses["full" if whole else "usual"]["strength"]]
+            each = operations(strength, margin, row["way"] == "probe")
+            assert int(row["flops"]) == each * int(row["images_seen"])
+
+
+def operations(strength: dict[str, Any], margin: int, frozen: bool) -> int:
+    """Of a network's convolutions and head for one image, forward and backward."""
+    side, channels, total = 28 - 2 * margin, 1, 0
+    for i, width in enumerate(strength["widths"]):
+        side = math.ceil(side / (strength["stem_stride"] if i == 0 else 1))
+        forward = 2 * (25 if i == 0 else 9) * channels * width * side * side
+        total += forward * (1 if frozen else 2 if i == 0 else 3)
+        side, channels = side // 2 if i in strength["pooled"] else side, width
+    parts: int = strength["grid"] ** 2
+    return total + 2 * channels * parts * 10 * (2 if frozen else 3)
 
 
 def test_networks_that_agree_on_nothing_more_than_chance_have_no_alignment() -> None:

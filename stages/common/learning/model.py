@@ -75,19 +75,21 @@ class Norm(nn.Module):
 
     mean: Tensor
     variance: Tensor
+    scale: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("variance", torch.ones(channels))
+        self.register_buffer("scale", torch.ones(channels), persistent=False)
         self.momentum = 0.3  # short runs: an average over three or four batches
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and torch.distributed.is_initialized():
             return self._over_processes(x)
         # A bias without a scale has no gradient on a GPU (torch 2.11), and no cost on a CPU.
-        scale = torch.ones_like(self.bias) if x.is_cuda else None
+        scale = self.scale if x.is_cuda else None
         return F.batch_norm(
             x, self.mean, self.variance, scale, self.bias, self.training, self.momentum
         )

@@ -75,8 +75,10 @@ class Optimizer:
 
     def _spin(self, gradients: list[Tensor], step: float) -> None:
         moves = _nesterov(self.momenta[: len(gradients)], gradients, self.rates.momentum)
+        scales = torch._foreach_reciprocal(torch._foreach_norm(self.kernels))
+        torch._foreach_mul_(scales, [math.sqrt(len(kernel)) for kernel in self.kernels])
+        torch._foreach_mul_(self.kernels, scales)
         for kernel, move, share in zip(self.kernels, moves, self.shares, strict=False):
-            kernel.mul_(math.sqrt(len(kernel)) / kernel.norm())
             direction = orthogonal(move.flatten(1).to(self.precision))
             kernel.add_(direction.view_as(kernel), alpha=-step * share)
 

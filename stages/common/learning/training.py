@@ -69,7 +69,7 @@ def fit(
     """
     steps = step_count(epochs, len(train.images), recipe.batch_size)
     optimizer = Optimizer(network, recipe.rates)
-    early = torch.zeros(min(steps, _EARLY), 2)
+    early = torch.zeros(min(steps, _EARLY), 2, device=train.images.device)
     state = [*optimizer.momenta, early]
     done, curve = checkpoint.restore(network, state)
     rank, world = processes()
@@ -83,9 +83,8 @@ def fit(
     for step, batch in enumerate(bar, done + 1):
         network.train()
         mine = slice(rank, None, world)
-        images, place, share = examples(train, batch, augmentation, seed, step)
+        images, targets, place, share = examples(train, batch, augmentation, seed, step)
         logits = replica(images[mine], None if place is None else place[mine])
-        targets = train.targets[batch]
         losses = objective.loss(logits, targets[mine])
         if augmentation.mixup:
             losses = torch.lerp(objective.loss(logits, targets.flip(0)[mine]), losses, share[mine])
@@ -102,7 +101,7 @@ def fit(
             checkpoint.show(curve)
         if due:
             checkpoint.save(network, state, step, curve)
-    return curve, early
+    return curve, early.cpu()
 
 
 def check(network: Network, loss: float, title: str, step: int) -> None:
@@ -115,22 +114,24 @@ def check(network: Network, loss: float, title: str, step: int) -> None:
 
 def examples(
     train: Labelled, batch: Tensor, augmentation: Augmentation, seed: int, step: int
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """The images of a batch, float32 or uint8 [B, 1, S, S], what is known beside their pixels,
-    float32 [B, hand.NUMBERS] or None, and, float32 [B], the share in each of what `batch` names:
-    the rest is of the image at the mirrored place in the batch.
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """The images of a batch, float32 or uint8 [B, 1, S, S], their targets [B, ...], what is known
+    beside the pixels, float32 [B, hand.NUMBERS] or None, and, float32 [B], the share in each of
+    what `batch` names: the rest is of the image at the mirrored place in the batch.
     """
     device = train.images.device
+    there = batch.to(device, non_blocking=True)  # a GPU has work in hand and is not waited for
     draws = draw(len(batch), augmentation, generator(seed, step, "augment"))
-    images, place = augment(train.images[batch], augmentation, draws), None
-    share = draws.share.to(device)
+    images, place = augment(train.images[there], augmentation, draws), None
+    share = draws.share.to(device, non_blocking=True)
     if train.hands:
         own = move(train.hands.place[batch], augmentation, draws)
-        place = train.hands.numbers(batch, own, generator(seed, step, "hands")).to(device)
+        place = train.hands.numbers(batch, own, generator(seed, step, "hands"))
+        place = place.to(device, non_blocking=True)
     if augmentation.mixup:
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
         place = None if place is None else torch.lerp(place.flip(0), place, share[:, None])
-    return images, place, share
+    return images, train.targets[there], place, share
 
 
 def step_count(epochs: float, images: int, batch_size: int) -> int:
