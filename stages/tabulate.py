@@ -1,18 +1,19 @@
 """Put side by side what each choice of question one bought: the ablation's answers in one table.
 
-reads   ablation/reasons.json, ablation/artifacts/<source>/choices/
+reads   ablation/reasons.json, ablation/artifacts/<source>/choices/,
+        data/tensors/<source>/characters-hands.csv
 writes  metrics/<source>/ablation.csv
 params  none
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common import paired
+from stages.common import dataset, paired
 from stages.common.core import entry, files
 from stages.common.core.errors import InputError
 
@@ -40,7 +41,8 @@ def main(scratch: Path, source: str) -> None:
     every = {name: read(path) for name, path in paths.items() if path.exists()}
     if _RECIPE not in every:
         raise InputError(f"{paths[_RECIPE]}: there is no such file")
-    table = list(compare(every, reasons))
+    hands = dataset.load_hands(Path(f"data/tensors/{source}/characters-hands.csv"))
+    table = list(compare(every, reasons, hands))
     path = Path(f"metrics/{source}/ablation.csv")
     files.write_csv(path, _COLUMNS, table, scratch)
     if missing := [name for name in reasons if name not in every]:
@@ -69,15 +71,16 @@ def read(path: Path) -> Answers:
 
 
 def compare(
-    every: dict[str, Answers], reasons: dict[str, dict[str, str]]
+    every: dict[str, Answers], reasons: dict[str, dict[str, str]], hands: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    """A row of _COLUMNS for each choice."""
+    """A row of _COLUMNS for each choice; `hands` has the writer of every image."""
     base = every[_RECIPE]
+    written = [hands[row] for row in base.rows]
     for name, answers in every.items():
         if answers.rows != base.rows:
             raise InputError(f"{name}: other held-out images than those of {_RECIPE}")
         accuracy, sd = paired.accuracy(answers.right, answers.fold)
-        apart = paired.difference(base.right, answers.right, answers.fold)
+        apart = paired.difference(base.right, answers.right, answers.fold, written)
         interval = (apart.low, apart.high) if name != _RECIPE else (0.0, 0.0)
         about = reasons[name]
         yield (

@@ -129,7 +129,7 @@ def compare(said: Tensor, images: Images) -> Iterator[tuple[Any, ...]]:
         mean = said[:n, :v].mean((0, 1))
         answers = Answers(mean.clamp(min=1e-12).log(), truth)
         right = answers.right.numpy()
-        apart = paired.difference(base, right, images.fold)
+        apart = paired.difference(base, right, images.fold, images.hands.tolist())
         interval = (apart.low, apart.high) if (n, v) != (1, 1) else (0.0, 0.0)
         yield (
             *(n, v, *paired.accuracy(right, images.fold)),

@@ -111,7 +111,8 @@ def test_a_choice_that_answers_less_has_a_negative_difference() -> None:
     every = {"recipe": table([True] * 80 + [False] * 20), "less": table([True] * 60 + [False] * 40)}
     about = {name: {"change": name, "why": "w", "source": "s"} for name in every}
     base, less = (
-        dict(zip(tabulate._COLUMNS, row, strict=True)) for row in tabulate.compare(every, about)
+        dict(zip(tabulate._COLUMNS, row, strict=True))
+        for row in tabulate.compare(every, about, [str(i // 5) for i in range(100)])
     )
     assert base["difference"] == base["low"] == base["high"] == 0
     assert less["difference"] == pytest.approx(-0.2)
@@ -123,7 +124,7 @@ def test_answers_of_other_images_are_not_compared() -> None:
     every = {"recipe": table([True] * 10), "other": table([True] * 12)}
     about = {name: {"change": "", "why": "", "source": ""} for name in every}
     with pytest.raises(InputError, match="other held-out images"):
-        list(tabulate.compare(every, about))
+        list(tabulate.compare(every, about, ["a", "b"] * 5))
 
 
 def test_a_rate_whose_loss_is_no_number_any_more_ends_there_and_the_other_goes_on() -> None:

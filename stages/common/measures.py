@@ -53,21 +53,30 @@ def measure(runs: Sequence[Answers], images: int | None = None) -> dict[str, Any
 
 def between_hands(right: Tensor, hands: Sequence[str]) -> dict[str, Any]:
     """The interval of the accuracy, of bool [N], where images by one hand (its writer) are read
-    alike: with 95% confidence, over the sampling of the hands.
+    alike: see over_hands()."""
+    low, high = over_hands(right, hands)
+    return {
+        "accuracy_low": max(0.0, low),
+        "accuracy_high": min(1.0, high),
+        "hands": len(set(hands)),
+    }
+
+
+def over_hands(values: Tensor, hands: Sequence[str]) -> tuple[float, float]:
+    """Where the mean of values [N] is with 95% confidence, over the sampling of the hands.
 
     The clustered standard error (Miller 2024, arXiv 2411.00640), and Student's t with a degree of
     freedom less than there are hands.
     """
-    apart = right.double() - right.double().mean()
+    middle = values.double().mean().item()
+    apart = values.double() - middle
     names = sorted(set(hands))
     sums = torch.zeros(len(names), dtype=torch.double)
     sums.index_add_(0, torch.tensor([names.index(hand) for hand in hands]), apart)
-    error = sums.square().sum().sqrt().item() / len(right)
+    error = sums.square().sum().sqrt().item() / len(values)
     error *= (len(names) / (len(names) - 1)) ** 0.5
     reach = float(t.ppf(0.975, len(names) - 1)) * error
-    middle = mean(right)
-    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
-    return {"accuracy_low": low, "accuracy_high": high, "hands": len(names)}
+    return middle - reach, middle + reach
 
 
 def interval(right: int, images: int) -> tuple[float, float]:
