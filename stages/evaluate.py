@@ -20,7 +20,7 @@ writes  metrics/<source>/<network>.json and tables in metrics/<source>/<name>/, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
 from stages.common.measures import Answers
-from stages.predict import Classifier, mean_answer, prepared
+from stages.predict import Classifier, mean_answer, prepared, varied
 
 DIGITS = [
     "mnist-random",
@@ -58,6 +58,7 @@ READINGS = {  # the readings of question one, and of what
     "characters-ensemble": "held-out images, one network of each way",
 }
 TWINS_COLUMNS = ("reading", "twins", "images", "right", "taken_for_a_twin")
+KINDS_COLUMNS = ("reading", "kind", "images", "alone", "beside_all", "beside_its_kind")
 COMPANIONS_COLUMNS = ("reading", "companions", "right", "low", "high", "hands")
 SHOWN = "0Oo1IlcCsSwW"  # classes whose first image is changed by each augmentation
 COMPANIONS = (0, 1, 2, 4, 8, 16, 32, 64)  # others by the writer, from none to all: no one has more
@@ -163,6 +164,14 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     counted = {none: alone} | {count: read(beside(sampler, count)) for count in some}
     counted[all_of_them] = together
     tabulate(source, said, counted, hands, scratch)
+    kinds = [alphabet.kind(split.classes[label]) for label in split.labels]
+    of_kind = [f"{name} {kind}" for name, kind in zip(hands, kinds, strict=True)]
+    alike = {}
+    for name, run in alone.items():
+        told = varied(of_kind, [split.classes[i] for i in run.logits.argmax(1)])
+        alike[name] = read(hand.known(place, hand.numbered(told)))[name]
+    rows = by_kind(kinds, alone, together, alike)
+    files.write_csv(Path(f"metrics/{source}/characters/kinds.csv"), KINDS_COLUMNS, rows, scratch)
     sheets, run = Path(f"artifacts/{source}/sheets/characters"), said["characters"]
     tiles = gallery.show_worst(sheets / "worst", split, run, scratch)
     tiles += gallery.show_confident(sheets / "confident", split, run, scratch)
@@ -237,6 +246,17 @@ def tabulate(
         curves = files.read_csv(Path(f"artifacts/{source}/folds/{way}-curves.csv"))
         mean = measures.mean_curve(curves)
         files.write_csv(folder / f"{way}-mean.csv", Point._fields, mean, scratch)
+
+
+def by_kind(
+    kinds: Sequence[str], *runs: Mapping[str, Answers]
+) -> Iterator[tuple[str, str, int, *tuple[int, ...]]]:
+    """For each reading and kind of character: the images, and how many each run reads rightly."""
+    for name in READINGS:
+        for kind in dict.fromkeys(kinds):
+            of_kind = torch.tensor([each == kind for each in kinds])
+            right = (int(run[name].right[of_kind].sum()) for run in runs)
+            yield (name, kind, int(of_kind.sum()), *right)
 
 
 def calibrate(folder: Path, run: Answers, scratch: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import asdict, fields
 from itertools import combinations
 from statistics import fmean, median
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +22,7 @@ from stages.common.measures import Answers
 STARTS = ("random", "digits", "characters")
 FULL = "full"  # the way in which all weights learn at the same rates
 CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
+PRIMARY, OTHER = "primary", "other"  # families of comparisons, and CORRECTED is one
 PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
 PAIR = ("first", "second", "first_seed", "second_seed")  # columns of what two networks share
 WAYS = {
@@ -192,12 +193,14 @@ def labels(measured: Sequence[Measured], way: str) -> Table:
 
 
 def comparisons(measured: Sequence[Measured], study: Study) -> Table:
-    """All paired comparisons, the primary ones corrected apart from the others."""
+    """All paired comparisons, with both p corrected for the number of its family: the primary ones,
+    those of question three, all others."""
     names = [field.name for field in fields(Comparison)]
-    rows: list[Sequence[Any]] = [
-        (*place, int(primary), *astuple(each), sentence(place, each))
-        for place, primary, each in compared(measured, study)
-    ]
+    rows: list[Sequence[Any]] = []
+    for place, primary, each in compared(measured, study):
+        found = asdict(each)
+        found |= {name: f"{found[name]:.6g}" for name in names if "p" in name.split("_")}
+        rows.append((*place, int(primary), *found.values(), sentence(place, each)))
     return (*Pair._fields, "primary", *names, "sentence"), rows
 
 
@@ -241,22 +244,23 @@ def right(
 def compared(measured: Sequence[Measured], study: Study) -> Iterator[tuple[Pair, bool, Comparison]]:
     """(what is compared, whether it is primary, what was found)."""
     primary, of_arms = study.primary, arms(measured)
-    families: dict[bool, list[tuple[Pair, Comparison]]] = {True: [], False: []}
+    families: dict[str, list[tuple[Pair, Comparison]]] = {PRIMARY: [], OTHER: [], CORRECTED: []}
     for pair in pairs(measured):
         if pair.budget not in study.smallest:
             raise InputError(f"params.yaml: the key transfer.smallest.{pair.budget} is missing")
         first = pair[1:] == (primary.way, primary.start, primary.against, primary.way)
         found = significance.compare(*right(of_arms, pair), study.smallest[pair.budget])
-        families[first].append((pair, found))
-    if not families[True]:
+        family = PRIMARY if first else CORRECTED if pair.way == CORRECTED else OTHER
+        families[family].append((pair, found))
+    if not families[PRIMARY]:
         raise InputError(
             f"params.yaml: transfer.primary: no comparison is of {primary.start},"
             f" {primary.against} and {primary.way}"
         )
-    for first, members in families.items():
+    for family, members in families.items():
         whole = significance.corrected([each for _, each in members])
         for (pair, _), each in zip(members, whole, strict=True):
-            yield pair, first, each
+            yield pair, family == PRIMARY, each
 
 
 def sentence(pair: Pair, found: Comparison) -> str:
@@ -357,7 +361,8 @@ def answer(primary: dict[str, Comparison], study: Study) -> str:
         ("undecided", False, "makes no difference that was decided"),
     ):
         sizes = [
-            f"{'all images' if size == 'all' else size} ({100 * each.difference:+.2f} points)"
+            f"{'all images' if size == 'all' else size} ({100 * each.difference:+.2f} points"
+            f"{f' where {100 * each.margin:g} is of interest' if within else ''})"
             for size, each in primary.items()
             if (each.verdict, each.within_margin) == (verdict, within)
         ]

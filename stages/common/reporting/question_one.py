@@ -137,12 +137,23 @@ def companions(results: Results) -> Chart:
     takeaway = (
         f"By known hands from {percent(first)} with none to {percent(some)} with eight and"
         f" {percent(most)} with all of them, drawn at random; no label of theirs is used. The bands"
-        " are 95% intervals of each accuracy, not of the differences, over the hands."
+        " are 95% intervals of each accuracy, not of the differences, over the hands. Beside those"
+        f" of its own kind alone, digits, capitals or small letters, {of_a_kind(results)}."
     )
     titles = ("other images by the writer, at most", "accuracy")
     figure = charts.lines(series, "count", "accuracy", titles, counts)
     title = "How many of the writer's other images it takes"
     return Chart("companions", title, takeaway, figure, table_of(rows))
+
+
+def of_a_kind(results: Results) -> str:
+    """How many images by known hands are read rightly beside others of their kind, and alone."""
+    rows = results.tracked("characters/kinds.csv")
+    rows = [row for row in rows if row["reading"] == "characters"]
+    beside, alone, images = (
+        sum(int(row[name]) for row in rows) for name in ("beside_its_kind", "alone", "images")
+    )
+    return f"{beside:,} of {images:,} are read rightly, and {alone:,} alone"
 
 
 def calibration(results: Results) -> Chart:

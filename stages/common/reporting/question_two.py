@@ -23,6 +23,7 @@ NETWORKS = {
 }
 CORRECTED = "corrected"  # the way of the networks of question three
 _FULL = "full"  # the way of fine-tuning in which all weights learn
+_SEEDS = ("first_seed", "second_seed")  # columns of what two networks have in common
 _KEPT = "median_images_kept"  # column of speed.csv
 
 
@@ -48,14 +49,22 @@ def section(results: Results, pretraining: int) -> Section:
         " intervals are of the sampling of the test images, which all of them read: what is sure"
         " of their differences say the paired tests below."
     )
-    runs = {NETWORKS[name]: results.curves(name) for name in NETWORKS}
+    points = results.tracked("transfer/curves.csv")
+    runs = {
+        said: [
+            row
+            for row in points
+            if (f"mnist-{row['start']}", row["way"], row["budget"]) == (name, _FULL, "all")
+        ]
+        for name, said in NETWORKS.items()
+    }
     title, band = (
         "Learning curves on MNIST",
         "The lines are means over the seeds, the bands hold all seeds.",
     )
     parts: list[Part] = [
         accuracies("mnist", takeaway, metrics, NETWORKS),
-        curves("curves-mnist", title, band, runs, "accuracy of validation images"),
+        curves("curves-mnist", title, band, runs, "accuracy of validation images", run="seed"),
         *transfer(results, pretraining),
         mistakes(results),
     ]
@@ -145,12 +154,13 @@ def comparisons(rows: list[dict[str, str]]) -> Chart:
         if row["way"] != "probe"
     }
     figure = charts.intervals(shown, "difference in points")
+    primary = sum(row["primary"] == "1" for row in rows)
     takeaway = (
         f"Of {len(rows)} paired comparisons: {counts}, by p that are corrected for their number"
-        " (the six primary ones and all others apart; Benjamini and Yekutieli, false discovery"
-        " rate). The intervals are of one comparison each, over pairs of seeds for these test"
-        " images; images_low and images_high are over images for these networks. Of the head alone,"
-        " whose differences are many times as large, the table tells."
+        f" (the {primary} primary ones and all others apart; Benjamini and Yekutieli, false"
+        " discovery rate). The intervals are of one comparison each, over pairs of seeds for these"
+        " test images; images_low and images_high are over images for these networks. Of the head"
+        " alone, whose differences are many times as large, the table tells."
     )
     return Chart("comparisons", "Paired tests", takeaway, figure, table_of(rows))
 
@@ -223,39 +233,39 @@ def quality(rows: list[dict[str, str]]) -> Chart:
 
 def digits(rows: list[dict[str, str]]) -> Chart:
     """Errors on each digit by start, means over the seeds."""
-    means = spread(rows, ("start", "digit", "images"), "errors")
+    means = spread(rows, ("start", "digit", "images"), "errors", ("seed",))
     figure = charts.lines(_by_start(means), "digit", "mean", ("digit", "errors"))
     worst = max(means, key=lambda row: float(row["mean"]))
     takeaway = (
         f"Most errors: {worst['mean']} of {worst['images']} images of {worst['digit']}, from"
-        f" {worst['start']}; means of {worst['n']} seeds, the bands hold all of them."
+        f" {worst['start']}; means of {worst['n']} seeds with their 95% intervals."
     )
     return Chart("digits", "Errors on each digit", takeaway, figure, table_of(means))
 
 
 def similarity(rows: list[dict[str, str]]) -> Chart:
     """How alike the layers of two networks are, means over pairs of seeds."""
-    means = spread(rows, ("first", "second", "layer"), "cka")
+    means = spread(rows, ("first", "second", "layer"), "cka", _SEEDS)
     shown = {f"{row['first']} / {row['second']}, {row['layer']}": _triple(row) for row in means}
     figure = charts.intervals(shown, "linear CKA, up to 1")
     least = min(means, key=lambda row: float(row["mean"]))
     takeaway = (
         f"Least alike are {least['first']} and {least['second']} in layer {least['layer']}:"
-        f" {float(least['mean']):.2f} of 1, the mean of {least['n']} pairs of seeds; a line holds"
-        " all of them."
+        f" {float(least['mean']):.2f} of 1, the mean of {least['n']} pairs of seeds; 95% intervals"
+        " over the seeds (jackknife, as networks of one start are in several pairs)."
     )
     return Chart("cka", "How alike the layers are", takeaway, figure, table_of(means))
 
 
 def agreement(rows: list[dict[str, str]]) -> Chart:
     """How often two networks give the same answer, means over pairs of seeds."""
-    means = spread(rows, ("first", "second"), "share")
+    means = spread(rows, ("first", "second"), "share", _SEEDS)
     shown = {f"{row['first']} / {row['second']}": _triple(row) for row in means}
     figure = charts.intervals(shown, "share of the test images")
     least = min(means, key=lambda row: float(row["mean"]))
     takeaway = (
         f"{least['first']} and {least['second']} agree least, on {percent(float(least['mean']))},"
-        f" the mean of {least['n']} pairs of seeds; a line holds all of them."
+        f" the mean of {least['n']} pairs of seeds; 95% intervals over the seeds (jackknife)."
     )
     return Chart("agreement", "How often they agree", takeaway, figure, table_of(means))
 

@@ -1,10 +1,13 @@
 """What was measured of each network, and how a number is told: with its interval and its count."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from scipy import stats
 
 from stages.common.core import files
 from stages.common.reporting import charts
@@ -41,20 +44,39 @@ class Results:
         return files.read_csv(whole) if whole.exists() else []
 
 
-def spread(rows: Sequence[Row], by: Sequence[str], value: str) -> list[dict[str, str]]:
-    """Of the rows that are alike in `by`: the mean of `value`, the lowest and highest, their count.
-
-    Numbers keep four digits that count.
+def spread(
+    rows: Sequence[Row], by: Sequence[str], value: str, seeds: Sequence[str]
+) -> list[dict[str, str]]:
+    """Of the rows that are alike in `by`: the mean of `value`, its 95% interval over the seeds that
+    the columns `seeds` name, and how many rows they are. Numbers keep four digits that count.
     """
-    groups: dict[tuple[str, ...], list[float]] = {}
+    groups: dict[tuple[str, ...], list[tuple[float, set[str]]]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(float(row[value]))
-    return [
-        dict(zip(by, key, strict=True))
-        | {"mean": f"{fmean(each):.4g}", "low": f"{min(each):.4g}", "high": f"{max(each):.4g}"}
-        | {"n": str(len(each))}
-        for key, each in groups.items()
-    ]
+        of_row = float(row[value]), {row[name] for name in seeds}
+        groups.setdefault(tuple(row[name] for name in by), []).append(of_row)
+    found = []
+    for key, each in groups.items():
+        mean, reach = fmean(number for number, _ in each), jackknife(each)
+        numbers = {"mean": mean, "low": mean - reach, "high": mean + reach}
+        found.append(
+            dict(zip(by, key, strict=True))
+            | {name: f"{number:.4g}" for name, number in numbers.items()}
+            | {"n": str(len(each))}
+        )
+    return found
+
+
+def jackknife(values: Sequence[tuple[float, set[str]]]) -> float:
+    """Half of the 95% interval of the mean of values, each of the seeds that it depends on: by the
+    means that are left without one of the seeds (Tukey 1958; Efron and Stein 1981), which of
+    values of a seed each is Student's. 0 of too few seeds to leave one out."""
+    names = set().union(*(seeds for _, seeds in values))
+    rest = [[number for number, seeds in values if name not in seeds] for name in sorted(names)]
+    if len(names) < 2 or not all(rest):
+        return 0.0
+    means = [fmean(each) for each in rest]
+    square = sum((each - fmean(means)) ** 2 for each in means) * (len(names) - 1) / len(names)
+    return float(stats.t.ppf(0.975, len(names) - 1)) * math.sqrt(square)
 
 
 def in_points(row: Row, value: str) -> tuple[float, float, float]:
