@@ -116,13 +116,16 @@ def main() -> int:
             "truly_right": round(float((labels == split.labels).mean()), 5),
             **diagnosed(given.source, replace(split, labels=labels), bases, compute),
         }
+        low, high = row["right_interval"]
+        row["interval_holds"] = low <= row["truly_right"] <= high
         rows.append(row | {"named_rightly": row["family"] in CASES[case]})
         print(*rows[-1].values(), flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"source": given.source, "seed": given.seed, "cases": rows}, indent=2)
     (RESULTS / f"diagnosis-{given.source}.json").write_text(content + "\n")
     wrong = sum(not row["named_rightly"] for row in rows)
-    print(f"{len(rows) - wrong} of {len(rows)} named rightly")
+    held = sum(row["interval_holds"] for row in rows)
+    print(f"{len(rows) - wrong} of {len(rows)} named rightly; {held} intervals hold the truth")
     return wrong
 
 

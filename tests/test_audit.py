@@ -25,6 +25,9 @@ def test_the_committed_study_named_every_fault_rightly(source: str) -> None:
     assert len({case["fault"] for case in cases}) == 13
     assert len({(case["images"], case["fault"]) for case in cases}) == 26
     assert all(case["named_rightly"] for case in cases)
+    intervals = [(*case["right_interval"], case["truly_right"]) for case in cases]
+    held = sum(low <= share <= high for low, high, share in intervals)
+    assert held >= 23  # of 26 intervals of 95%: fewer are by chance in one study of 25
 
 
 @pytest.fixture
