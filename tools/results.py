@@ -74,7 +74,7 @@ def answers() -> str:
     In three answers: a small network reads nine in ten of 62 classes from a single image, by known
     hands as by new ones, and {more:.1f} points more once it has seen the writer's other characters.
     {metrics("transfer")["answer"]} {falling_rates()}
-    With all of them 98% of the validation images are read rightly for the first time after
+    With all labels 98% of the validation images are read rightly for the first time after
     {images_to(0.98, "characters")} images instead of {images_to(0.98, "random")}, for good after
     {kept(0.98, "characters")} instead of {kept(0.98, "random")} (medians; of the first also the
     quickest and the slowest seed): a better beginning, for which a base network has seen
