@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from stages.common import alphabet, dataset, measures
+from stages.common.learning import hand, model, training
 from stages.common.measures import Answers
 from stages.predict import Classifier
 from tests import workspace
@@ -167,9 +168,10 @@ def test_with_the_writers_other_images_all_of_them_are_known_and_no_label(reprod
         fold_of = [int(row["known-hands"]) for row in csv.DictReader(file)]
     with (folder / "predictions/characters.csv").open() as file:
         said = [row["characters-same-hand"] for row in csv.DictReader(file)]
+    numbers = hand.known(hand.standardised(torch.from_numpy(split.place)), hand.numbered(hands))
     answers = [
-        each.logits(split.images, split.place, hands).argmax(1)
-        for each in Classifier.all_of(folder / "folds/known-hands.pt")
+        training.logits_of(network, torch.from_numpy(split.images), numbers).argmax(1)
+        for network, _ in model.load_all(folder / "folds/known-hands.pt")
     ]
     assert said == [split.classes[answers[fold][row]] for row, fold in enumerate(fold_of)]
     with (reproduced / "metrics/sample/characters/companions.csv").open() as file:

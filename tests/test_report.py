@@ -207,7 +207,7 @@ def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_netw
     )
     assert empty == []
     plots = seen.find_elements(By.CSS_SELECTOR, ".plot")
-    assert len(plots) == 28
+    assert len(plots) == 29
     marks = seen.execute_script(
         "return [...document.querySelectorAll('.plot')].map(p => [p.parentElement.id,"
         " p.querySelectorAll('.point, .textpoint text, .hm image, .js-line, .bars path').length])"
