@@ -226,13 +226,13 @@ def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) 
     run(tester, "python", "-m", "stages.evaluate", "sample", "later")
     archive = "data/sample/trainPart1.zip"
     known = ("--hand-from", r"(\d+)\.png$")
-    for name, model, flags in (
+    for name, shipped, flags in (
         ("later", "characters", ()),
         ("later-same-hand", "characters", known),
         ("later-ensemble", "characters-ensemble", ()),
         ("later-ensemble-same-hand", "characters-ensemble", known),
     ):
-        path = f"artifacts/sample/{model}.pt"
+        path = f"artifacts/sample/{shipped}.pt"
         out = run(tester, "python", "-m", "stages.predict", path, archive, *flags).stdout
         right = sum(
             alphabet.CHARACTERS[alphabet.CHARACTER_FOLDERS[row["path"].split("/")[-2]]]
