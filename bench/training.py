@@ -175,18 +175,6 @@ def shape(strength: Strength) -> Shape:
     return shape_of(strength, params.load("network.margin", int), 28, 20, alphabet.DIGITS)
 
 
-def share_of_peak(strength: Strength, rate: float, product: float) -> dict[str, float]:
-    """Trainings against a bare matrix product: images a CPU second, and their FLOPs a second as a
-    share of the product's. They count forward and backward passes alone, though the seconds are of
-    whole trainings: with augmentation, optimiser and curve."""
-    network = model.fresh(shape(strength), 0)
-    images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
-    with FlopCounterMode(display=False) as counter:
-        network(images).sum().backward()
-    flops = rate * counter.get_total_flops() / len(images)
-    return {"images_per_second": rate, "flops": flops, "share": flops / product}
-
-
 def matrix_product(compute: Compute) -> float:
     """FLOPs that a product of two square matrices comes to in a CPU second."""
     a = torch.randn(2048, 2048).to(compute.dtype)
@@ -197,16 +185,21 @@ def matrix_product(compute: Compute) -> float:
     return 10 * 2 * 2048**3 / (time.process_time() - start)
 
 
-def peaks(
-    strength: Strength, runs: list[dict[str, Any]], sizes: dict[str, int]
-) -> dict[str, float]:
-    """The median of share_of_peak() over runs, each beside the product measured in its process."""
-    images = strength.epochs * sizes["train_images"]
-    found = [
-        share_of_peak(strength, images / run["cpu_seconds"], run["matrix_product_flops"])
-        for run in runs
-    ]
-    return {key: statistics.median(each[key] for each in found) for key in found[0]}
+def peak(strength: Strength, runs: list[dict[str, Any]], sizes: dict[str, int]) -> dict[str, float]:
+    """Trainings against a bare matrix product, measured in the process of each; medians over runs:
+    images a CPU second, and their FLOPs a second as a share of the product's. They count forward
+    and backward passes alone, though the seconds are of whole trainings: with augmentation,
+    optimiser and curve."""
+    images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        model.fresh(shape(strength), 0)(images).sum().backward()
+    each = counter.get_total_flops() / len(images)
+    seen = strength.epochs * sizes["train_images"]
+    rates = [seen / run["cpu_seconds"] for run in runs]
+    products = [run["matrix_product_flops"] for run in runs]
+    shares = [rate * each / product for rate, product in zip(rates, products, strict=True)]
+    rate = statistics.median(rates)
+    return {"images_per_second": rate, "flops": rate * each, "share": statistics.median(shares)}
 
 
 def unpack_mnist(mirror: Path, raw: Path) -> None:
@@ -354,12 +347,12 @@ def main() -> None:
         "precision": compute.precision,
         "seeds_side_by_side": given.jobs,
     }
-    peak = {} if gpu else {n: peaks(strengths[n], runs[n], sizes) for n in given.strengths}
-    content = {"about": about | sizes, "summary": summarise(runs), "peak": peak, "runs": runs}
+    peaks = {} if gpu else {n: peak(strengths[n], runs[n], sizes) for n in given.strengths}
+    content = {"about": about | sizes, "summary": summarise(runs), "peak": peaks, "runs": runs}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{given.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     (RESULTS / f"{given.name}.html").write_text(page(runs))
-    print(json.dumps(content["summary"] | {"peak": peak}, indent=2))
+    print(json.dumps(content["summary"] | {"peak": peaks}, indent=2))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def falling_rates() -> str:
     best = min(few, key=lambda row: float(row["p"]))
     columns = ("difference", "low", "high")
     points, low, high = (f"{100 * float(best[name]):+.2f}" for name in columns)
-    said = {"helps": "helps", "hurts": "hurts"}.get(best["verdict"], f"is {best['verdict']}")
+    said = best["verdict"] if best["verdict"] in ("helps", "hurts") else f"is {best['verdict']}"
     return (
         f"A secondary comparison, with {fewest}: layers learning at falling rates from"
         f" {best['start']} instead of all weights from random ones {said}, {points} points ({low}"
