@@ -53,7 +53,7 @@ def seconds_per_image(job: arms.Job, steps: int) -> float:
     plan = job.plan
     arms.place_on_device(job.network, plan.compute)
     train = plan.data(job).train
-    data = arms.labelled(train, None, job.network, plan.compute)
+    data = arms.labelled(train, job.network, plan.compute)
     images = steps * min(plan.recipe.batch_size, len(train.images))
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()

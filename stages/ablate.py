@@ -173,21 +173,15 @@ def said(images: Images, fold: int, trained: Trained) -> Iterator[tuple[Any, ...
     network = trained.network
     if isinstance(network, Averaged):
         network = network.average()
-    alone = logits(network, part, [None] * len(rows))
-    together = logits(network, part, images.hands[rows].tolist())
+    place = arms.placed(part) if network.shape.place else None
+    alone = together = logits_of(network, torch.from_numpy(part.images), place)
+    if place is not None:
+        numbers = hand.numbered(images.hands[rows].tolist())
+        together = network.hand.together(alone, place, numbers)
     losses = F.cross_entropy(alone, labels, reduction="none").tolist()
     indices = zip(labels.tolist(), alone.argmax(1), together.argmax(1), strict=True)
     for row, each, loss in zip(rows.tolist(), indices, losses, strict=True):
         yield row, fold, *(part.classes[i] for i in each), loss
-
-
-def logits(network: Network, part: Split, hands: Sequence[str | None]) -> torch.Tensor:
-    """float32 [N, classes] for images whose hands are known or not."""
-    numbers = None
-    if network.shape.place:
-        place = hand.standardised(torch.from_numpy(part.place))
-        numbers = hand.known(place, hand.numbered(hands))
-    return logits_of(network, torch.from_numpy(part.images), numbers)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[ar
     }
     arms.place_on_device(network, plan.compute)
     train, validation = (
-        arms.labelled(split, None, network, plan.compute) for split in (data.train, data.validation)
+        arms.labelled(split, network, plan.compute) for split in (data.train, data.validation)
     )
     curve: list[Point] = []
     said = np.empty((len(rounds) - 1, len(data.train.labels)), np.int8)

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import alphabet, dataset, folds, measures
+from stages.common import alphabet, dataset, folds, measures, reader
 from stages.common.core import entry, files
 from stages.common.core.errors import InputError
 from stages.common.dataset import Split
@@ -40,7 +40,7 @@ from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
 from stages.common.learning.live import Point
 from stages.common.measures import Answers
-from stages.predict import Classifier, mean_answer, prepared, varied
+from stages.predict import Classifier, mean_answer, prepared
 
 DIGITS = [
     "mnist-random",
@@ -136,21 +136,20 @@ def evaluate_characters(source: str, scratch: Path) -> None:
     split = dataset.load_all(tensors / "characters")
     hands = dataset.load_hands(tensors / "characters-hands.csv")
     drawn = read_folds(folder / "folds.csv")
-    networks = {way: model.load_all(folder / f"{way}.pt") for way in WAYS}
+    loaded = {way: model.load_all(folder / f"{way}.pt") for way in WAYS}
+    networks = {way: [network for network, _ in loaded[way]] for way in WAYS}
+    images, truth = torch.from_numpy(split.images), torch.from_numpy(split.labels)
+    logits = {way: reader.unseen(networks[way], split, drawn[way], images) for way in WAYS}
 
-    def read(numbers: torch.Tensor) -> dict[str, Answers]:
-        """By each network of each way alone, and by the mean of one of each: none of these has
-        learnt from the image."""
-        logits = [unseen(networks[way], split, numbers, drawn[way]) for way in WAYS]
-        truth = torch.from_numpy(split.labels)
-        return {
-            name: Answers(each, truth)
-            for name, each in zip(READINGS, [*logits, mean_answer(logits)], strict=True)
-        }
+    def read(others: torch.Tensor) -> dict[str, Answers]:
+        """By the networks of each way, and by the mean of one of each, beside others by the writer,
+        bool [N, N]: none of these has learnt from the image."""
+        each = [reader.beside(networks[w], split, drawn[w], logits[w], others) for w in WAYS]
+        every = zip(READINGS, [*each, mean_answer(each)], strict=True)
+        return {name: Answers(answers, truth) for name, answers in every}
 
-    place = hand.standardised(torch.from_numpy(split.place))
-    sampler = hand.Sampler(place, hand.numbered(hands))
-    alone, together = read(sampler.unknown()), read(hand.known(place, hand.numbered(hands)))
+    others = hand.others(hands)
+    alone, together = read(torch.zeros_like(others)), read(others)
     said = {}
     for suffix, runs in (("", alone), ("-same-hand", together)):
         for name, run in runs.items():
@@ -161,47 +160,27 @@ def evaluate_characters(source: str, scratch: Path) -> None:
             metrics |= {"networks": len(WAYS)} if name == "characters-ensemble" else {}
             report(source, name + suffix, READINGS[name], metrics, scratch)
     none, *some, all_of_them = COMPANIONS
-    counted = {none: alone} | {count: read(beside(sampler, count)) for count in some}
+    counted = {none: alone} | {count: read(drawn_of(others, count)) for count in some}
     counted[all_of_them] = together
     tabulate(source, said, counted, hands, scratch)
     kinds = [alphabet.kind(split.classes[label]) for label in split.labels]
     of_kind = [f"{name} {kind}" for name, kind in zip(hands, kinds, strict=True)]
-    alike = {}
-    for name, run in alone.items():
-        told = varied(of_kind, [split.classes[i] for i in run.logits.argmax(1)])
-        alike[name] = read(hand.known(place, hand.numbered(told)))[name]
-    rows = by_kind(kinds, alone, together, alike)
+    rows = by_kind(kinds, alone, together, read(hand.others(of_kind)))
     files.write_csv(Path(f"metrics/{source}/characters/kinds.csv"), KINDS_COLUMNS, rows, scratch)
     sheets, run = Path(f"artifacts/{source}/sheets/characters"), said["characters"]
     tiles = gallery.show_worst(sheets / "worst", split, run, scratch)
     tiles += gallery.show_confident(sheets / "confident", split, run, scratch)
-    tiles += show_strengths(sheets, split, networks[folds.KNOWN][0][1], scratch)
+    tiles += show_strengths(sheets, split, loaded[folds.KNOWN][0][1], scratch)
     files.write_csv(sheets / "tiles.csv", gallery.TILES, tiles, scratch)
     predict(Path(f"artifacts/{source}/predictions/characters.csv"), split.classes, said, scratch)
 
 
-def unseen(
-    networks: Sequence[tuple[model.Network, dict[str, Any]]],
-    split: Split,
-    numbers: torch.Tensor,
-    fold_of: Folds,
-) -> torch.Tensor:
-    """float32 [N, classes]: what is said of each image by the network of its fold, which has not
-    learnt from it. `numbers` are those of hand, float32 [N, hand.NUMBERS]."""
-    logits = torch.empty(len(split.labels), len(split.classes))
-    for fold, (network, _) in zip(range(fold_of.max() + 1), networks, strict=True):
-        rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
-        images = torch.from_numpy(split.images)[rows]
-        seen = numbers[rows] if network.shape.place else None
-        logits[rows] = training.logits_of(network, images, seen)
-    return logits
-
-
-def beside(sampler: hand.Sampler, count: int) -> torch.Tensor:
-    """The numbers of all images, each beside so many others by its writer: fewer of them are among
-    those of a greater count."""
-    rows = torch.arange(len(sampler.hands))
-    return sampler.beside(rows, count, training.generator(0, 0, "companions"))
+def drawn_of(others: torch.Tensor, count: int) -> torch.Tensor:
+    """So many of the others of each row of bool [N, N], or all that there are: fewer of them are
+    among those of a greater count."""
+    order = torch.rand(others.shape, generator=training.generator(0, 0, "companions"))
+    ranks = order.masked_fill(~others, 2.0).argsort(1).argsort(1)
+    return others & (ranks < count)
 
 
 def characters(whole: Answers, fold_of: Folds, hands: Sequence[str]) -> dict[str, Any]:

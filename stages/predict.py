@@ -12,7 +12,6 @@ import csv
 import os
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.common import alphabet, archives, images
+from stages.common import archives, images
 from stages.common.core import files
 from stages.common.core.errors import InputError
 from stages.common.images import Framed
@@ -33,7 +32,6 @@ from stages.common.learning.model import Network
 _LARGEST = 200 << 20  # bytes of an image file in an archive
 # Deflate packs 1,032 to 1 at most, and pen on an uncompressed page comes to some hundreds.
 _LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=1100, max_members=1_000_000)
-_ENOUGH, _ALIKE = 12, 0.75  # so many images of a hand, this share of one kind, tell that all are
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -78,23 +76,21 @@ class Classifier:
         hands: Sequence[str | None] | None = None,
     ) -> torch.Tensor:
         """float32 [N, classes] of uint8 [N, 1, size, size] and place float32 [N, 4], as
-        images.prepare makes them. Images with the same entry in `hands` are by one writer, whose
-        usual size they tell if they are varied(); None says that it is not known. Without `place`,
-        every image has the average one.
+        images.prepare makes them. Images with the same entry in `hands` are by one writer, and each
+        is read in the light of the others; None says that it is not known. Without `place`, every
+        image has the average one, which tells nothing of its hand.
         """
-        images = torch.from_numpy(pixels)
-        if not self.network.shape.place:
-            return self._mean(images, None)
-        average = torch.zeros(len(pixels), 4)
-        own = average if place is None else hand.standardised(torch.from_numpy(place))
-        alone = self._mean(images, hand.known(own, hand.numbered([None] * len(pixels))))
-        if not hands or not any(hands):
-            return alone
-        told = varied(hands, [self.classes[i] for i in alone.argmax(1)])
-        return self._mean(images, hand.known(own, hand.numbered(told)))
-
-    def _mean(self, images: torch.Tensor, numbers: torch.Tensor | None) -> torch.Tensor:
-        said = [training.logits_of(each, images, numbers) for each in self.networks]
+        told = hand.numbered(hands) if hands and any(hands) and place is not None else None
+        own = torch.zeros(len(pixels), hand.NUMBERS)
+        if place is not None:
+            own = hand.standardised(torch.from_numpy(place))
+        said = []
+        for network in self.networks:
+            takes = own if network.shape.place else None
+            logits = training.logits_of(network, torch.from_numpy(pixels), takes)
+            if told is not None and network.shape.place:
+                logits = network.hand.together(logits, own, told)
+            said.append(logits)
         return mean_answer(said) if len(said) > 1 else said[0]
 
     def probabilities(
@@ -122,24 +118,6 @@ class Classifier:
         probabilities = self.probabilities(framed.image[None, None], place)[0]
         index = int(probabilities.argmax())
         return Prediction(self.classes[index], index, probabilities)
-
-
-def varied(hands: Sequence[str | None], answers: Sequence[str]) -> list[str | None]:
-    """The hands, None in place of those that wrote digits, capitals or small letters alone, as far
-    as the answers to single images tell.
-
-    A network has learnt from hands that wrote them all: among capitals, each would pass for small.
-    """
-    kinds: dict[str, Counter[str]] = {}
-    for name, answer in zip(hands, answers, strict=True):
-        if name:
-            kinds.setdefault(name, Counter())[alphabet.kind(answer)] += 1
-    alike = {
-        name
-        for name, counts in kinds.items()
-        if counts.total() >= _ENOUGH and max(counts.values()) >= _ALIKE * counts.total()
-    }
-    return [None if name in alike else name for name in hands]
 
 
 def mean_answer(logits: Sequence[torch.Tensor]) -> torch.Tensor:

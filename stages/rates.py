@@ -4,7 +4,7 @@ Two short trainings: in each, one of the two rates that matter grows at every st
 factor, from far too low to far too high, while everything else is the recipe's. The loss falls
 fastest where the rate is good, and rises where it is too high.
 
-reads   data/tensors/<source>/characters/, data/tensors/<source>/characters-hands.csv
+reads   data/tensors/<source>/characters/
 writes  metrics/<source>/rates.csv
 params  compute, train.{network,smoothing,recipe,augmentation}, ablation.rates
 """
@@ -106,10 +106,9 @@ def run(sweep: Sweep, group: str) -> list[Step]:
 def losses(sweep: Sweep, group: str) -> Iterator[tuple[float, float]]:
     """(rate, mean loss of the batch before it is learnt from) at each step, on all images."""
     split = dataset.load_all(sweep.tensors / "characters")
-    hands = dataset.load_hands(sweep.tensors / "characters-hands.csv")
     network = reader.fresh(split, _SEED)
     arms.place_on_device(network, sweep.compute)
-    train = arms.labelled(split, hands, network, sweep.compute)
+    train = arms.labelled(split, network, sweep.compute)
     optimizer, test = Optimizer(network, sweep.recipe.rates), sweep.test
     size = sweep.recipe.batch_size
     batches = training.batch_indices(len(train.images), size, test.steps, _SEED)

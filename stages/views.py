@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from stages.common import dataset, folds, measures, paired
+from stages.common import dataset, folds, measures, paired, reader
 from stages.common.core import entry, files, params
 from stages.common.dataset import Split
-from stages.common.learning import hand, model, training
+from stages.common.learning import hand, model
 from stages.common.learning.augmentation import Augmentation, augment, draw
-from stages.common.learning.model import Network
 from stages.common.measures import Answers
 
 _COLUMNS = (
@@ -83,25 +82,15 @@ def main(scratch: Path, source: str) -> None:
 def probabilities(path: Path, images: Images, told: bool, strength: Views) -> Tensor:
     """float32 [views, N, classes]: what the networks of the folds in a checkpoint say of the images
     that they have not learnt from, with their writers `told` or not."""
-    parts, order = [], []
-    place = hand.standardised(torch.from_numpy(images.split.place))
-    hands = images.hands.tolist() if told else [None] * len(place)
-    numbers = hand.known(place, hand.numbered(hands))
-    for fold, (network, _) in enumerate(model.load_all(path)):
-        rows = np.flatnonzero(images.fold == fold)
-        parts.append(of_network(network, images.split.images[rows], numbers[rows], strength))
-        order.append(rows)
-    back = torch.from_numpy(np.concatenate(order).argsort())
-    return torch.cat(parts, dim=1)[:, back]
-
-
-def of_network(
-    network: Network, images: NDArray[np.uint8], numbers: Tensor, strength: Views
-) -> Tensor:
-    """float32 [views, N, classes] of one network."""
-    known = numbers if network.shape.place else None
-    seen = views(torch.from_numpy(images), strength)
-    return torch.stack([training.logits_of(network, each, known).softmax(1) for each in seen])
+    networks = [network for network, _ in model.load_all(path)]
+    others = hand.others(images.hands.tolist())
+    said = []
+    for seen in views(torch.from_numpy(images.split.images), strength):
+        logits = reader.unseen(networks, images.split, images.fold, seen)
+        if told:
+            logits = reader.beside(networks, images.split, images.fold, logits, others)
+        said.append(logits.softmax(1))
+    return torch.stack(said)
 
 
 def views(images: Tensor, strength: Views) -> Iterator[Tensor]:

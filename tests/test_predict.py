@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
 
-from stages.common import alphabet, dataset
+from stages.common import dataset
 from stages.common.core.errors import InputError
 from stages.common.learning import model
-from stages.predict import Classifier, varied
+from stages.predict import Classifier
 from tests import workspace
 
 
@@ -153,26 +152,6 @@ def test_a_lone_image_is_answered_the_same_with_its_hand_and_two_are_not(model_f
         predict(model_file, "one.png", "two.png", *flag)[1] for flag in ((), ("--same-hand",))
     )
     assert apart != together
-
-
-def test_a_hand_that_wrote_one_kind_alone_tells_nothing_and_one_that_wrote_all_does(
-    reproduced: Path,
-) -> None:
-    assert varied(["a"] * 12, "ABCDEFGHIabc") == [None] * 12
-    assert varied(["a"] * 12, "ABCDEFGHabcd") == ["a"] * 12
-    assert varied(["a"] * 11, "ABCDEFGHIJK") == ["a"] * 11  # too few to tell
-    assert varied(["a", None] * 12, "3K" * 12) == [None] * 24
-    assert varied(["a", "b"] * 12, "3K" * 6 + "3a" * 6) == [None, "b"] * 12
-    split = dataset.load_all(reproduced / "data/tensors/sample/characters")
-    classifier = Classifier(reproduced / "artifacts/sample/characters.pt")
-    hands = ["one"] * len(split.labels)
-    alone = classifier.logits(split.images, split.place)
-    kinds = np.array([alphabet.kind(classifier.classes[i]) for i in alone.argmax(1)])
-    capitals = np.flatnonzero(kinds == "capital")
-    for rows, told in ((capitals, False), (np.arange(len(kinds)), True)):
-        some = split.rows(rows)
-        said = classifier.logits(some.images, some.place, hands[: len(rows)])
-        assert torch.allclose(said, alone[rows], atol=1e-3) != told
 
 
 def test_the_output_file_is_the_table_that_is_printed(model_file: Path) -> None:

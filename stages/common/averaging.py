@@ -7,6 +7,7 @@ from stages.common.learning.model import Network
 
 _PREFIX = "average_"
 _DECAY = f"{_PREFIX}decay"  # among the weights, so that a checkpoint is of one decay alone
+_HAND = "hand."  # what is learnt at once
 
 
 class Averaged(Network):
@@ -27,7 +28,7 @@ class Averaged(Network):
     def _followed(self) -> dict[str, Tensor]:
         """The weights and the statistics of batch normalisation, themselves and no copies."""
         state = self.state_dict().items()
-        return {name: tensor for name, tensor in state if not name.startswith(_PREFIX)}
+        return {name: tensor for name, tensor in state if not name.startswith((_PREFIX, _HAND))}
 
     @torch.no_grad()
     def _follow(self) -> dict[str, Tensor]:
@@ -44,5 +45,6 @@ class Averaged(Network):
     def average(self) -> Network:
         """A network of the averages, the last step's weights included, in eval mode."""
         mean = Network(self.shape)
-        mean.load_state_dict(self._follow())
+        whole = {name: each for name, each in self.state_dict().items() if name.startswith(_HAND)}
+        mean.load_state_dict(whole | self._follow())
         return mean.eval()

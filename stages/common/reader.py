@@ -1,9 +1,13 @@
-"""The network of question one and its training, as params.yaml describes them."""
+"""The network of question one: its training, as params.yaml describes it, and what networks that
+take turns in not seeing an image say of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from stages.common.core import params
@@ -15,7 +19,7 @@ from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.compute import Compute
 from stages.common.learning.model import Network, Shape
 from stages.common.learning.objectives import Clean, Smoothing
-from stages.common.learning.training import Recipe
+from stages.common.learning.training import Recipe, logits_of
 
 
 @params.section
@@ -66,3 +70,38 @@ def plan(
         compute=compute,
         scratch=scratch,
     )
+
+
+def unseen(
+    networks: Sequence[Network], split: Split, fold_of: NDArray[np.int64], images: torch.Tensor
+) -> torch.Tensor:
+    """float32 [N, classes]: what is said of each of a split's images, [N, 1, S, S], by the network
+    of its fold, which has not learnt from it."""
+    logits = torch.empty(len(split.labels), len(split.classes))
+    place = arms.placed(split)
+    for fold, network in enumerate(networks):
+        rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
+        takes = place[rows] if network.shape.place else None
+        logits[rows] = logits_of(network, images[rows], takes)
+    return logits
+
+
+def beside(
+    networks: Sequence[Network],
+    split: Split,
+    fold_of: NDArray[np.int64],
+    logits: torch.Tensor,
+    others: torch.Tensor,
+) -> torch.Tensor:
+    """The same, float32 [N, classes], where each image is read beside others by its writer: those
+    in its row of a bool [N, N]. What these are, `logits` tell, said by networks that have not
+    learnt from them either."""
+    read = logits.clone()
+    place = arms.placed(split)
+    for fold, network in enumerate(networks):
+        rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
+        if network.shape.place:
+            told = network.hand.told(logits, place)
+            known = torch.tensordot(others[rows].double(), told, 1)
+            read[rows] = network.hand.read(logits[rows], place[rows], known)
+    return read

@@ -23,7 +23,7 @@ SHAPE = Shape(
     temperature=1.0,
 )
 IMAGES = torch.randint(0, 256, (8, 1, 12, 12), generator=torch.Generator().manual_seed(0)).byte()
-PLACE = torch.randn(8, 9, generator=torch.Generator().manual_seed(1))
+PLACE = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
 
 
 def shake(network: Network, seed: int) -> None:

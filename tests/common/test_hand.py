@@ -1,79 +1,163 @@
-"""What is known of a hand: the same numbers in training and in use, and none where nothing is."""
+"""What others by a hand tell of an image: nothing where there are none, and twins apart."""
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from stages.common import alphabet
 from stages.common.learning import hand
+from stages.common.learning.hand import Hand
 
-PLACE = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
-HANDS = torch.arange(40) % 3
-
-
-def test_an_image_alone_has_the_numbers_of_an_unknown_hand() -> None:
-    unknown = hand.known(PLACE, torch.full((40,), -1))
-    assert torch.equal(unknown[:, 4:], torch.zeros(40, 5))
-    assert torch.equal(hand.known(PLACE, torch.arange(40)), unknown)
+CLASSES = alphabet.CHARACTERS
+HANDS, EACH = 40, 62
+WRITER = torch.arange(HANDS).repeat_interleave(EACH)
+LABELS = torch.arange(EACH).repeat(HANDS)
+SHARED, APART, REST = 0.5, 0.2, 0.1  # variances
 
 
-def test_the_numbers_are_relative_to_mean_and_spread_of_the_hand() -> None:
-    numbers = hand.known(PLACE, HANDS)
-    for i in range(3):
-        of_hand = HANDS.eq(i)
-        centred = PLACE[of_hand] - PLACE[of_hand].mean(0)
-        ratio = numbers[of_hand, 4:8] / centred
-        assert torch.allclose(ratio, ratio[:1].expand_as(ratio), rtol=1e-3)
-        assert torch.allclose(numbers[of_hand, 8], of_hand.sum().float().log())
+KIND = np.array([hand._KINDS.index(alphabet.kind(each)) for each in CLASSES])
+MEAN = np.random.default_rng(0).normal(0, 1, (EACH, 4))
+MEAN[KIND == 2] = MEAN[KIND == 1] - [1, 1, 0, 0]  # capitals as small letters, but larger
 
 
-def test_the_order_and_the_other_hands_of_a_folder_change_nothing() -> None:
-    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
-    shuffled = hand.known(PLACE[order], HANDS[order])
-    assert torch.allclose(shuffled, hand.known(PLACE, HANDS)[order], atol=1e-6)
-    first = HANDS == 0
-    alone = hand.known(PLACE[first], HANDS[first])
-    assert torch.allclose(alone, hand.known(PLACE, HANDS)[first], atol=1e-6)
+def written(seed: int) -> Tensor:
+    """Standardised places by hands of a seed, float32 [N, 4]."""
+    random = np.random.default_rng(seed)
+    of_hand = random.normal(0, SHARED**0.5, (HANDS, 1, 4))
+    of_kind = random.normal(0, APART**0.5, (HANDS, 3, 4))[:, KIND]
+    rest = random.normal(0, REST**0.5, (HANDS, EACH, 4))
+    return torch.from_numpy(MEAN + of_hand + of_kind + rest).float().flatten(0, 1)
 
 
-def test_in_training_all_or_some_or_none_of_the_hand_are_known() -> None:
-    sampler = hand.Sampler(PLACE, HANDS)
-    batch = torch.arange(40)
-    counts, everything = [], hand.known(PLACE, HANDS)
-    for seed in range(200):
-        numbers = sampler.numbers(batch, PLACE, torch.Generator().manual_seed(seed))
-        count = numbers[:, 8].exp().round()
-        counts.append(count)
-        full = count == torch.bincount(HANDS)[HANDS]
-        assert torch.allclose(numbers[full], everything[full], atol=1e-5)
-        alone = count == 1
-        assert torch.allclose(numbers[alone, 4:8], torch.zeros(4), atol=1e-6)
-    seen = torch.stack(counts)
-    assert set(seen[:, 0].tolist()) == set(range(1, 15))
-    assert (seen <= 2).float().mean() == pytest.approx(0.35, abs=0.15)
+PLACE = written(1)
 
 
-def test_beside_some_others_of_its_hand_an_image_has_the_numbers_of_that_company() -> None:
-    sampler, rows = hand.Sampler(PLACE, HANDS), torch.arange(40)
-    for count in (0, 1, 5, 100):
-        numbers = sampler.beside(rows, count, torch.Generator().manual_seed(0))
-        there = torch.bincount(HANDS)[HANDS] - 1
-        assert torch.allclose(numbers[:, 8].exp(), 1.0 + there.clamp(max=count))
-    assert torch.allclose(numbers, hand.known(PLACE, HANDS), atol=1e-5)
-    one = sampler.beside(rows, 1, torch.Generator().manual_seed(0))
-    pairs = [
-        {tuple(hand.known(PLACE[[i, j]], torch.zeros(2).long())[0].tolist()) for j in range(40)}
-        for i in range(40)
-    ]
-    assert all(
-        any(torch.allclose(one[i], torch.tensor(pair), atol=1e-5) for pair in pairs[i])
-        for i in range(40)
+@pytest.fixture(scope="module")
+def learnt() -> Hand:
+    model = Hand(CLASSES)
+    model.learn(PLACE, LABELS, WRITER)
+    return model
+
+
+def single(place: Tensor) -> Tensor:
+    """Logits of one who sees the letter, but the case of N to Z by size and place alone, as usual
+    as they are of it in all hands."""
+    total = SHARED + APART + REST
+    far = place[:, None] - torch.from_numpy(MEAN).float()
+    logits = -far.square().sum(2) / (2 * total)
+    letter = [each.lower() if each.lower() > "m" else each for each in CLASSES]
+    other = torch.tensor([[a != b for b in letter] for a in letter])
+    return logits.masked_fill(other[LABELS], -100.0)
+
+
+def share(logits: Tensor) -> float:
+    return (logits.argmax(1) == LABELS).float().mean().item()
+
+
+def test_the_parts_of_the_numbers_are_found_again(learnt: Hand) -> None:
+    one = torch.eye(4, dtype=torch.float64)
+    assert (learnt.shared - SHARED * one).abs().max() < 0.25  # 40 hands
+    assert (learnt.apart - APART * one).abs().max() < 0.1
+    assert (learnt.within.mean(0) - REST * one).abs().max() < 0.02
+    assert (learnt.mean[10:36] - learnt.mean[36:])[:, :2].mean().item() == pytest.approx(1, abs=0.2)
+
+
+def test_an_image_alone_or_of_an_unknown_hand_is_read_as_it_was_to_the_bit(learnt: Hand) -> None:
+    logits = single(PLACE)
+    assert torch.equal(learnt.together(logits, PLACE, torch.full_like(WRITER, -1)), logits)
+    assert torch.equal(learnt.together(logits, PLACE, torch.arange(len(WRITER))), logits)
+    nothing = torch.zeros_like(learnt.told(logits, PLACE))
+    assert torch.equal(learnt.read(logits, PLACE, nothing), logits)
+
+
+def test_the_others_tell_capitals_from_small_letters_also_of_new_hands(learnt: Hand) -> None:
+    for place in (PLACE, written(2)):
+        logits = single(place)
+        alone, together = share(logits), share(learnt.together(logits, place, WRITER))
+        assert alone < 0.93
+        assert together > 0.96
+
+
+def test_a_hand_that_wrote_one_kind_of_characters_alone_is_read_no_worse(learnt: Hand) -> None:
+    place = written(2)
+    logits = single(place)
+    read = learnt.together(logits, place, WRITER * 3 + torch.tensor(learnt.kinds)[LABELS])
+    for kind in (1, 2):
+        of_kind = torch.from_numpy(kind == KIND)[LABELS]
+        right, before = (
+            (each.argmax(1) == LABELS)[of_kind].float().mean() for each in (read, logits)
+        )
+        assert right > before
+
+
+def test_the_order_and_the_other_hands_of_a_folder_change_nothing(learnt: Hand) -> None:
+    logits = single(PLACE)
+    read = learnt.together(logits, PLACE, WRITER)
+    order = torch.randperm(len(WRITER), generator=torch.Generator().manual_seed(1))
+    shuffled = learnt.together(logits[order], PLACE[order], WRITER[order])
+    assert torch.allclose(shuffled, read[order], atol=1e-4)
+    first = WRITER == 0
+    assert torch.allclose(
+        learnt.together(logits[first], PLACE[first], WRITER[first]), read[first], atol=1e-4
     )
 
 
-def test_in_training_an_unknown_hand_stays_unknown() -> None:
-    sampler = hand.Sampler(PLACE, torch.full((40,), -1))
-    numbers = sampler.numbers(torch.arange(40), PLACE, torch.Generator().manual_seed(0))
-    assert torch.equal(numbers, sampler.unknown())
+def test_what_others_tell_adds_up(learnt: Hand) -> None:
+    logits, others = single(PLACE), hand.others([str(each) for each in WRITER.tolist()])
+    told = torch.tensordot(others.double(), learnt.told(logits, PLACE), 1)
+    read = learnt.read(logits, PLACE, told)
+    assert torch.allclose(read, learnt.together(logits, PLACE, WRITER), atol=1e-4)
+
+
+def test_one_other_says_what_the_normal_distribution_of_both_does() -> None:
+    """Bayes' rule by hand: two classes, one number of use, the other image's class known."""
+    model = Hand(("A", "B"))
+    one = torch.eye(4, dtype=torch.float64)
+    model.mean[0, 0], model.mean[1, 0] = 1.0, -1.0
+    model.shared.copy_(3 * one)
+    model.apart.copy_(1 * one)
+    model.within.copy_((0.5 * one).repeat(2, 1, 1))
+    place = torch.zeros(2, 4)
+    place[0, 0], place[1, 0] = 2.5, 2.0
+    logits = torch.tensor([[0.0, 0.0], [50.0, -50.0]])  # the other is an A
+    read = model.together(logits, place, torch.zeros(2, dtype=torch.int64))
+    total = 3 + 1 + 0.5
+    expected = []
+    for mean in (1.0, -1.0):
+        shift, spread = 4 / total * (2.0 - 1.0), total - 16 / total
+        beside = -((2.5 - mean - shift) ** 2) / (2 * spread)
+        expected.append(beside + (2.5 - mean) ** 2 / (2 * total))
+    found = (read[0, 0] - read[0, 1]).item()
+    assert found == pytest.approx(hand._TRUST * (expected[0] - expected[1]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "writers",
+    [torch.arange(len(WRITER)), torch.zeros_like(WRITER), WRITER * 3 + LABELS % 3],
+    ids=["each image by its own hand", "one hand", "hands of few classes"],
+)
+def test_whoever_wrote_what_the_model_is_made_of_numbers(writers: Tensor) -> None:
+    model, some = Hand(CLASSES), LABELS != 5  # of one class there is none
+    model.learn(PLACE[some], LABELS[some], writers[some])
+    assert all(each.isfinite().all() for each in model.state_dict().values())
+    read = model.together(single(PLACE), PLACE, WRITER)
+    assert read.isfinite().all()
+
+
+def test_a_model_that_has_learnt_nothing_changes_next_to_nothing() -> None:
+    logits = single(PLACE)
+    read = Hand(CLASSES).together(logits, PLACE.clamp(-2, 2), WRITER)
+    assert (read - logits).abs().max() < 0.1
 
 
 def test_names_of_hands_become_numbers_and_none_stays_unknown() -> None:
     assert hand.numbered(["b", None, "a", "b"]).tolist() == [1, -1, 0, 1]
+
+
+def test_the_others_of_an_image_are_those_by_its_hand_without_itself() -> None:
+    assert hand.others(["b", "a", "b"]).tolist() == [
+        [False, False, True],
+        [False, False, False],
+        [True, False, False],
+    ]

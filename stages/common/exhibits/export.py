@@ -123,7 +123,7 @@ def _means(side: int, grid: int) -> NDArray[np.float32]:
 
 
 def _numbers(graph: _Graph) -> str:
-    """What hand.known() makes of the places of unknown writers: float32 [N, hand.NUMBERS]."""
+    """What hand.standardised() makes of places: float32 [N, 4]."""
     zero = hand.standardised(torch.tensor([[1.0, 1.0, 0.0, 0.0]]))[0]  # of logarithms 0, centres 0
     split = graph.constant("place.split", [2, 2], np.int64)
     graph.nodes.append(
@@ -134,6 +134,4 @@ def _numbers(graph: _Graph) -> str:
     raw = graph.add("Concat", "place.raw", [logs, "centre"], axis=1)
     deviation = graph.constant("place.deviation", hand.DEVIATION)
     scaled = graph.add("Div", "place.scaled", [raw, deviation])
-    own = graph.add("Add", "place.own", [scaled, graph.constant("place.zero", zero)])
-    pads = graph.constant("place.pads", [0, 0, 0, hand.NUMBERS - 4], np.int64)
-    return graph.add("Pad", "place.numbers", [own, pads])  # nothing is known of the hand: zeros
+    return graph.add("Add", "place.numbers", [scaled, graph.constant("place.zero", zero)])

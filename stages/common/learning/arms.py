@@ -59,7 +59,7 @@ class Data:
 
     train: Split
     validation: Split | None
-    hands: Sequence[str] | None = None  # who wrote each row of train, for a network that asks
+    hands: Sequence[str] | None = None  # who wrote each row of train, for a network with a hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,14 @@ def _train(job: Job) -> Trained:
     data = plan.data(job)
     about = about_of(job, data)
     checkpoint = Checkpoint(title, key(network, about), plan.scratch, entry.LIVE)
+    if data.hands and network.shape.place:
+        place, labels = placed(data.train), torch.from_numpy(data.train.labels)
+        network.hand.learn(place, labels, hand.numbered(data.hands))
     place_on_device(network, plan.compute)
     curve, early = fit(
         network,
-        labelled(data.train, data.hands, network, plan.compute),
-        labelled(data.validation, None, network, plan.compute) if data.validation else None,
+        labelled(data.train, network, plan.compute),
+        labelled(data.validation, network, plan.compute) if data.validation else None,
         plan.recipe,
         plan.augmentation,
         plan.epochs,
@@ -201,16 +204,16 @@ def key(network: Network, about: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def labelled(
-    split: Split, hands: Sequence[str] | None, network: Network, compute: Compute
-) -> Labelled:
+def labelled(split: Split, network: Network, compute: Compute) -> Labelled:
     """A split on the device, with what the network asks for beside the pixels."""
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
-    sampler = None
-    if network.shape.place:
-        place = hand.standardised(torch.from_numpy(split.place))
-        sampler = hand.Sampler(place, hand.numbered(hands or [None] * len(place)))
-    return Labelled(images.to(compute.place), labels.to(compute.place), sampler)
+    place = placed(split) if network.shape.place else None
+    return Labelled(images.to(compute.place), labels.to(compute.place), place)
+
+
+def placed(split: Split) -> Tensor:
+    """Size and place of the ink of each image, float32 [N, 4] of hand.standardised()."""
+    return hand.standardised(torch.from_numpy(split.place))
 
 
 def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:

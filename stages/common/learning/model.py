@@ -18,7 +18,7 @@ from torch.distributed.nn.functional import all_reduce
 
 from stages.common.core import files
 from stages.common.core.errors import InputError
-from stages.common.learning import hand
+from stages.common.learning.hand import NUMBERS, Hand
 
 _MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
 _WIDEST = 1 << 14
@@ -118,8 +118,8 @@ class Network(nn.Module):
     """A fully convolutional body and a linear head on its means over a few places or all.
 
     uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes].
-    With shape.place, it also takes what was lost when the ink was cut out and scaled: the numbers
-    of hand.numbers(), float32 [B, hand.NUMBERS].
+    With shape.place, it also takes what was lost when the ink was cut out and scaled, float32
+    [B, 4] of hand.standardised(), and its `hand` changes its answers in the light of others.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -137,8 +137,9 @@ class Network(nn.Module):
         seen = shape.widths[-1] * shape.grid**2 + shape.place
         self.head = nn.Linear(seen, len(shape.classes))
         if shape.place:
-            self.place = nn.Linear(hand.NUMBERS, shape.place, bias=False)
+            self.place = nn.Linear(NUMBERS, shape.place, bias=False)
             self.place_norm = Norm(shape.place)
+            self.hand = Hand(shape.classes)
 
     def features(self, images: Tensor) -> Tensor:
         """What the head sees of the pixels: float32 [B, widths[-1] * grid * grid]."""

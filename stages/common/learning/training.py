@@ -17,7 +17,6 @@ from stages.common.core import params
 from stages.common.core.errors import InputError
 from stages.common.learning.augmentation import Augmentation, augment, draw, move
 from stages.common.learning.checkpoint import Checkpoint
-from stages.common.learning.hand import Sampler
 from stages.common.learning.live import Point
 from stages.common.learning.model import Network
 from stages.common.learning.objectives import Objective
@@ -45,7 +44,7 @@ class Labelled:
 
     images: Tensor  # uint8 [N, 1, S, S]
     targets: Tensor  # [N, ...], whatever the objective takes
-    hands: Sampler | None = None  # what is known beside the pixels, for a network that takes it
+    place: Tensor | None = None  # float32 [N, 4], hand.standardised(), if the network takes it
 
 
 def fit(
@@ -116,18 +115,16 @@ def examples(
     train: Labelled, batch: Tensor, augmentation: Augmentation, seed: int, step: int
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """The images of a batch, float32 or uint8 [B, 1, S, S], their targets [B, ...], what is known
-    beside the pixels, float32 [B, hand.NUMBERS] or None, and, float32 [B], the share in each of
-    what `batch` names: the rest is of the image at the mirrored place in the batch.
+    beside the pixels, float32 [B, 4] or None, and, float32 [B], the share in each of what `batch`
+    names: the rest is of the image at the mirrored place in the batch.
     """
     device = train.images.device
     there = batch.to(device, non_blocking=True)  # a GPU has work in hand and is not waited for
     draws = draw(len(batch), augmentation, generator(seed, step, "augment"))
     images, place = augment(train.images[there], augmentation, draws), None
     share = draws.share.to(device, non_blocking=True)
-    if train.hands:
-        own = move(train.hands.place[batch], augmentation, draws)
-        place = train.hands.numbers(batch, own, generator(seed, step, "hands"))
-        place = place.to(device, non_blocking=True)
+    if train.place is not None:
+        place = move(train.place[batch], augmentation, draws).to(device, non_blocking=True)
     if augmentation.mixup:
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
         place = None if place is None else torch.lerp(place.flip(0), place, share[:, None])
@@ -203,7 +200,7 @@ def over_processes(loss: Tensor) -> Tensor:
 def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
     """float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time.
 
-    `place` is float32 [N, hand.NUMBERS], for a network that takes it.
+    `place` is float32 [N, 4] of hand.standardised(), for a network that takes it.
     """
     network.eval()
     batches = torch.split(images, _EVALUATION_BATCH)
@@ -215,6 +212,6 @@ def validate(
     network: Network, split: Labelled, objective: Objective, count: int
 ) -> tuple[float, float]:
     """(mean loss, accuracy) on the first `count` images of a split."""
-    place = split.hands.unknown()[:count].to(split.images.device) if split.hands else None
+    place = None if split.place is None else split.place[:count].to(split.images.device)
     logits, targets = logits_of(network, split.images[:count], place), split.targets[:count]
     return objective.loss(logits, targets).mean().item(), objective.accuracy(logits, targets)
