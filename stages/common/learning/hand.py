@@ -124,13 +124,17 @@ class Hand(nn.Module):
     def together(self, logits: Tensor, place: Tensor, hands: Tensor) -> Tensor:
         """The same where the others are all those with the same number in `hands`, int64 [N]; -1
         is not known."""
-        group = hands + 1
-        own = self.told(logits, place) * (hands >= 0)[:, None, None]
-        every = torch.zeros(int(group.max()) + 1, *own.shape[1:], dtype=own.dtype)
-        every.index_add_(0, group, own)
-        lone = (torch.bincount(group)[group] == 1) | (hands < 0)
-        others = torch.where(lone[:, None, None], 0.0, every[group] - own)
-        return self.read(logits, place, others)
+        group, batches = hands + 1, torch.split(torch.arange(len(hands)), _BATCH)
+        every = torch.zeros(int(group.max()) + 1, _PARTS, _PARTS + 1, dtype=torch.float64)
+        for rows in batches:
+            every.index_add_(0, group[rows], self.told(logits[rows], place[rows]))
+        lone = ((torch.bincount(group)[group] == 1) | (hands < 0))[:, None, None]
+        read = []
+        for rows in batches:  # told again, as it takes 2 kB an image
+            others = every[group[rows]] - self.told(logits[rows], place[rows])
+            known = torch.where(lone[rows], 0.0, others)
+            read.append(self._read(logits[rows], place[rows], known))
+        return torch.cat(read)
 
     def _prior(self) -> Tensor:
         """float64 [16, 16]: the covariance of the parts of a hand that nothing is known of."""
