@@ -143,7 +143,7 @@ def evaluate_characters(source: str, scratch: Path) -> None:
 
     def read(others: torch.Tensor) -> dict[str, Answers]:
         """By the networks of each way, and by the mean of one of each, beside others by the writer,
-        bool [N, N]: none of these has learnt from the image."""
+        bool [N, N]: none of these has learnt from what it answers."""
         each = [reader.beside(networks[w], split, drawn[w], logits[w], others) for w in WAYS]
         every = zip(READINGS, [*each, mean_answer(each)], strict=True)
         return {name: Answers(answers, truth) for name, answers in every}

@@ -95,7 +95,7 @@ def beside(
 ) -> torch.Tensor:
     """The same, float32 [N, classes], where each image is read beside others by its writer: those
     in its row of a bool [N, N]. What these are, `logits` tell, said by networks that have not
-    learnt from them either."""
+    learnt from them; of a hand that is not new, they may have learnt from the image itself."""
     read = logits.clone()
     place = arms.placed(split)
     for fold, network in enumerate(networks):

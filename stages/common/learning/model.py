@@ -229,7 +229,9 @@ def load_all(path: Path) -> list[tuple[Network, dict[str, Any]]]:
         raise InputError(f"{path}: a folder, not a checkpoint") from None
     except Exception as error:  # torch's own words would advise to run what is in the file
         reason = f": {error}" if isinstance(error, InputError) else ""
-        raise InputError(f"{path}: not a checkpoint of this project{reason}") from None
+        raise InputError(
+            f"{path}: not a checkpoint of this version of the project{reason}"
+        ) from None
     if not networks:
         raise InputError(f"{path}: there is no network in it")
     return networks
