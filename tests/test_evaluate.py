@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from stages import evaluate
 from stages.common import alphabet, dataset, measures
+from stages.common.learning import arms, hand, training
 from stages.common.measures import Answers
 from stages.predict import Classifier
 from tests import workspace
@@ -181,6 +183,51 @@ def test_with_the_writers_other_images_all_of_them_are_known_and_no_label(
         for suffix, count in (("", "0"), ("-same-hand", "64")):  # none, and more than there are
             metrics = reproduced / f"metrics/sample/{name}{suffix}.json"
             assert right[name, count] == sum(json.loads(metrics.read_text())["correct"])
+
+
+def test_others_by_a_known_hand_are_answered_by_networks_that_have_not_seen_them(
+    reproduced: Path,
+) -> None:
+    """Each image's answer, and how sure, is rebuilt from what the network of its fold says of it
+    and of its writer's others what those of theirs do."""
+    split = dataset.load_all(reproduced / "data/tensors/sample/characters")
+    hands = dataset.load_hands(reproduced / "data/tensors/sample/characters-hands.csv")
+    folder, number = reproduced / "artifacts/sample", hand.numbered(hands)
+    with (folder / "folds/folds.csv").open() as file:
+        folds = list(csv.DictReader(file))
+    place, said = arms.placed(split), []
+    for way in ("known-hands", "new-hands"):
+        networks = [each.network for each in Classifier.all_of(folder / f"folds/{way}.pt")]
+        fold_of = torch.tensor([int(row[way]) for row in folds])
+        images = torch.from_numpy(split.images)
+        every = torch.stack([training.logits_of(each, images, place) for each in networks])
+        unseen = every[fold_of, torch.arange(len(images))]
+        read = [each.hand.together(unseen, place, number) for each in networks]
+        said.append(torch.stack(read)[fold_of, torch.arange(len(images))].softmax(1))
+    rebuilt = {
+        "characters-same-hand": said[0],
+        "characters-new-hands-same-hand": said[1],
+        "characters-ensemble-same-hand": (said[0] + said[1]) / 2,
+    }
+    with (folder / "predictions/characters.csv").open() as file:
+        table = list(csv.DictReader(file))
+    for name, probabilities in rebuilt.items():
+        sure, index = probabilities.max(1)
+        assert [row[name] for row in table] == [split.classes[i] for i in index]
+        written = torch.tensor([float(row[f"{name}-confidence"]) for row in table])
+        assert (written - sure).abs().max() < 1e-3
+
+
+def test_so_many_others_are_drawn_and_never_the_image_itself() -> None:
+    others = hand.others(["a"] * 6 + ["b"] * 3 + ["c"])
+    before = torch.zeros_like(others)
+    for count in (1, 2, 4, 8):
+        drawn = evaluate.drawn_of(others, count)
+        assert torch.equal(drawn.sum(1), others.sum(1).clamp(max=count))
+        assert not (drawn & ~others).any()
+        assert not (before & ~drawn).any()  # the fewer are among the more
+        before = drawn
+    assert torch.equal(drawn, others)
 
 
 def test_the_ensemble_is_measured_by_two_networks_that_have_not_learnt_from_the_image(

@@ -154,6 +154,27 @@ def test_a_lone_image_is_answered_the_same_with_its_hand_and_two_are_not(model_f
     assert apart != together
 
 
+def test_several_networks_each_read_by_the_hand_and_one_without_place_by_none(
+    reproduced: Path,
+) -> None:
+    split = dataset.load_all(reproduced / "data/tensors/sample/characters").rows(slice(200))
+    hands = dataset.load_hands(reproduced / "data/tensors/sample/characters-hands.csv")[:200]
+    path = reproduced / "artifacts/sample/folds/known-hands.pt"
+    both, each = Classifier(path), Classifier.all_of(path)
+    assert len(each) == 2
+    together = both.probabilities(split.images, split.place, hands)
+    apart = [one.probabilities(split.images, split.place, hands) for one in each]
+    assert np.allclose(together, np.mean(apart, axis=0), atol=1e-6)
+    assert not np.allclose(together, both.probabilities(split.images, split.place), atol=1e-3)
+    unplaced = both.probabilities(split.images)
+    assert np.array_equal(both.probabilities(split.images, None, hands), unplaced)
+    digits = Classifier(reproduced / "artifacts/sample/mnist-random.pt")
+    size = digits.network.shape.size
+    images = np.random.default_rng(0).integers(0, 256, (200, 1, size, size), np.uint8)
+    said = digits.probabilities(images, split.place, hands)
+    assert np.array_equal(said, digits.probabilities(images))
+
+
 def test_the_output_file_is_the_table_that_is_printed(model_file: Path) -> None:
     Path("single.png").write_bytes(drawing("black", "white"))
     _, printed, _ = predict(model_file, "single.png")

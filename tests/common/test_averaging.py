@@ -50,6 +50,15 @@ def test_the_average_is_the_exponential_one_of_all_states() -> None:
         assert torch.allclose(average[name], expected[name], atol=1e-5)
 
 
+def test_the_average_has_what_was_learnt_of_hands() -> None:
+    followed = Averaged(model.fresh(SHAPE, 0), 0.8)
+    followed.hand.learn(PLACE, torch.arange(8) % 2, torch.arange(8) // 4)
+    shake(followed, 0)
+    learnt, average = followed.hand.state_dict(), followed.average().hand.state_dict()
+    assert learnt["mean"].abs().max() > 0
+    assert all(torch.equal(average[name], tensor) for name, tensor in learnt.items())
+
+
 def test_following_changes_nothing_of_the_training() -> None:
     plain = model.fresh(SHAPE, 0)
     followed = Averaged(copy.deepcopy(plain), 0.9)
