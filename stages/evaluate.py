@@ -143,13 +143,13 @@ def evaluate_characters(source: str, scratch: Path) -> None:
 
     def read(others: torch.Tensor) -> dict[str, Answers]:
         """By the networks of each way, and by the mean of one of each, beside others by the writer,
-        bool [N, N]: none of these has learnt from what it answers."""
+        their rows [N, M]: none of these has learnt from what it answers."""
         each = [reader.beside(networks[w], split, drawn[w], logits[w], others) for w in WAYS]
         every = zip(READINGS, [*each, mean_answer(each)], strict=True)
         return {name: Answers(answers, truth) for name, answers in every}
 
     others = hand.others(hands)
-    alone, together = read(torch.zeros_like(others)), read(others)
+    alone, together = read(others[:, :0]), read(others)
     said = {}
     for suffix, runs in (("", alone), ("-same-hand", together)):
         for name, run in runs.items():
@@ -176,11 +176,10 @@ def evaluate_characters(source: str, scratch: Path) -> None:
 
 
 def drawn_of(others: torch.Tensor, count: int) -> torch.Tensor:
-    """So many of the others of each row of bool [N, N], or all that there are: fewer of them are
+    """So many of the others of each image, int64 [N, M], or all that there are: fewer of them are
     among those of a greater count."""
     order = torch.rand(others.shape, generator=training.generator(0, 0, "companions"))
-    ranks = order.masked_fill(~others, 2.0).argsort(1).argsort(1)
-    return others & (ranks < count)
+    return others.gather(1, order.masked_fill(others < 0, 2.0).argsort(1))[:, :count]
 
 
 def characters(whole: Answers, fold_of: Folds, hands: Sequence[str]) -> dict[str, Any]:

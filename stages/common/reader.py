@@ -94,14 +94,16 @@ def beside(
     others: torch.Tensor,
 ) -> torch.Tensor:
     """The same, float32 [N, classes], where each image is read beside others by its writer: those
-    in its row of a bool [N, N]. What these are, `logits` tell, said by networks that have not
-    learnt from them; of a hand that is not new, they may have learnt from the image itself."""
+    whose rows are in its row of an int64 [N, M], of which -1 is none. What these are, `logits`
+    tell, said by networks that have not learnt from them; of a hand that is not new, they may have
+    learnt from the image itself."""
     read = logits.clone()
     place = arms.placed(split)
     for fold, network in enumerate(networks):
         rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
         if network.shape.place:
             told = network.hand.told(logits, place)
-            known = torch.tensordot(others[rows].double(), told, 1)
+            told = torch.cat([told, torch.zeros_like(told[:1])])  # the last row: of no image
+            known = torch.stack([told[each].sum(0) for each in others[rows]])
             read[rows] = network.hand.read(logits[rows], place[rows], known)
     return read

@@ -42,9 +42,13 @@ def numbered(hands: Sequence[str | None]) -> Tensor:
 
 
 def others(hands: Sequence[str]) -> Tensor:
-    """bool [N, N]: which images are the others by the hand of each."""
-    number = numbered(hands)
-    return (number[:, None] == number[None, :]).fill_diagonal_(fill_value=False)
+    """int64 [N, M]: the rows of the others by the hand of each, and -1 where there are fewer."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(hands):
+        rows.setdefault(name, []).append(row)
+    most = max(map(len, rows.values())) - 1
+    beside = ([each for each in rows[name] if each != row] for row, name in enumerate(hands))
+    return torch.tensor([each + [-1] * (most - len(each)) for each in beside], dtype=torch.int64)
 
 
 class Hand(nn.Module):
