@@ -82,16 +82,13 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[ar
     plan, network = job.plan, job.network
     objective, data = plan.objective, plan.data(job)
     assert isinstance(objective, Corrected)  # noqa: S101 - for the type checker
-    assert data.validation  # noqa: S101 - for the type checker
     about = arms.about_of(job, data) | {
         "rounds": list(rounds),
         "judged": arms.judged(data, min(rounds), plan.recipe),  # in the shortest
         "self_training": asdict(how),
     }
     arms.place_on_device(network, plan.compute)
-    train, validation = (
-        arms.labelled(split, network, plan.compute) for split in (data.train, data.validation)
-    )
+    train = arms.labelled(data.train, network, plan.compute)
     curve: list[Point] = []
     said = np.empty((len(rounds) - 1, len(data.train.labels)), np.int8)
     for i, epochs in enumerate(rounds):
@@ -104,6 +101,9 @@ def learn(rounds: Sequence[float], how: SelfTraining, job: arms.Job) -> tuple[ar
             said[i - 1] = pseudo_labels.of_answers(answers)
         title = f"{plan.title} {job.name} round {i}"
         checkpoint = Checkpoint(title, arms.key(network, about), plan.scratch, entry.LIVE)
+        measured = arms.watched(data, epochs, plan.recipe)
+        assert measured  # noqa: S101 - for the type checker
+        validation = arms.labelled(measured, network, plan.compute)
         more, early = fit(
             *(network, train, validation, plan.recipe, plan.augmentation, epochs, objective),
             *(seed, checkpoint),

@@ -9,15 +9,17 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from stages.common import dataset
 from stages.common.core import cores
 from stages.common.core.errors import InputError
 from stages.common.dataset import Split
-from stages.common.learning import arms, model
+from stages.common.learning import arms, model, training
 from stages.common.learning.augmentation import Augmentation
 from stages.common.learning.checkpoint import Checkpoint
 from stages.common.learning.compute import Compute
+from stages.common.learning.model import Network
 from stages.common.learning.objectives import Clean
 from stages.common.learning.optimizer import Rates
 from stages.common.learning.training import Recipe
@@ -100,6 +102,32 @@ def test_side_by_side_gives_the_bytes_of_one_after_another(
         results.append(files("artifacts"))
     assert results[0] == results[1]
     assert len(results[0]) == 3
+
+
+@pytest.mark.parametrize(("layer_decay", "passes"), [(1, 3), (0, 1)])
+def test_a_curve_costs_a_tenth_of_a_training_at_most_and_is_of_as_many_images_as_that_pays_for(
+    plan: arms.Plan, monkeypatch: pytest.MonkeyPatch, layer_decay: float, passes: int
+) -> None:
+    answered = []
+    logits_of = training.logits_of
+
+    def counting(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
+        answered.append(len(images))
+        return logits_of(network, images, place)
+
+    monkeypatch.setattr(training, "logits_of", counting)
+    recipe = replace(RECIPE, rates=replace(RECIPE.rates, layer_decay=layer_decay))
+    for epochs in (2, 20):
+        answered.clear()
+        [job] = networks(1, replace(plan, recipe=recipe, epochs=epochs))
+        about = arms._train(job).about
+        seen, judged = 96 * epochs, answered[0]
+        assert answered == [judged] * recipe.curve_points
+        assert about["judged"] == judged
+        share = sum(answered) / (sum(answered) + seen * passes)
+        assert share <= 0.1
+        more = (judged + 1) * recipe.curve_points
+        assert judged == 32 or more / (more + seen * passes) > 0.1
 
 
 @pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it

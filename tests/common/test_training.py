@@ -178,30 +178,6 @@ def test_the_curve_starts_untrained_ends_at_the_last_step_and_counts_images(tmp_
     assert [point.step for point in curve] == sorted({point.step for point in curve})
 
 
-@pytest.mark.parametrize(("layer_decay", "passes"), [(1, 3), (0, 1)])
-def test_a_curve_costs_a_tenth_of_a_training_at_most_and_is_of_as_many_images_as_that_pays_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer_decay: float, passes: int
-) -> None:
-    answered = []
-    logits_of = training.logits_of
-
-    def counting(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
-        answered.append(len(images))
-        return logits_of(network, images, place)
-
-    monkeypatch.setattr(training, "logits_of", counting)
-    recipe = replace(RECIPE, rates=replace(RECIPE.rates, layer_decay=layer_decay))
-    for epochs in (3, 30):
-        answered.clear()
-        trained(tmp_path / str(epochs), recipe, epochs=epochs)
-        seen, judged = 64 * epochs, answered[0]
-        assert answered == [judged] * RECIPE.curve_points
-        share = sum(answered) / (sum(answered) + seen * passes)
-        assert share <= 0.1
-        more = (judged + 1) * RECIPE.curve_points
-        assert judged == 32 or more / (more + seen * passes) > 0.1
-
-
 def test_no_epochs_leave_the_network_as_it_was(tmp_path: Path) -> None:
     network, curve = trained(tmp_path, epochs=0)
     assert equal(network, model.fresh(SHAPE, 0))

@@ -23,6 +23,7 @@ from stages.common.learning.objectives import Objective
 from stages.common.learning.training import Labelled, Recipe, fit
 
 Count = Annotated[int, Field(gt=0)]
+_CURVE_SHARE = 0.1  # of a training's arithmetic, at most, that its learning curve costs
 
 
 @params.section
@@ -124,10 +125,11 @@ def _train(job: Job) -> Trained:
         place, labels = placed(data.train), torch.from_numpy(data.train.labels)
         network.hand.learn(place, labels, hand.numbered(data.hands))
     place_on_device(network, plan.compute)
+    measured = watched(data, plan.epochs, plan.recipe)
     curve, early = fit(
         network,
         labelled(data.train, network, plan.compute),
-        labelled(data.validation, network, plan.compute) if data.validation else None,
+        labelled(measured, network, plan.compute) if measured else None,
         plan.recipe,
         plan.augmentation,
         plan.epochs,
@@ -160,10 +162,24 @@ def about_of(job: Job, data: Data) -> dict[str, Any]:
 
 
 def judged(data: Data, epochs: float, recipe: Recipe) -> int:
-    """On how many images each point of a learning curve is measured."""
+    """On how many of the images held out a training may measure each point of its curve: a tenth
+    of its arithmetic, at most, is spent on that.
+
+    A step costs three times an answer: forward, and backward to weights and inputs. Where the body
+    is frozen, only the answer.
+    """
     if not data.validation:
         return 0
-    return training.judged(len(data.train.labels), len(data.validation.labels), epochs, recipe)
+    images, held_out = len(data.train.labels), len(data.validation.labels)
+    steps = training.step_count(epochs, images, recipe.batch_size)
+    answers = steps * min(recipe.batch_size, images) * (1 if recipe.rates.layer_decay == 0 else 3)
+    affordable = int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points)
+    return max(1, min(held_out, affordable))
+
+
+def watched(data: Data, epochs: float, recipe: Recipe) -> Split | None:
+    """The images held out that a learning curve is measured on, if any."""
+    return data.validation and data.validation.rows(slice(judged(data, epochs, recipe)))
 
 
 def place_on_device(network: Network, compute: Compute) -> None:

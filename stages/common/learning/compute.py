@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import distributed
+from torch import Tensor, distributed
 
 from stages.common.core import params
 from stages.common.core.errors import InputError
@@ -114,3 +114,18 @@ def keep_freed_memory() -> None:
 def is_writer() -> bool:
     """Whether this process writes what several have computed."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def processes() -> tuple[int, int]:
+    """(rank, number) of the processes that train one network together."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def over_processes(loss: Tensor) -> Tensor:
+    """The mean of the losses that several processes have, float32 []."""
+    mean = loss.detach().clone()
+    if distributed.is_initialized():
+        distributed.all_reduce(mean)
+    return mean / processes()[1]

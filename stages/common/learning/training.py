@@ -9,7 +9,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -17,13 +17,13 @@ from stages.common.core import params
 from stages.common.core.errors import InputError
 from stages.common.learning.augmentation import Augmentation, augment, draw, move
 from stages.common.learning.checkpoint import Checkpoint
+from stages.common.learning.compute import over_processes, processes
 from stages.common.learning.live import Point
 from stages.common.learning.model import Network
 from stages.common.learning.objectives import Objective
 from stages.common.learning.optimizer import Optimizer, Rates
 
 _EVALUATION_BATCH = 1000
-_CURVE_SHARE = 0.1  # of a training's arithmetic, at most, that its learning curve costs
 _MOST = 1e12  # images seen in a training: years of them
 _EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
 
@@ -60,8 +60,8 @@ def fit(
 ) -> tuple[list[Point], Tensor]:
     """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
 
-    Its learning curve, on judged() images of the validation split and empty without one; loss
-    and length of the gradient of the first steps, float32 [steps, 2]. Order and augmentation of
+    Its learning curve, on the validation split and empty without one; loss and length of the
+    gradient of the first steps, float32 [steps, 2]. Order and augmentation of
     step t are a function of (seed, t) alone: a killed run goes on from its checkpoint to the same
     bits. Several processes share every batch. Raises InputError if the loss or a weight stops
     being a number, or for more epochs than would end.
@@ -74,11 +74,10 @@ def fit(
     rank, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
     watched = curve_steps(steps, recipe.curve_points) if validation else set()
-    count = judged(len(train.images), len(validation.images), epochs, recipe) if validation else 0
     batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
     bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
     if validation and not curve:
-        curve.append(Point(0, 0, *validate(network, validation, objective, count)))
+        curve.append(Point(0, 0, *validate(network, validation, objective)))
     for step, batch in enumerate(bar, done + 1):
         network.train()
         mine = slice(rank, None, world)
@@ -95,7 +94,7 @@ def fit(
         if due or step in watched:
             check(network, loss.item(), checkpoint.title, step)
         if validation and step in watched:
-            score = validate(network, validation, objective, count)
+            score = validate(network, validation, objective)
             curve.append(Point(step, step * len(batch), *score))
             checkpoint.show(curve)
         if due:
@@ -169,33 +168,6 @@ def curve_steps(steps: int, points: int) -> set[int]:
     return {max(1, round(steps * (i / (points - 1)) ** 2)) for i in range(1, points)}
 
 
-def judged(images: int, held_out: int, epochs: float, recipe: Recipe) -> int:
-    """On how many of the images held out a training may measure each point of its curve.
-
-    A step costs three times an answer: forward, and backward to weights and inputs. Where the body
-    is frozen, only the answer.
-    """
-    steps = step_count(epochs, images, recipe.batch_size)
-    answers = steps * min(recipe.batch_size, images) * (1 if recipe.rates.layer_decay == 0 else 3)
-    affordable = int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points)
-    return max(1, min(held_out, affordable))
-
-
-def processes() -> tuple[int, int]:
-    """(rank, number) of the processes that train one network together."""
-    if not distributed.is_initialized():
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def over_processes(loss: Tensor) -> Tensor:
-    """The mean of the losses that several processes have, float32 []."""
-    mean = loss.detach().clone()
-    if distributed.is_initialized():
-        distributed.all_reduce(mean)
-    return mean / processes()[1]
-
-
 @torch.inference_mode()
 def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
     """float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time.
@@ -208,10 +180,8 @@ def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> 
     return torch.cat([network(*each) for each in zip(batches, places, strict=True)])
 
 
-def validate(
-    network: Network, split: Labelled, objective: Objective, count: int
-) -> tuple[float, float]:
-    """(mean loss, accuracy) on the first `count` images of a split."""
-    place = None if split.place is None else split.place[:count].to(split.images.device)
-    logits, targets = logits_of(network, split.images[:count], place), split.targets[:count]
+def validate(network: Network, split: Labelled, objective: Objective) -> tuple[float, float]:
+    """(mean loss, accuracy) on a split."""
+    place = None if split.place is None else split.place.to(split.images.device)
+    logits, targets = logits_of(network, split.images, place), split.targets
     return objective.loss(logits, targets).mean().item(), objective.accuracy(logits, targets)
