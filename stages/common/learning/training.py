@@ -61,10 +61,10 @@ def fit(
     """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
 
     Its learning curve, on the validation split and empty without one; loss and length of the
-    gradient of the first steps, float32 [steps, 2]. Order and augmentation of
-    step t are a function of (seed, t) alone: a killed run goes on from its checkpoint to the same
-    bits. Several processes share every batch. Raises InputError if the loss or a weight stops
-    being a number, or for more epochs than would end.
+    gradient of the first steps, float32 [steps, 2]. Order and augmentation of step t are a function
+    of (seed, t) alone: a killed run goes on from its checkpoint to the same bits. Several processes
+    share every batch. Raises InputError if the loss or a weight stops being a number, or for more
+    epochs than would end.
     """
     steps = step_count(epochs, len(train.images), recipe.batch_size)
     optimizer = Optimizer(network, recipe.rates)
