@@ -79,7 +79,7 @@ def unseen(
     of its fold, which has not learnt from it."""
     logits = torch.empty(len(split.labels), len(split.classes))
     place = arms.placed(split)
-    for fold, network in enumerate(networks):
+    for fold, network in zip(range(fold_of.max() + 1), networks, strict=True):
         rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
         takes = place[rows] if network.shape.place else None
         logits[rows] = logits_of(network, images[rows], takes)
@@ -99,7 +99,7 @@ def beside(
     learnt from the image itself."""
     read = logits.clone()
     place = arms.placed(split)
-    for fold, network in enumerate(networks):
+    for fold, network in zip(range(fold_of.max() + 1), networks, strict=True):
         rows = torch.from_numpy(np.flatnonzero(fold_of == fold))
         if network.shape.place:
             told = network.hand.told(logits, place)
