@@ -12,6 +12,7 @@ from stages.common.core import params
 from stages.common.learning import training
 from stages.common.learning.augmentation import Augmentation, augment, draw
 from stages.common.learning.model import Network
+from stages.common.learning.objectives import Smoothing
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 _BATCH = 1000  # images answered at a time
@@ -24,6 +25,7 @@ class SelfTraining:
     views: Annotated[int, Field(ge=1)]  # of each image, the plain one included
     temperature: Annotated[float, Field(gt=0, le=1)]  # under 1 sharpens the answers
     confidence: Share  # answers below it are not learnt from
+    smoothing: Smoothing  # the share of what is learnt from an answer that goes to all classes
     augmentation: Augmentation  # of the other views
 
 
@@ -80,7 +82,9 @@ def self_labels(
     over the classes for each, float32 [N, C], or zeros where it is not sure enough.
 
     The mean over several views of an image, times the likelihood of its given label, sharpened
-    (Berthelot et al. 2019) and kept where the largest is large (Sohn et al. 2020).
+    (Berthelot et al. 2019), kept where the largest is large (Sohn et al. 2020), and smoothed: a
+    network that goes on to learn from its own mistakes is less sure of them the next time (Lukasik
+    et al. 2020, arXiv 2003.02819).
     """
     network.eval()
     found = []
@@ -97,5 +101,7 @@ def self_labels(
         answer = answer / answer.sum(1, keepdim=True)
         sure = answer.amax(1, keepdim=True) > how.confidence
         sharp = answer ** (1 / how.temperature)
-        found.append(torch.where(sure, sharp / sharp.sum(1, keepdim=True), 0.0))
+        sharp = sharp / sharp.sum(1, keepdim=True)
+        smooth = sharp * (1 - how.smoothing) + how.smoothing / sharp.shape[1]
+        found.append(torch.where(sure, smooth, 0.0))
     return torch.cat(found)

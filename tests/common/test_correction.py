@@ -79,8 +79,9 @@ def test_a_network_labels_only_what_it_is_sure_of_and_never_with_what_is_impossi
         network.head.bias[4] = 50.0  # it says 4, whatever it sees
     images = torch.zeros(20, 1, 28, 28, dtype=torch.uint8)
     given = torch.arange(20) % 10
-    how = SelfTraining(views=2, temperature=0.5, confidence=0.9, augmentation=STILL)
+    how = SelfTraining(views=2, temperature=0.5, confidence=0.9, smoothing=0.1, augmentation=STILL)
     answers = correction.self_labels(network, images, given, COMPLEMENTARY, how, 0)
     assert torch.equal(answers.argmax(1)[given != 4], torch.full((18,), 4))
     assert torch.allclose(answers[given != 4].sum(1), torch.ones(18))
+    assert torch.allclose(answers[given != 4].amin(1), torch.full((18,), 0.01))  # smoothed
     assert (answers[given == 4] == 0).all()  # 4 is impossible, and of the rest it is not sure

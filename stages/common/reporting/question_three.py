@@ -38,7 +38,8 @@ def section(results: Results, audits: dict[str, dict[str, object]]) -> Section:
     curves_say = (
         "Each is scored as its own reading of the labels has it, which for the naive one is not"
         " whether it is right: see the accuracies above for that. For the corrected it is an"
-        " estimate by the inverse of the audit's matrix, which chance may carry past 100%."
+        " estimate by the inverse of the audit's matrix, which chance may carry past 100%. It may"
+        " dip where a round begins, as the rates rise again and other targets are learnt from."
     )
     title = "Learning curves, naive and corrected"
     after = (
