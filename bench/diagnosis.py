@@ -24,14 +24,16 @@ import numpy as np
 from pydantic import PositiveInt
 from tqdm import tqdm
 
-from stages import audit
-from stages.common import corruption, dataset, pretrained
-from stages.common.core import params
-from stages.common.core.errors import InputError
-from stages.common.corruption import Labels
-from stages.common.dataset import Split
-from stages.common.learning.compute import Compute
-from stages.common.learning.model import Network
+from handwriting.core import params
+from handwriting.core.errors import InputError
+from handwriting.data import dataset
+from handwriting.data.dataset import Split
+from handwriting.noise import diagnosis as corruption
+from handwriting.noise.diagnosis import Labels
+from handwriting.training import pretrained
+from handwriting.training.compute import Compute
+from handwriting.training.model import Network
+from stages.mnistTask3 import diagnose as audit
 
 RESULTS = Path("bench/results")
 CLASSES = 10

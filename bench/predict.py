@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.common import tars
-from stages.common.core import params
-from stages.common.core.errors import InputError
-from stages.predict import Classifier
+from handwriting.classifier import Classifier
+from handwriting.core import params
+from handwriting.core.errors import InputError
+from handwriting.raw import tars
 
 RESULTS = Path("bench/results")
 

@@ -34,10 +34,10 @@ from typing import Any
 
 from kornia_rs.io import decode_image_jpegturbo
 
-from stages import preprocess, unzip
-from stages.common import archives
-from stages.common.core import cores, params
-from stages.common.core.errors import InputError
+from handwriting.core import cores, params
+from handwriting.core.errors import InputError
+from handwriting.raw import archives
+from stages.data import preprocess, unzip
 
 ROOT = Path(__file__).parent.parent
 RESULT = Path("bench/results/preprocess.json")

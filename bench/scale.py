@@ -26,8 +26,8 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from stages.common.core import params
-from stages.common.core.errors import InputError
+from handwriting.core import params
+from handwriting.core.errors import InputError
 
 RESULTS = Path("bench/results")
 _CHUNK = 3000  # images drawn at a time

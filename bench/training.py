@@ -43,17 +43,19 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import datasets, transforms
 
-from stages.common import alphabet, pretrained
-from stages.common.core import params
-from stages.common.core.errors import InputError
-from stages.common.learning import arms, model, training
-from stages.common.learning.arms import Strength, shape_of
-from stages.common.learning.checkpoint import Checkpoint
-from stages.common.learning.compute import Compute
-from stages.common.learning.model import Shape
-from stages.common.learning.objectives import Clean
-from stages.common.learning.training import Labelled, Recipe
-from stages.finetune import Full
+from handwriting.core import params
+from handwriting.core.errors import InputError
+from handwriting.data import alphabet
+from handwriting.training import loop as training
+from handwriting.training import model, pretrained
+from handwriting.training import runs as arms
+from handwriting.training.checkpoint import Checkpoint
+from handwriting.training.compute import Compute
+from handwriting.training.loop import Labelled, Recipe
+from handwriting.training.losses import Clean
+from handwriting.training.model import Shape
+from handwriting.training.runs import Strength, shape_of
+from stages.mnist.finetune import Full
 
 RESULTS = Path("bench/results")
 _SAMPLE = Path("data/sample")

@@ -25,13 +25,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from stages import finetune
-from stages.common.comparison.study import STARTS
-from stages.common.core import files, params
-from stages.common.core.errors import InputError
-from stages.common.learning import arms, training
-from stages.common.learning.checkpoint import Checkpoint
-from stages.common.learning.compute import Compute
+from handwriting.core import files, params
+from handwriting.core.errors import InputError
+from handwriting.evaluation.study import STARTS
+from handwriting.training import loop as training
+from handwriting.training import runs as arms
+from handwriting.training.checkpoint import Checkpoint
+from handwriting.training.compute import Compute
+from stages.mnist import finetune
 
 RESULTS = Path("bench/results")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.core import files
+from handwriting.core import files
 from tests import workspace
 from tools import choices, results
 

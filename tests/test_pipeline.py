@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.common import dataset
-from stages.common.core.errors import InputError
+from handwriting.core.errors import InputError
+from handwriting.data import dataset
 from tests import workspace
 from tests.workspace import run
 from tools import repro
@@ -91,7 +91,7 @@ def test_mnists_labels_do_not_reach_what_is_said_of_mnist_task_3(
     path = tmp_path / "data/tensors/sample/mnist/train.safetensors"
     split = dataset.load(path)
     dataset.store(replace(split, labels=split.labels[::-1].copy()), path, tmp_path)
-    run(tmp_path, "python", "-m", "stages.audit", "sample")
+    run(tmp_path, "python", "-m", "stages.mnistTask3.diagnose", "sample")
     folders = (folder / "artifacts/sample/audit" for folder in (reproduced, tmp_path))
     (mnist, task3), (other_mnist, other_task3) = (
         [(folder / f"{name}.json").read_bytes() for name in ("mnist", "mnistTask3")]

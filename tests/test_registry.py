@@ -86,7 +86,7 @@ def test_a_released_network_predicts_in_another_repository(committed: Path, tmp_
 
     image = next((workspace.ROOT / "data/sample").glob("trainPart1.zip"))
     done = subprocess.run(
-        [sys.executable, "-m", "stages.predict", str(other / "characters.pt"), str(image)],
+        [sys.executable, "-m", "handwriting.classifier", str(other / "characters.pt"), str(image)],
         cwd=workspace.ROOT,
         env={**workspace.ENVIRONMENT, "PYTHONPATH": os.fspath(workspace.ROOT)},
         capture_output=True,

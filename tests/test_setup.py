@@ -21,7 +21,7 @@ def test_a_python_without_the_packages_says_so_in_one_line(tmp_path: Path) -> No
         ROOT,
         str(tmp_path / "bare/bin/python"),
         "-m",
-        "stages.train",
+        "stages.characters.train",
         "sample",
         "random",
         check=False,

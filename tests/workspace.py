@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stages.common import archives
+from handwriting.raw import archives
 
 ROOT = Path(__file__).parent.parent
 CHARACTERS_PER_CLASS = 5

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.common.core.errors import InputError
+from handwriting.core.errors import InputError
 
 FOLDER = Path("dvc_plots")  # DVC's own name for it; git ignores it
 LIMIT = 65_000  # characters of a comment: GitHub takes 65,536

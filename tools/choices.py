@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stages.common.core import files
-from stages.common.core.errors import InputError
+from handwriting.core import files
+from handwriting.core.errors import InputError
 
 PAGE, CURVE = Path("docs/design-choices.md"), Path("docs/rates.svg")
 METRICS, REASONS = Path("metrics/dropbox"), Path("ablation/reasons.json")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from stages.common.core.errors import InputError
+from handwriting.core.errors import InputError
 
 PATHS = ("dvc.lock", "metrics", "params.yaml")
 # Its lock is of the machine that the README names; runs of other machines are on branches.

@@ -17,7 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_objects.fs.base import FileSystem
 
-from stages.common.core.errors import InputError
+from handwriting.core.errors import InputError
 
 NAME = "storage"
 KINDS = ("ssh", "s3", "webdav", "webdavs", "http", "https")

@@ -20,8 +20,8 @@ from dvc.cli import main as dvc
 from dvc.parsing import DataResolver
 from dvc.utils.serialize import _yaml as dvc_yaml
 
-from stages.common.core import params
-from stages.common.core.errors import InputError
+from handwriting.core import params
+from handwriting.core.errors import InputError
 
 PIPELINES = (Path("dvc.yaml"), Path("ablation/dvc.yaml"))
 QUESTIONS = ("characters", "mnist", "mnistTask3")  # the archives that are learnt from

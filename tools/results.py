@@ -9,9 +9,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from stages.common.core import files
-from stages.common.core.errors import InputError
-from stages.report import pretraining
+from handwriting.core import files
+from handwriting.core.errors import InputError
+from stages.report.report import pretraining
 from tools.choices import filled, table
 
 SOURCE = "dropbox"

@@ -20,7 +20,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from stages.common.core.errors import InputError
+from handwriting.core.errors import InputError
 
 
 def digest(file: IO[bytes]) -> str:

@@ -1,0 +1,105 @@
+"""Files written whole or not at all, and JSON and CSV written one way."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from handwriting.core.errors import InputError
+
+_EXACT = frozenset((str, int))  # types of values that a table tells as they are
+
+
+@contextmanager
+def replacing(path: Path, scratch: Path) -> Iterator[Path]:
+    """A temporary path in `scratch` that becomes `path` when the block ends well.
+
+    The bytes are on the disk before the name is: a power cut leaves the old file or the new one.
+    """
+    temporary = scratch / f"{path.name}.part"
+    try:
+        yield temporary
+        publish(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, and take what had it before away, in one step."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_bytes(path: Path, content: bytes, scratch: Path) -> None:
+    """Write `content`, whole or not at all."""
+    with replacing(path, scratch) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any, scratch: Path) -> None:
+    """Write JSON that diffs well: indented, a final newline, floats rounded to 5 digits.
+
+    Raises ValueError for NaN and infinities, which are not JSON and which every diff shows.
+    """
+    text = json.dumps(rounded(content), indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, f"{text}\n".encode(), scratch)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError naming it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON: {error}") from None
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a header. Raises InputError naming it."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from None
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], scratch: Path
+) -> None:
+    """Write a table with a header, floats rounded to 5 digits, lines ended by \\n."""
+    with (
+        replacing(path, scratch) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(
+            row
+            if _EXACT.issuperset(map(type, row))
+            else [rounded(value) if isinstance(value, float) else value for value in row]
+            for row in rows
+        )
+
+
+def rounded(value: Any, digits: int = 5) -> Any:
+    """`value` with every float in it rounded to `digits` decimals."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, dict):
+        return {key: rounded(each, digits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each, digits) for each in value]
+    return value

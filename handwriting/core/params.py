@@ -1,0 +1,63 @@
+"""params.yaml, read strictly: a section is a frozen dataclass, and every departure an error."""
+
+import json
+from pathlib import Path
+from typing import TypeVar, dataclass_transform
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from handwriting.core.errors import InputError
+
+PATH = Path("params.yaml")
+T = TypeVar("T")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def section(cls: type[T]) -> type[T]:
+    """Decorate the dataclass of a section: no unknown keys, no conversions, no defaults but off."""
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    # The same class comes back; pydantic only types it as its own protocol.
+    return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+def load(name: str, cls: type[T]) -> T:
+    """The section `name` (dots descend: "archives.sample.mnist") of params.yaml as a `cls`.
+
+    Raises InputError naming every key that is missing, unknown, of a wrong type or out of range.
+    """
+    value = _read()
+    for depth, key in enumerate(keys := name.split(".")):
+        if not isinstance(value, dict) or key not in value:
+            raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")
+        value = value[key]
+    try:
+        # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
+        return TypeAdapter(cls).validate_json(_json(name, value), strict=True)
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join([name, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()
+        )
+        raise InputError(f"{PATH}: {'; '.join(problems)}") from None
+
+
+def _read() -> object:
+    try:
+        return yaml.load(PATH.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - either is safe
+    except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
+        raise InputError(f"{PATH}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{PATH}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _json(name: str, value: object) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a key that is no text, a mapping in itself
+        raise InputError(f"{PATH}: {name}: {error}") from None

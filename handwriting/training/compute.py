@@ -1,0 +1,131 @@
+"""What the networks are trained on: device, precision and threads are settings, never guesses."""
+
+import ctypes
+import os
+import shlex
+import sys
+import warnings
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, distributed
+
+from handwriting.core import params
+from handwriting.core.errors import InputError
+
+_TRAINING_MEMORY = 2 << 30  # bytes of a GPU that one training and its context may need
+
+
+@params.section
+class Compute:
+    """Each of these changes the last digits of every weight: a run with others has its own bits."""
+
+    device: Literal["cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]  # of the convolutions
+    threads: Annotated[int, Field(gt=0, le=1024)]  # of one training; trainings run side by side
+    launcher: str  # the start of a command that runs one training in several processes, or ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """torch's name of the precision."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    @property
+    def place(self) -> torch.device:
+        """Where this process computes: of several GPUs, the one that settle() gave it."""
+        if self.device == "cuda":
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("cpu")
+
+    def room(self) -> int:
+        """How many trainings the GPUs have memory for at once."""
+        memory = (
+            torch.cuda.get_device_properties(i).total_memory
+            for i in range(torch.cuda.device_count())
+        )
+        return sum(max(1, each // _TRAINING_MEMORY) for each in memory)
+
+    def launch(self) -> None:
+        """Become the launcher, which starts this stage again in each of its processes.
+
+        In these, join them to one group. There and without a launcher, settle().
+        """
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            self.settle()
+            distributed.init_process_group("nccl" if self.device == "cuda" else "gloo")
+        elif self.launcher.strip():
+            stage = sys.modules["__main__"].__spec__
+            try:
+                launcher = shlex.split(self.launcher)
+                command = [*launcher, "-m", stage.name if stage else "", *sys.argv[1:]]
+                os.execvp(command[0], command)  # noqa: S606 - the user's own params.yaml names it
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise InputError(
+                    f"params.yaml: compute.launcher: {self.launcher}: {reason}"
+                ) from None
+        else:
+            self.settle()
+
+    def settle(self, number: int | None = None) -> None:
+        """Set torch's global state, once in each process, of those side by side the `number`th;
+        a launcher says it of its own.
+
+        Raises InputError without the device.
+        """
+        if self.device == "cuda":
+            if not torch.cuda.is_available():
+                raise InputError("params.yaml: compute.device is cuda, and torch finds no GPU here")
+            if number is None:
+                launched = "TORCHELASTIC_RUN_ID" in os.environ
+                number = int(os.environ["LOCAL_RANK"]) if launched else 0
+            torch.cuda.set_device(number % torch.cuda.device_count())
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = False  # float32 is what it says
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_deterministic_debug_mode("error")  # without the compiler that
+        # use_deterministic_algorithms() imports, in two seconds of each process
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        keep_freed_memory()
+
+    def warn_if_slow(self) -> None:
+        """Say once that this CPU has no arithmetic for bfloat16."""
+        if self.device != "cpu" or self.precision != "bfloat16":
+            return
+        capabilities = torch.cpu.get_capabilities()
+        if not any(capabilities.get(f"{name}bf16") for name in ("avx512_", "amx_", "", "sve_")):
+            warnings.warn(
+                "compute.precision is bfloat16, which this CPU has no hardware for: slow",
+                stacklevel=2,
+            )
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of returning them: fewer page faults, up to 1.8 times
+    the speed in float32. Other C libraries have no such setting."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if sys.platform == "linux" and mallopt:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 32 << 20)
+        mallopt(trim_threshold, 512 << 20)
+
+
+def is_writer() -> bool:
+    """Whether this process writes what several have computed."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def processes() -> tuple[int, int]:
+    """(rank, number) of the processes that train one network together."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def over_processes(loss: Tensor) -> Tensor:
+    """The mean of the losses that several processes have, float32 []."""
+    mean = loss.detach().clone()
+    if distributed.is_initialized():
+        distributed.all_reduce(mean)
+    return mean / processes()[1]

@@ -1,0 +1,103 @@
+"""dataset: what is stored comes back; the same split is the same bytes; nothing else is read."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handwriting.core.errors import InputError
+from handwriting.data import dataset
+from handwriting.data.dataset import Split
+
+PATH, SCRATCH = Path("here/train.safetensors"), Path("scratch")
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_dir: Path) -> None:
+    (tmp_dir / SCRATCH).mkdir()
+
+
+def split(count: int = 5, place: int = 4) -> Split:
+    rng = np.random.default_rng(0)
+    return Split(
+        rng.integers(0, 256, (count, 1, 28, 28), dtype=np.uint8),
+        rng.integers(0, 3, count),
+        rng.random((count, place), np.float32),
+        ("a", "é", "字"),
+        20,
+    )
+
+
+def assert_equal(one: Split, other: Split) -> None:
+    for name in ("images", "labels", "place"):
+        expected, found = getattr(one, name), getattr(other, name)
+        assert (expected.dtype, expected.shape) == (found.dtype, found.shape)
+        assert np.array_equal(expected, found)
+    assert (one.classes, one.box) == (other.classes, other.box)
+
+
+@pytest.mark.parametrize(("count", "place"), [(5, 4), (5, 0), (1, 4), (0, 0)])
+def test_what_is_stored_is_loaded(count: int, place: int) -> None:
+    dataset.store(split(count, place), PATH, SCRATCH)
+    assert_equal(dataset.load(PATH), split(count, place))
+    assert not list(SCRATCH.iterdir())
+
+
+def test_equal_splits_are_equal_bytes() -> None:
+    dataset.store(split(), PATH, SCRATCH)
+    before = PATH.read_bytes()
+    PATH.unlink()
+    other = Path("elsewhere/validation.safetensors")
+    dataset.store(split(), other, SCRATCH)
+    assert other.read_bytes() == before
+
+
+def test_rows_that_do_not_lie_in_order_in_memory_are_stored_in_order() -> None:
+    chosen = split().rows(np.array([4, 0, 2]))
+    images = np.asfortranarray(chosen.images)[::-1]
+    odd = Split(images, chosen.labels[::-1], chosen.place[::-1], chosen.classes, chosen.box)
+    dataset.store(odd, PATH, SCRATCH)
+    assert_equal(dataset.load(PATH), split().rows(np.array([2, 0, 4])))
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(InputError, match=r"^here/train\.safetensors: not a split of tensors"):
+        dataset.load(PATH)
+
+
+@pytest.mark.parametrize("end", [0, 7, 100, -1])
+def test_a_cut_file_is_named(end: int) -> None:
+    dataset.store(split(), PATH, SCRATCH)
+    PATH.write_bytes(PATH.read_bytes()[:end])
+    with pytest.raises(InputError, match=r"^here/train\.safetensors: not a split of tensors"):
+        dataset.load(PATH)
+
+
+def test_other_tensors_are_refused() -> None:
+    dataset.store(split(), PATH, SCRATCH)
+    PATH.write_bytes(PATH.read_bytes().replace(b'"labels"', b'"lapels"'))
+    with pytest.raises(InputError, match="not a split of tensors"):
+        dataset.load(PATH)
+
+
+def test_a_folder_that_takes_no_file_ends_in_an_error_that_names_the_file() -> None:
+    SCRATCH.rmdir()
+    with pytest.raises(InputError, match=r"^here/train\.safetensors: cannot be written"):
+        dataset.store(split(), PATH, SCRATCH)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": np.zeros((5, 1, 28, 28), np.float32)},
+        {"images": np.zeros((5, 1, 28, 27), np.uint8)},
+        {"labels": np.full(5, 3)},
+        {"labels": np.zeros(4, np.int64)},
+    ],
+)
+def test_columns_of_other_types_or_lengths_are_refused(changes: dict[str, Any]) -> None:
+    dataset.store(replace(split(), **changes), PATH, SCRATCH)
+    with pytest.raises(InputError, match=str(PATH)):
+        dataset.load(PATH)
