@@ -3,23 +3,23 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
-SOURCE ?=
-DEVICE ?=
+SOURCE ?= sample
 URL ?=
 SETTINGS ?=
-AGAINST ?=
 PORT ?=
 
 .DEFAULT_GOAL := help
-options = $(if $(SOURCE),--source $(SOURCE)) $(if $(DEVICE),--device $(DEVICE))
-.PHONY: help setup repro repro-pull ablation push changes commit comment remote forget verify verify-remote \
-	report test test-all lint format lock bench bench-full clean
+# The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
+PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
+BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
+.PHONY: help setup repro repro-pull ablation push remote forget verify report test test-all \
+	lint format lock bench bench-full clean
 SHELL := /bin/sh
 export URL SETTINGS  # not pasted into a recipe: a password may hold any character
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 
@@ -30,42 +30,31 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
 	touch $@
 
-repro: setup ## reproduce the pipeline (SOURCE=dropbox: the real archives; DEVICE=cuda)
-	python -m tools.repro $(options)
+repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers
+	dvc repro $(PIPELINE)
+	@python -m tools.answers $(SOURCE)
 
 repro-pull: setup ## the same, with what the default remote has already
-	python -m tools.repro $(options) repro --pull --allow-missing
+	dvc repro --pull --allow-missing $(PIPELINE)
+	@python -m tools.answers $(SOURCE)
 
-push: setup ## send what this source's run made, and the record of it, to the default remote
-	python -m tools.repro $(if $(SOURCE),--source $(SOURCE)) push --run-cache
+push: setup ## send a source's files to the default remote
+	dvc push --with-deps $(PIPELINE)
 
-changes: setup ## what changes against main (AGAINST=revision), for a pull request
-	@python -m tools.changes $(if $(SOURCE),--source $(SOURCE)) $(if $(AGAINST),--against $(AGAINST))
+ablation: setup ## the study of question one's choices: docs/design-choices.md (SOURCE=real)
+	dvc repro stages/ablation/dvc.yaml:ablation-table@$(SOURCE)
 
-commit: setup ## commit and push the lock, metrics and params of a run to its branch
-	@python -m tools.commit
-
-comment: ## put dvc_plots/changes.md on the pull request (in a workflow of GitHub)
-	@$(PYTHON) tools/comment.py dvc_plots/changes.md
-
-remote: setup ## where `dvc push` puts it all (URL=folder or ssh://...; SETTINGS="option=value ...")
+remote: setup ## set the default remote (URL=folder or ssh://...; SETTINGS="option=value ...")
 	@python -m tools.remote "$$URL" $$SETTINGS
 
-forget: setup ## the opposite, for what logs in there
+forget: setup ## remove the remote's credentials from this clone
 	@python -m tools.remote --forget
 
-verify: setup ## hash all of DVC's cache, and take out what is damaged
+verify: setup ## hash all of DVC's cache and delete what is damaged
 	@python -m tools.verify
 
-verify-remote: setup ## the same for the default remote, mended from the cache
-	@python -m tools.verify --remote
-
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
-	python -m tools.report $(if $(SOURCE),--source $(SOURCE)) $(if $(PORT),--port $(PORT))
-
-ablation: setup ## what each choice of question one buys: docs/design-choices.md (SOURCE=dropbox)
-	python -m tools.repro $(options) repro preprocess-characters crossvalidate
-	python -m tools.repro $(options) --cd ablation repro
+	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))
 
 test: setup lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto
@@ -78,7 +67,7 @@ lint: setup ## ruff and mypy
 	ruff format --check .
 	mypy
 
-format: setup ## let ruff mend what it can
+format: setup ## let ruff fix what it can
 	ruff check --fix .
 	ruff format .
 
@@ -91,13 +80,13 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
-	python -m bench.predict --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
+	python -m bench.predict --source $(BENCHED)
 	python -m bench.training
-	python -m bench.transfer --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
+	python -m bench.transfer --source $(BENCHED)
 
-bench-full: setup ## the same, with the strongest recipe and all epochs of the example: an hour
-	python -m bench.training --seeds 5 --strengths fast middle strong --full
-	python -m bench.diagnosis --source $(or $(SOURCE),$(if $(DATA_MIRROR),dropbox,sample))
+bench-full: setup ## the same, with the large model and all epochs of the example: an hour
+	python -m bench.training --seeds 5 --model-sizes small medium large --full
+	python -m bench.diagnosis --source $(BENCHED)
 
-clean: ## remove what can be made again, the cache of DVC apart (`dvc gc -w` for that)
-	rm -rf scratch live artifacts ablation/artifacts data/raw data/images data/tensors .*_cache .hypothesis
+clean: ## remove what can be made again, except DVC's cache (`dvc gc -w` for that)
+	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis

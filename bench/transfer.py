@@ -1,19 +1,18 @@
-"""Question two in seconds: what it costs each arm to come to a validation accuracy.
+"""Question two in seconds: what it costs from each init to reach a validation accuracy.
 
 python -m bench.transfer [--source NAME] [--steps N] [--repeats N]
 
-The pipeline counts images, which are the same on every machine. Here the trainings of all arms take
-turns on one thread of this one, a few steps at a time; the median cost of an image, in CPU seconds,
-times the median images to a threshold is the time to it. A threshold has none that no more than
-half of an arm's runs reached, or that the learning curve cannot decide.
+The pipeline counts images, which are the same on every machine. Here the trainings of question two
+take turns on one thread of this machine, a few steps at a time. The median cost of an image, in CPU
+seconds, times the median images to a threshold is the time to it. It is empty where no more than
+half of the runs reached the threshold, or where the learning curve cannot decide.
 
-reads   metrics/<source>/transfer/speed.csv, artifacts/<source>/bases/, data/tensors/<source>/mnist/
+reads   metrics/<source>/transfer/speed.csv, artifacts/<source>/pretrained/,
+        data/tensors/<source>/mnist/
 writes  bench/results/transfer.json
 """
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,87 +24,91 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from bench import report
 from handwriting.core import files, params
 from handwriting.core.errors import InputError
-from handwriting.evaluation.study import STARTS
-from handwriting.training import loop as training
-from handwriting.training import runs as arms
-from handwriting.training.checkpoint import Checkpoint
+from handwriting.data import dataset
+from handwriting.training import loop, pretrained, runs
 from handwriting.training.compute import Compute
+from handwriting.training.optimizer import Recipe
+from handwriting.training.resume import Progress
+from handwriting.training.runs import Data, Job
 from stages.mnist import finetune
 
-RESULTS = Path("bench/results")
+INITS = ("random", "digits", "characters")
+IDENTITY = ("init", "method", "labels")
 
 
-def trainings(source: str, start: str, compute: Compute) -> dict[tuple[str, str], arms.Job]:
-    """The first seed of each (way, budget) of an arm, as the stage would train it."""
-    plan = finetune.plan(source, start, compute, Path("scratch"))
-    every = finetune.on_all(plan, source, start) + finetune.on_all_otherwise(plan, source, start)
-    every += finetune.on_few(plan, source, start)
-    jobs: dict[tuple[str, str], arms.Job] = {}
-    for job in every:
-        way, budget, _ = job.name.split()
-        jobs.setdefault((way, budget), job)
-    return jobs
+def study(source: str, init: str, data: Data) -> finetune.Study:
+    """Return the settings of an init's runs, as the stage loads them."""
+    digits = params.load(f"{source}.digits", pretrained.Digits)
+    full_data = params.load(f"{source}.full_data", pretrained.FullData)
+    settings = params.load("finetune_mnist", finetune.Settings)
+    path, kinds = pretrained.path(source, init), (full_data.model_size, digits.model_size)
+    first, second = (pretrained.load(path, size, 1) for size in kinds)  # one seed is enough
+    one = dict.fromkeys(params.load(f"{source}.seeds.labels", pretrained.Labels), 1)
+    return finetune.Study(
+        init=init,
+        training=params.load("training", Recipe),
+        digits=digits,
+        full_data=full_data,
+        labels=params.load(f"{source}.labels", pretrained.Labels),
+        methods=params.load(f"{source}.methods", finetune.Methods),
+        seeds=finetune.Seeds(1, one, 1),
+        layerwise_decay=settings.layerwise_decay,
+        data=data,
+        full_size=first,
+        default_size=second,
+    )
 
 
-def seconds_per_image(job: arms.Job, steps: int) -> float:
-    """CPU seconds of training for an image, over so many steps, validations left out."""
-    plan = job.plan
-    arms.place_on_device(job.network, plan.compute)
-    train = plan.data(job).train
-    data = arms.labelled(train, job.network, plan.compute)
-    images = steps * min(plan.recipe.batch_size, len(train.images))
+def seconds_per_image(job: Job, data: Data, compute: Compute, steps: int) -> float:
+    """Return the CPU seconds of training for an image, without validations."""
+    train = runs.labelled(runs.chosen(job, data).train, job.network, compute)
+    runs.place_on_device(job.network, compute)
+    images = steps * min(job.plan.recipe.batch_size, len(train.images))
+    plan = replace(job.plan, epochs=images / len(train.images))
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
-        training.fit(
-            *(job.network, data, None, plan.recipe, plan.augmentation, images / len(train.images)),
-            *(plan.objective, job.seed, Checkpoint(job.name, "", Path(folder))),
-        )
+        loop.fit(job.network, train, None, plan, Progress(str(job.run), "", Path(folder)))
         return (time.process_time() - begun) / images
 
 
 def main() -> None:
+    """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--source", default=params.load("source", str))
+    parser.add_argument("--source", default="sample")
     parser.add_argument("--steps", type=int, default=20, help="of each turn")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     compute = replace(params.load("compute", Compute), device="cpu")
-    compute.settle()
+    compute.configure_torch()
     rows = files.read_csv(Path(f"metrics/{given.source}/transfer/speed.csv"))
-    jobs = {
-        (start, *which): job
-        for start in STARTS
-        for which, job in trainings(given.source, start, compute).items()
-    }
+    data = Data(dataset.load(Path(f"data/tensors/{given.source}/mnist/train.safetensors")))
+    found = [job for init in INITS for job in finetune.all_jobs(study(given.source, init, data))]
+    jobs = {(job.run.init, job.run.method, job.run.labels): job for job in found}
     costs: dict[tuple[str, ...], list[float]] = {which: [] for which in jobs}
     for _ in tqdm(range(given.repeats), unit="round", disable=None):
         for which, job in jobs.items():
-            costs[which].append(seconds_per_image(job, given.steps))
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+            costs[which].append(seconds_per_image(job, data, compute, given.steps))
+    cost: dict[tuple[str, ...], float] = {k: statistics.median(v) for k, v in costs.items()}
+    seconds: dict[tuple[str, ...], dict[str, float | None]] = {which: {} for which in jobs}
     for row in rows:
-        which = row["start"], row["way"], row["budget"]
-        if which not in costs:  # question three's, which are no fine-tuning on MNIST
-            continue
-        cost = statistics.median(costs[which])
-        arm = found.setdefault(
-            which,
-            {"arm": " ".join(which), "cpu_ms_per_image": round(1000 * cost, 4), "cpu_seconds": {}},
-        )
-        images = row["median_images"]
-        arm["cpu_seconds"][row["threshold"]] = round(cost * int(images), 2) if images else None
+        key, images = tuple(row[name] for name in IDENTITY), row["median_images"]
+        seconds[key][row["threshold"]] = round(cost[key] * int(images), 2) if images else None
+    trained: list[dict[str, Any]] = [
+        dict(zip(IDENTITY, key, strict=True))
+        | {"cpu_ms_per_image": round(1000 * cost[key], 4), "cpu_seconds": each}
+        for key, each in seconds.items()
+    ]
     about = {
-        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.machine()),
+        "processor": report.processor(),
         "torch": torch.__version__,
         "precision": compute.precision,
         "source": given.source,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"about": about, "arms": list(found.values())}, indent=2)
-    (RESULTS / "transfer.json").write_text(content + "\n")
-    for arm in found.values():
-        print(f"{arm['arm']}: {arm['cpu_seconds']}")
+    report.write("transfer", {"about": about, "runs": trained})
+    print(*trained, sep="\n")
 
 
 if __name__ == "__main__":

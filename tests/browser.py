@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from selenium import webdriver
+from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 WIDTHS = (390, 900, 1600)
@@ -16,17 +16,17 @@ _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-
 
 
 @contextmanager
-def opened() -> Iterator[webdriver.Chrome]:
+def opened() -> Iterator[Chrome]:
     """A browser; the test is skipped where there is none."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not program or not driver:
         pytest.skip("chromium and chromium-driver are not installed (Debian's packages)")
-    options = webdriver.ChromeOptions()
+    options = ChromeOptions()
     options.binary_location = program
     for flag in _FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser = Chrome(options=options, service=Service(driver))
     browser.set_script_timeout(60)
     try:
         yield browser
@@ -34,7 +34,7 @@ def opened() -> Iterator[webdriver.Chrome]:
         browser.quit()
 
 
-def look(browser: webdriver.Chrome, width: int, theme: str, height: int = 900) -> None:
+def look(browser: Chrome, width: int, theme: str, height: int = 900) -> None:
     """From now on the window is of this size and the system's theme is this."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -42,7 +42,7 @@ def look(browser: webdriver.Chrome, width: int, theme: str, height: int = 900) -
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def scroll_through(browser: webdriver.Chrome) -> None:
+def scroll_through(browser: Chrome) -> None:
     """See all of the page once, so that every chart is drawn."""
     y = 0
     while y < browser.execute_script("return document.documentElement.scrollHeight"):
@@ -51,8 +51,8 @@ def scroll_through(browser: webdriver.Chrome) -> None:
         y += 800
 
 
-def requests(browser: webdriver.Chrome) -> set[str]:
-    """The addresses that were asked for since the last call, data in the page apart."""
+def requests(browser: Chrome) -> set[str]:
+    """The URLs that were asked for since the last call, data in the page apart."""
     messages = [json.loads(each["message"])["message"] for each in _log(browser, "performance")]
     found = {
         message["params"]["request"]["url"]
@@ -62,11 +62,12 @@ def requests(browser: webdriver.Chrome) -> set[str]:
     return {url for url in found if not url.startswith(("data:", "blob:"))}
 
 
-def complaints(browser: webdriver.Chrome) -> list[str]:
-    """What the console has of warnings and errors since the last call."""
-    return [each["message"] for each in _log(browser, "browser") if each["level"] != "INFO"]
+def console(browser: Chrome, *ignored: str) -> list[str]:
+    """What the console has since the last call, but for information and other ignored levels."""
+    rows = _log(browser, "browser")
+    return [each["message"] for each in rows if each["level"] not in ("INFO", *ignored)]
 
 
-def _log(browser: webdriver.Chrome, kind: str) -> list[dict[str, str]]:
+def _log(browser: Chrome, kind: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
     return found

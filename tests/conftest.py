@@ -1,4 +1,4 @@
-"""What the tests share: an empty folder to work in, and a clone in which the pipeline has run."""
+"""What the tests share: an empty folder to work in, and clones in which the pipeline has run."""
 
 import shutil
 from collections.abc import Iterator
@@ -39,9 +39,13 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
 
 @pytest.fixture(scope="session")
 def committed(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository as after `dvc repro` and `git commit`, with its cache: only to be copied."""
+    """A repository with both sources reproduced and committed, with its cache: only to be copied.
+
+    The results of `real`, which has the settings of the sample here, are copies of the sample's.
+    """
     folder = tmp_path_factory.mktemp("committed") / "repository"
     shutil.copytree(reproduced, folder, ignore=shutil.ignore_patterns("tmp"))
+    workspace.copy_results(folder)
     workspace.commit(folder, "reproduced")
     return folder
 

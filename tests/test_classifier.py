@@ -1,4 +1,4 @@
-"""The door for users, on networks that the pipeline made."""
+"""The classifier and its command, on networks that the pipeline made."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from handwriting.classifier import Classifier
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
-from handwriting.training import model
+from handwriting.training import checkpoint
 from tests import workspace
 
 
@@ -39,7 +39,7 @@ def predict(*arguments: str | Path, check: bool = True) -> tuple[int, str, str]:
         for each in arguments
     ]
     done = workspace.run(
-        workspace.ROOT, "python", "-m", "handwriting.classifier", *words, check=check
+        workspace.ROOT, "python", "-m", "handwriting", "predict", *words, check=check
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -59,13 +59,13 @@ def test_several_networks_in_a_file_answer_by_the_mean_of_their_probabilities(
     image = drawing("black", "white")
     together = Classifier(path).predict(image).probabilities
     apart = [each.predict(image).probabilities for each in Classifier.all_of(path)]
-    assert len(apart) == 5  # the shipped network, and those of two folds in two ways
+    assert len(apart) == 5  # the shipped network, and those of two folds in two protocols
     assert np.allclose(together, np.mean(apart, axis=0), atol=1e-6)
 
 
 def test_networks_that_do_not_answer_alike_are_refused_together(reproduced: Path) -> None:
     folder = reproduced / "artifacts/sample"
-    mixed = model.load_all(folder / "characters.pt") + model.load_all(folder / "mnist-random.pt")
+    mixed = checkpoint.load(folder / "characters.pt") + checkpoint.load(folder / "mnist-random.pt")
     with pytest.raises(InputError, match="different classes"):
         Classifier(mixed)
 
@@ -84,15 +84,15 @@ def test_the_answer_does_not_depend_on_polarity_or_mode(model_file: Path) -> Non
 
 def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> None:
     classifier = Classifier(reproduced / "artifacts/sample/characters.pt")
-    split = dataset.load(reproduced / "data/tensors/sample/characters/validation.safetensors")
-    table = reproduced / "data/tensors/sample/characters-sources.csv"
-    with table.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "validation"][:5]
+    tensors = reproduced / "data/tensors/sample/characters"
+    split = dataset.load(tensors / "train.safetensors")
+    with (tensors / "sources.csv").open() as file:
+        rows = list(csv.DictReader(file))[:5]
     with zipfile.ZipFile(reproduced / "data/sample/trainPart1.zip") as archive:
         for row in rows:
             answer = classifier.predict(archive.read(row["source"]))
             i = slice(int(row["row"]), int(row["row"]) + 1)
-            expected = classifier.probabilities(split.images[i], split.place[i])[0]
+            expected = classifier.probabilities(split.images[i], split.geometry[i])[0]
             assert np.array_equal(expected, answer.probabilities)
 
 
@@ -142,38 +142,39 @@ def test_pages_that_pack_well_are_read_and_what_no_image_is_as_large_as_is_not(
         archive.writestr("big.png", bytes((200 << 20) + 1))
     status, _, errors = predict(model_file, "bomb.zip", check=False)
     assert status != 0
-    assert "bomb.zip: big.png: 209,715,201 bytes are more than an image file has" in errors
+    assert "bomb.zip: big.png: 209,715,201 bytes are too many for an image file" in errors
 
 
-def test_a_lone_image_is_answered_the_same_with_its_hand_and_two_are_not(model_file: Path) -> None:
+def test_one_image_is_answered_the_same_with_its_writer_and_two_are_not(model_file: Path) -> None:
     for name, size in (("one.png", (300, 200)), ("two.png", (900, 600))):
         Path(name).write_bytes(drawing("black", "white", size=size))
-    alone, lone = (predict(model_file, "one.png", *flag)[1] for flag in ((), ("--same-hand",)))
+    alone, lone = (predict(model_file, "one.png", *flag)[1] for flag in ((), ("--same-writer",)))
     assert alone == lone
     apart, together = (
-        predict(model_file, "one.png", "two.png", *flag)[1] for flag in ((), ("--same-hand",))
+        predict(model_file, "one.png", "two.png", *flag)[1] for flag in ((), ("--same-writer",))
     )
     assert apart != together
 
 
-def test_several_networks_each_read_by_the_hand_and_one_without_place_by_none(
+def test_each_network_adapts_to_the_writer_and_one_without_geometry_does_not(
     reproduced: Path,
 ) -> None:
-    split = dataset.load_all(reproduced / "data/tensors/sample/characters").rows(slice(200))
-    hands = dataset.load_hands(reproduced / "data/tensors/sample/characters-hands.csv")[:200]
-    path = reproduced / "artifacts/sample/folds/known-hands.pt"
+    tensors = reproduced / "data/tensors/sample/characters"
+    split = dataset.load(tensors / "train.safetensors").rows(slice(200))
+    writers = dataset.load_writers(tensors / "writers.csv")[:200]
+    path = reproduced / "artifacts/sample/crossvalidation/seen-writers.pt"
     both, each = Classifier(path), Classifier.all_of(path)
     assert len(each) == 2
-    together = both.probabilities(split.images, split.place, hands)
-    apart = [one.probabilities(split.images, split.place, hands) for one in each]
+    together = both.probabilities(split.images, split.geometry, writers)
+    apart = [one.probabilities(split.images, split.geometry, writers) for one in each]
     assert np.allclose(together, np.mean(apart, axis=0), atol=1e-6)
-    assert not np.allclose(together, both.probabilities(split.images, split.place), atol=1e-3)
-    unplaced = both.probabilities(split.images)
-    assert np.array_equal(both.probabilities(split.images, None, hands), unplaced)
+    assert not np.allclose(together, both.probabilities(split.images, split.geometry), atol=1e-3)
+    alone = both.probabilities(split.images)
+    assert np.array_equal(both.probabilities(split.images, None, writers), alone)
     digits = Classifier(reproduced / "artifacts/sample/mnist-random.pt")
-    size = digits.network.shape.size
+    size = digits.shape.size
     images = np.random.default_rng(0).integers(0, 256, (200, 1, size, size), np.uint8)
-    said = digits.probabilities(images, split.place, hands)
+    said = digits.probabilities(images, split.geometry, writers)
     assert np.array_equal(said, digits.probabilities(images))
 
 
@@ -224,11 +225,11 @@ def test_a_missing_image_is_named(model_file: Path) -> None:
         Classifier(model_file).predict("absent.png")
 
 
-def test_an_empty_word_is_no_image(model_file: Path) -> None:
-    words = ("python", "-m", "handwriting.classifier", str(model_file.absolute()), "")
+def test_an_empty_path_is_refused(model_file: Path) -> None:
+    words = ("python", "-m", "handwriting", "predict", str(model_file.absolute()), "")
     done = workspace.run(workspace.ROOT, *words, check=False)
     assert done.returncode != 0
-    assert done.stderr == "predict: an empty path names no image; ./ is this folder\n"
+    assert done.stderr == "predict: empty path; use ./ for the current folder\n"
 
 
 def test_a_folder_is_no_output_and_nothing_is_left_beside_it(model_file: Path) -> None:
@@ -237,6 +238,6 @@ def test_a_folder_is_no_output_and_nothing_is_left_beside_it(model_file: Path) -
     Path("one.png").write_bytes(drawing("black", "white"))
     status, _, errors = predict(model_file, "one.png", f"--output={folder}", check=False)
     assert status != 0
-    assert errors == f"predict: --output {folder}: a folder, where a file is to be\n"
+    assert errors == f"predict: --output {folder}: a folder, not a file\n"
     names = sorted(path.name for path in Path().iterdir())
     assert names == ["answers", "letters.pt", "one.png"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_distributed, test_experiments, test_registry, test_workflows, workspace
+from tests import test_experiments, test_registry, test_workflows, workspace
 from tests.pages import PAGES, inline, sections
 from tests.servers import KINDS, Server
+from tests.training import test_distributed
 from tests.workspace import ROOT, run
 
 # Sections that another test runs, word by word.
@@ -27,15 +28,17 @@ INSTEAD = {
     'git commit --all --message "Wider networks"': (  # nobody has edited anything here
         'git commit --all --allow-empty --message "Wider networks"'
     ),
-    "make repro SOURCE=dropbox": "make repro SOURCE=sample",
-    "DATA_MIRROR=/mnt/archives make repro SOURCE=dropbox": (
+    "dvc repro real/dvc.yaml": "dvc repro --dry --allow-missing dvc.yaml",
+    "make repro SOURCE=real": "make repro SOURCE=sample",
+    "DATA_MIRROR=/mnt/archives make repro SOURCE=real": (
         "DATA_MIRROR=data/sample make repro SOURCE=sample"
     ),
     "make test": "python -m pytest -q tests/test_architecture.py",
     "make report": (  # a server, which does not end by itself
         "timeout --signal INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'"
     ),
-    "make ablation SOURCE=dropbox": "dvc --cd ablation stage list",  # see test_ablation
+    "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
+    "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
     "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
     'make remote URL=ssh://user@host/path SETTINGS="keyfile=~/.ssh/id_ed25519"': (
         "make remote {ssh}"
@@ -49,26 +52,29 @@ INSTEAD = {
 # The same of commands within sentences; a module is a test that runs it.
 WITHIN = {
     "dvc artifacts get": test_registry,
+    "dvc dag real/dvc.yaml": "dvc dag dvc.yaml",
+    "dvc exp run real/dvc.yaml": test_experiments,
+    "dvc exp run -S naive.epochs=3": test_experiments,
     "dvc get https://host/team/three-questions artifacts/sample/characters.pt --rev BRANCH": (
         "dvc get . artifacts/sample/characters.pt --rev main --out got.pt"
     ),
     "dvc gc -w": "dvc gc -w --force",  # which asks
+    "dvc pull -d real/dvc.yaml": "dvc pull -d dvc.yaml",
+    "dvc remote add": "dvc remote add --help",
     "dvc remote modify": "dvc remote modify --help",
     "dvc remote modify --local storage ask_password true": (
         "make remote {webdav} && dvc remote modify --local storage ask_password true"
         " && dvc remote modify --local --unset storage ask_password"
     ),
     "make bench-full": (  # whose seeds take an hour; 300 images are too few to name every fault
-        "python -m bench.training --strengths fast middle strong --full;"
+        "python -m bench.training --model-sizes small medium large --full;"
         " rm bench/results/diagnosis-sample.json;"
         " python -m bench.diagnosis --images 250 || test -s bench/results/diagnosis-sample.json"
     ),
-    "make clean": "make clean && dvc checkout",
+    "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
     "make remote": "make remote {folder}",
-    "make remote URL=...": "make remote {folder}",
-    "make repro DEVICE=cuda": "make repro DEVICE=cpu",
-    "make repro-pull SOURCE=dropbox DEVICE=cuda": "make repro-pull SOURCE=sample DEVICE=cpu",
+    "make repro-pull SOURCE=real": "make repro-pull SOURCE=sample",
     'make setup PIP_ARGS="--extra-index-url <that index>"': (
         'make setup PIP_ARGS="--extra-index-url https://localhost"'
     ),
@@ -91,14 +97,14 @@ def commands() -> Iterator[tuple[str, str]]:
 def within() -> list[str]:
     """The commands in sentences that stand in no block."""
     blocks = {line for page in PAGES for lines in sections(page).values() for line in lines}
-    return sorted({command for page in PAGES for command in inline(page)} - blocks)
+    return sorted({command for page in PAGES for command in inline(page)} - blocks - INSTEAD.keys())
 
 
 def test_what_is_declared_here_is_on_a_page() -> None:
     headings = {heading for page in PAGES for heading in sections(page)}
     assert set(ELSEWHERE) <= headings
-    assert set(INSTEAD) <= {command for _, command in commands()}
-    assert set(WITHIN) <= set(within())
+    every = {command for _, command in commands()} | {c for page in PAGES for c in inline(page)}
+    assert {*INSTEAD, *WITHIN} - every == set()
 
 
 def test_commands_are_of_programs_targets_and_modules_that_there_are() -> None:
@@ -107,27 +113,20 @@ def test_commands_are_of_programs_targets_and_modules_that_there_are() -> None:
         assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0, command
         for target in re.findall(r"\bmake ([a-z-]+)", command):
             assert target in targets, command
-        for module in re.findall(r"python -m ((?:stages|tools|bench)\.\w+)", command):
-            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), command
-
-
-def test_the_steps_of_a_run_on_a_gpu_by_hand_are_those_of_the_workflow() -> None:
-    steps = test_workflows.WORKFLOWS["pipeline"]["jobs"]["pipeline"]["steps"]
-    shells = [step["run"] for step in steps if "run" in step and "if" not in step]
-    by_hand = sections("docs/own.md")["A runner with a GPU"]
-    assert [" ".join(command.split()[:2]) for command in by_hand] == shells
+        for module in re.findall(r"python -m ((?:handwriting|tools|bench)[\w.]*)", command):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), command
 
 
 @pytest.fixture
 def clone(committed: Path, tmp_path: Path) -> Path:
     """A fresh clone with its environment, the cache of a run, and the files that a page names."""
-    folder = tmp_path / "clone"
+    folder, cache = tmp_path / "clone", tmp_path / "cache"
     run(tmp_path, "git", "clone", "--quiet", str(committed), str(folder))
     workspace.make_environment(folder / ".venv")
-    cache = tmp_path / "cache"
     shutil.copytree(committed / ".dvc/cache", cache)
     run(folder, "dvc", "config", "--local", "cache.dir", str(cache))
-    run(folder, "dvc", "checkout")
+    run(folder, "dvc", "checkout", "-d", "dvc.yaml")
     run(folder, "dvc", "remote", "add", "--local", "--default", "team", str(tmp_path / "team"))
     shutil.unpack_archive(folder / "data/sample/trainPart1.zip", tmp_path / "unpacked")
     images = sorted((tmp_path / "unpacked").rglob("*.png"))[:3]
@@ -142,35 +141,23 @@ def clone(committed: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def words(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What stands for the servers that the pages name."""
-    if shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
-        kinds = {**KINDS, "ssh": Server}
-    else:
-        kinds = KINDS
+    no_sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None
+    kinds = {**KINDS, "ssh": Server} if no_sshd else KINDS
     servers = {kind: make(tmp_path / kind).start() for kind, make in kinds.items()}
-    settings = {
-        kind: " ".join(f"{option}={value}" for option, value in server.settings.items())
-        for kind, server in servers.items()
-    }
-    yield {
-        **{
-            kind: f"URL={server.url} SETTINGS='{settings[kind]}'"
-            for kind, server in servers.items()
-        },
-        "cache": str(tmp_path / "cache"),
-    }
+    found = {"cache": str(tmp_path / "cache")}
+    for kind, server in servers.items():
+        settings = " ".join(f"{option}={value}" for option, value in server.settings.items())
+        found[kind] = f"URL={server.url} SETTINGS='{settings}'"
+    yield found
     for server in servers.values():
         server.kill()
 
 
 def paste(clone: Path, lines: list[str]) -> None:
     """Run lines as in a shell into which a reader pastes them."""
-    done = subprocess.run(
-        ["bash", "-e", "-x", "-c", "\n".join(lines)],
-        cwd=clone,
-        env={**workspace.ENVIRONMENT, "VENV": str(clone / ".venv"), "BROWSER": "true"},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**workspace.ENVIRONMENT, "VENV": str(clone / ".venv"), "BROWSER": "true"}
+    command = ["bash", "-e", "-x", "-c", "\n".join(lines)]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (lines, done.stdout[-3000:], done.stderr[-3000:])
 
 

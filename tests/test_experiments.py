@@ -1,83 +1,23 @@
-"""Experiments as the page has them: one, a queue of two at a time, and one that is applied."""
+"""Experiments on one source: run, queued, shown and applied, with the other source left alone."""
 
 import csv
 import io
-import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests import pages, workspace
+from tests import workspace
+from tests.test_sources import SOURCES, TARGETS, copied, files, ran, records, up_to_date
 from tests.workspace import run
 
 pytestmark = pytest.mark.slow
 
-RECIPE = pages.sections("docs/change.md")["Many numbers at once"]
-# As on the page, with a param whose change costs seconds here.
-CHEAP = {"train.smoothing=0.05": "crossvalidate.sample.draw=2", "train.smoothing=0,0.1": "QUEUED"}
-QUEUED = "crossvalidate.sample.draw=3,4"
-OTHER = "metrics/dropbox"  # of the source that the experiments do not run
 
-
-def recipe(*names: str) -> list[str]:
-    """The command of the recipe that starts with these words."""
-    start = f"{' '.join(names)} "
-    (command,) = (each for each in RECIPE if f"{each} ".startswith(start))
-    for param, cheap in CHEAP.items():
-        command = command.replace(param, QUEUED if cheap == "QUEUED" else cheap)
-    return command.split()
-
-
-def table(folder: Path) -> dict[str, dict[str, str]]:
-    """`dvc exp show`, by the name of the experiment or the branch."""
-    said = run(folder, "dvc", "exp", "show", "--csv", "--precision", "10").stdout
-    rows = list(csv.DictReader(io.StringIO(said)))
-    return {row["Experiment"] or row["rev"] or "workspace": row for row in rows}
-
-
-def tracked(folder: Path, path: str) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted((folder / path).glob("*.json"))}
-
-
-def test_the_recipe_of_the_page(committed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(committed), str(folder))
-    cache = tmp_path / "cache"
-    shutil.copytree(committed / ".dvc/cache", cache)
-    run(folder, "dvc", "config", "--local", "cache.dir", str(cache))
-    run(folder, "dvc", "checkout")
-    others = tracked(folder, OTHER)
-    assert others
-
-    run(folder, *recipe("dvc", "exp", "run", "--set-param"))
-    run(folder, *recipe("git", "checkout", "params.yaml"))
-    run(folder, *recipe("dvc", "exp", "run", "--queue"))
-    run(folder, *recipe("dvc", "queue", "start"))
-    wait(folder)
-    status = run(folder, *recipe("dvc", "queue", "status")).stdout
-    assert status.count("Success") == 2, status
-    run(folder, *recipe("dvc", "exp", "show"))
-    shown = {
-        row["crossvalidate.sample.draw"]: name
-        for name, row in table(folder).items()
-        if name not in ("workspace", "main")
-    }
-    assert set(shown) == {"2", "3", "4"}
-
-    name = shown["4"]
-    expected = run(folder, "git", "show", f"{ref(folder, name)}:metrics/sample/characters.json")
-    run(folder, "dvc", "exp", "apply", name)
-    for command in ("git checkout metrics", "dvc repro"):
-        assert command in RECIPE
-        said = run(folder, *command.split()).stdout
-        assert "Running stage 'crossvalidate" not in said
-    assert workspace.read_params(folder)["crossvalidate"]["sample"]["draw"] == 4
-    metrics = (folder / "metrics/sample/characters.json").read_text()
-    assert json.loads(metrics) == json.loads(expected.stdout)
-    assert tracked(folder, OTHER) == others
-    assert not [line for line in changed(folder) if line.startswith(OTHER)]
+def shown(folder: Path, param: str) -> dict[str, str]:
+    """A param by the names of the experiments, as `dvc exp show` has it."""
+    table = csv.DictReader(io.StringIO(run(folder, "dvc", "exp", "show", "--csv").stdout))
+    return {row["Experiment"]: row[param] for row in table if row["Experiment"]}
 
 
 def wait(folder: Path) -> None:
@@ -86,11 +26,44 @@ def wait(folder: Path) -> None:
         run(folder, "dvc", "queue", "logs", "--follow", task)
 
 
-def ref(folder: Path, name: str) -> str:
-    listed = run(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
-    (found,) = (each for each in listed if each.endswith(f"/{name}"))
-    return found
+@SOURCES
+def test_experiments_of_a_source(source: str, other: str, committed: Path, tmp_path: Path) -> None:
+    folder, target = copied(committed, tmp_path), TARGETS[source]
+    param, metrics = f"{source}.crossvalidation.split_seed", f"metrics/{source}/characters.json"
+    before = files(folder, other), records(folder, other)
+
+    stages = ran(folder, "exp", "run", "--name", "one", "--set-param", f"{param}=2", target)
+    assert len(stages) == 5
+    changed = run(folder, "git", "diff", "--numstat", "params.yaml").stdout
+    assert changed == "1\t1\tparams.yaml\n"
+    assert up_to_date(folder, target)
+    assert (files(folder, other), records(folder, other)) == before
+    run(folder, "git", "checkout", ".")
+    run(folder, "dvc", "checkout")
+    assert files(folder, source) == files(committed, source)
+
+    run(folder, "dvc", "exp", "run", "--queue", "--set-param", f"{param}=3,4", target)
+    run(folder, "dvc", "queue", "start", "--jobs", "2")
+    wait(folder)
+    status = run(folder, "dvc", "queue", "status").stdout
+    assert status.count("Success") == 2, status
+    assert files(folder, source) == files(committed, source)
+    experiments = shown(folder, param)
+    assert sorted(experiments.values()) == ["2", "3", "4"]
+
+    [name] = [each for each, value in experiments.items() if value == "4"]
+    run(folder, "dvc", "exp", "apply", name)
+    assert workspace.read_params(folder)[source]["crossvalidation"]["split_seed"] == 4
+    assert ran(folder, "repro", target) == []
+    assert metrics in run(folder, "git", "status", "--porcelain").stdout
+    assert (files(folder, other), records(folder, other)) == before
+    assert up_to_date(folder, TARGETS[other])
 
 
-def changed(folder: Path) -> list[str]:
-    return [line[3:] for line in run(folder, "git", "status", "--porcelain").stdout.splitlines()]
+def test_set_param_changes_one_line_of_params_yaml(tmp_path: Path) -> None:
+    workspace.copy_project(tmp_path)
+    run(tmp_path, "dvc", "exp", "run", "--queue", "--set-param", "compute.threads=2")
+    stashed = run(
+        tmp_path, "git", "diff", "--numstat", "HEAD", "refs/exps/celery/stash", "--", "params.yaml"
+    )
+    assert stashed.stdout == "1\t1\tparams.yaml\n"

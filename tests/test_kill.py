@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests import workspace
 from tests.workspace import run
@@ -21,25 +21,27 @@ pytestmark = pytest.mark.slow
 KILLS = 10  # of each kind of stage, by turns of the whole process group and of dvc alone
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
-# An instance of each kind of stage, in the order of the road, and what has to be there before it.
-INSTANCES: dict[str, tuple[str, ...]] = {
-    "download@sample-characters": (),
-    "unzip@sample-characters": (),
-    "preprocess-characters@sample": (),
-    "pretrain@sample": (),
-    "crossvalidate@sample": (),
-    "train@sample": (),
-    "preprocess@sample-mnist": ("unzip@sample-mnist",),
-    "finetune@sample-characters": (),
-    "naive@sample": ("preprocess@sample-mnistTask3",),
-    "audit@sample": (),
-    "correct@sample-characters": (),
-    "match@sample": ("correct@sample-random", "correct@sample-digits"),
-    "evaluate-characters@sample": (),
-    "evaluate-digits@sample": ("finetune@sample-random", "finetune@sample-digits"),
-    "evaluate-transfer@sample": (),
-    "report@sample": (),
-}
+# An instance of each kind of stage, in the order of the pipeline.
+INSTANCES = [
+    "data:download@sample-characters",
+    "data:unzip@sample-characters",
+    "data:preprocess-characters@sample-characters",
+    "characters:crossvalidate@sample",
+    "characters:train@sample",
+    "characters:export@sample",
+    "characters:evaluate@sample",
+    "mnist:pretrain@sample",
+    "data:preprocess@sample-mnist",
+    "mnist:finetune-mnist@sample-characters",
+    "mnist:evaluate-mnist@sample",
+    "mnist:compare-inits@sample",
+    "mnistTask3:naive@sample",
+    "mnistTask3:diagnose-labels@sample-mnistTask3",
+    "mnistTask3:finetune-mnistTask3@sample-characters",
+    "mnistTask3:oracle-labels@sample",
+    "mnistTask3:evaluate-mnistTask3@sample",
+    "report:report@sample",
+]
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,10 @@ class Victim:
     folder: Path
     peace: Path
 
-    @property
-    def lock(self) -> Path:
-        return self.folder / "dvc.lock"
-
     def command(self, name: str) -> list[str]:
         """The command line of a stage."""
-        lock = yaml.safe_load((self.peace / "dvc.lock").read_text())
-        commands: str | list[str] = lock["stages"][name]["cmd"]
-        last = commands if isinstance(commands, str) else commands[-1]
-        return last.split()
+        command: str = workspace.read_lock(self.peace)[name]["cmd"]
+        return command.split()
 
     def seconds(self, name: str) -> float:
         """How long the stage takes that nobody kills, without dvc."""
@@ -68,7 +64,8 @@ class Victim:
 
     def kill(self, name: str, moment: float, alone: bool) -> None:
         """Have dvc run the stage, and kill dvc or the whole group `moment` seconds into it."""
-        end = self.lock.read_bytes()[-END:]
+        lock = self.folder / f"{name.partition(':')[0].removesuffix('yaml')}lock"
+        end = lock.read_bytes()[-END:]
         process = subprocess.Popen(
             ["dvc", "repro", "--force", "--single-item", name],
             cwd=self.folder,
@@ -84,27 +81,27 @@ class Victim:
             process.kill()
         elif process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        said = process.communicate()[0].decode()
+        printed = process.communicate()[0].decode()
         if process.returncode not in (0, -signal.SIGKILL):
-            self.mend(said)
-        if not self.lock.read_bytes().endswith(end):
+            self.mend(printed)
+        if not lock.read_bytes().endswith(end):
             self.mend("dvc.lock, silently: what is left of it can be valid, with fewer stages")
 
     def repro(self, *names: str) -> None:
-        """`dvc repro`, and again where a dvc that was killed has left half of a file of its own."""
+        """Reproduce, and again where a killed dvc has left a part of a file of its own."""
         done = run(self.folder, "dvc", "repro", *names, check=False)
         if done.returncode:
             self.mend(done.stdout + done.stderr)
             run(self.folder, "dvc", "repro", *names)
 
-    def mend(self, complaint: str) -> None:
-        """Put right one of the two files that DVC does not write in one step, as a user would."""
-        if "rwlock" in complaint:
+    def mend(self, error: str) -> None:
+        """Restore one of the two kinds of files that DVC does not write in one step."""
+        if "rwlock" in error:
             (self.folder / ".dvc/tmp/rwlock").unlink()
-        elif "dvc.lock" in complaint:
-            run(self.folder, "git", "checkout", "dvc.lock")
+        elif "dvc.lock" in error:
+            run(self.folder, "git", "checkout", *workspace.locks(self.folder))
         else:
-            pytest.fail(complaint)
+            pytest.fail(error)
 
     def at_work(self) -> bool:
         """Whether a process of a stage is left in the clone."""
@@ -146,15 +143,20 @@ def wait(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def victim(reproduced: Path, tmp_path: Path) -> Victim:
-    run(tmp_path, "git", "clone", "--quiet", str(reproduced), str(tmp_path / "clone"))
-    shutil.rmtree(tmp_path / "clone/metrics")  # they are those of the whole sample
-    return Victim(tmp_path / "clone", reproduced)
+    """A clone of a commit that has the lock files, without what they list."""
+    peace, folder = tmp_path / "peace", tmp_path / "clone"
+    shutil.copytree(reproduced, peace, ignore=shutil.ignore_patterns("tmp", "cache"))
+    workspace.commit(peace, "reproduced")
+    run(tmp_path, "git", "clone", "--quiet", str(peace), str(folder))
+    shutil.rmtree(folder / "metrics")
+    return Victim(folder, peace)
 
 
 def test_kills_at_random_moments_change_no_byte(victim: Victim) -> None:
     moments = random.Random(0)
-    for name, before in INSTANCES.items():
-        if before:
+    for short in INSTANCES:
+        name = f"stages/{short.replace(':', '/dvc.yaml:')}"
+        if before := upstream(victim.folder, name):
             victim.repro(*before)
         seconds = victim.seconds(name)
         for i in range(KILLS):
@@ -165,7 +167,13 @@ def test_kills_at_random_moments_change_no_byte(victim: Victim) -> None:
         victim.check_outputs()
         victim.repro(name)
     victim.repro()
-    assert victim.lock.read_bytes() == (victim.peace / "dvc.lock").read_bytes()
+    assert workspace.locks(victim.folder) == workspace.locks(victim.peace)
     victim.check_outputs()
     there = {path.relative_to(victim.folder) for path in victim.outputs()}
     assert there == {p.relative_to(victim.peace) for p in Victim(victim.peace, Path()).outputs()}
+
+
+def upstream(folder: Path, name: str) -> list[str]:
+    """The stages that a stage reads from."""
+    dag = run(folder, "dvc", "dag", "--dot", name).stdout
+    return re.findall(rf'"([^"]+)" -> "{re.escape(name)}"', dag)

@@ -1,5 +1,6 @@
 """A git repository of the project in another folder, with a small cut of the sample in it."""
 
+import copy
 import gzip
 import os
 import shutil
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import ruamel.yaml
 import yaml
 
 from handwriting.raw import archives
@@ -17,6 +19,23 @@ from handwriting.raw import archives
 ROOT = Path(__file__).parent.parent
 CHARACTERS_PER_CLASS = 5
 DIGITS = {"train": 300, "t10k": 100}
+# What a source's section has instead.
+SMALL: dict[str, Any] = {
+    "characters": {"epochs": 2},
+    "crossvalidation": {"folds": 2, "split_seed": 1},
+    "pretrain": {"digits": 20, "characters": 2},
+    "labels": {"5": 2, "10": 1},
+    "seeds": {
+        "full_data": 2,
+        "labels": {"5": 2, "10": 2},
+        **dict.fromkeys(("methods", "mnistTask3", "naive", "diagnosis"), 2),
+    },
+    "methods": {"labels": ["10", "all"], "epochs": 2},
+    "diagnose_labels": {"epochs": 15},  # enough to tell what is wrong
+    "finetune_mnistTask3": {"epochs": [2, 1]},
+}
+YAML = ruamel.yaml.YAML()
+YAML.default_flow_style = False
 
 # The interpreter of the tests is the one that the stages find, and nothing of this checkout is.
 ENVIRONMENT = {
@@ -53,7 +72,10 @@ def commit(folder: Path, message: str) -> None:
 
 
 def make_small(folder: Path) -> None:
-    """Cut the sample and the trainings down to what a test has time for, and commit that."""
+    """Cut both sources and their trainings down to what a test has time for, and commit that.
+
+    `real` is the same cut of the sample under another name, of other images.
+    """
     sample = folder / "data/sample"
     kept = {f"-{writer:03d}.png" for writer in range(1, 56)}
     count = _cut_zip(sample / "trainPart1.zip", CHARACTERS_PER_CLASS, kept)
@@ -62,52 +84,70 @@ def make_small(folder: Path) -> None:
         _cut_idx(sample / f"{split}-labels-idx1-ubyte.gz", size, 1)
     wrong = _cut_zip(sample / "mnistTask3.zip", DIGITS["train"] // 10, {".jpg"})
     params = read_params(folder)
-    _digests(folder, params)
-    sizes = params["preprocess"]["sample"]
-    sizes["characters"]["images"] = sizes["bases"]["images"] = count
-    sizes["mnist"] |= {"images": DIGITS["train"], "test_images": DIGITS["t10k"]}
-    sizes["mnistTask3"]["images"] = wrong
-    params["strengths"]["fast"] |= {"widths": [16, 16, 16, 16, 32], "epochs": 2}
-    for use in params["digits"]["sample"].values():
-        use["bases"] = 2
-    params["correct"]["seeds"] = params["naive"]["seeds"] = params["audit"]["bases"] = 2
-    params["pretrain"]["epochs"]["sample"] = {"random": 0, "digits": 20, "characters": 2}
-    params["train"]["network"] |= {"widths": [8, 8, 8, 8, 16], "place": 8}
-    params["train"]["epochs"]["sample"] = 2
+    section = params["sample"]
+    limits = archives.Limits(**params["unzip"])
+    for dataset in section["archives"].values():
+        for name in dataset["files"]:
+            dataset["files"][name] = archives.content_digest(sample / name, limits)
+    images = section["images"]
+    images["characters"]["train"] = count
+    images["mnist"] |= {"train": DIGITS["train"], "test": DIGITS["t10k"]}
+    images["mnistTask3"]["train"] = wrong
+    section |= SMALL
+    section["full_data"] |= {"epochs": 2}
+    section["digits"] |= {"epochs": 2}
+    params["model_sizes"]["small"]["widths"] = [16, 16, 16, 16, 32]
+    params["characters"]["model"] |= {"widths": [8, 8, 8, 8, 16], "geometry_channels": 8}
+    params["compare_inits"]["smallest_effect"]["5"] = 0.01
     params["naive"]["epochs"] = 2
     params["test_archives"] = []  # whatever is being looked at in the working tree
-    params["finetune"]["full"]["sample"] |= {"seeds": 2, "times": 1}
-    budgets = [{"images": 5, "seeds": 2, "epochs": 2}, {"images": 10, "seeds": 2, "epochs": 1}]
-    params["transfer"]["smallest"]["5"] = 0.01
-    params["finetune"]["budgets"]["sample"] = budgets
-    params["finetune"]["ways"] |= {"budgets": [10, "all"], "seeds": 2}
-    params["correct"]["rounds"]["sample"] = [2, 1]
-    params["audit"]["epochs"]["sample"] = 15  # enough to tell what is wrong
+    params["real"] = copy.deepcopy(section)
     write_params(folder, params)
+    shutil.rmtree(folder / "metrics/real", ignore_errors=True)
     commit(folder, "a small cut")
 
 
+def copy_results(folder: Path) -> None:
+    """Make the sample's results those of `real`, which has its settings, and record them.
+
+    The reports and the shipped digit networks, which no stage reads, differ: each source has
+    objects of its own in the cache.
+    """
+    for place in ("data/raw", "data/images", "data/tensors", "artifacts", "metrics"):
+        shutil.copytree(folder / place / "sample", folder / place / "real")
+    for pattern in ("*.html", "mnist*.pt"):
+        for path in (folder / "artifacts/real").glob(pattern):
+            path.write_bytes(path.read_bytes() + b"real")
+    run(folder, "dvc", "commit", "--force", "--with-deps", "real/dvc.yaml")
+
+
 def read_params(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
+    content: dict[str, Any] = YAML.load(folder / "params.yaml")
     return content
 
 
 def write_params(folder: Path, params: dict[str, Any]) -> None:
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    """Write it in the style that DVC writes it in."""
+    YAML.dump(params, folder / "params.yaml")
+
+
+def locks(folder: Path) -> dict[str, bytes]:
+    """The lock files of DVC, by their paths."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for pattern in ("dvc.lock", "*/dvc.lock", "stages/*/dvc.lock")
+        for path in sorted(folder.glob(pattern))
+    }
 
 
 def read_lock(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load((folder / "dvc.lock").read_text(), yaml.CSafeLoader)
-    return content
-
-
-def metric_owners(folder: Path) -> list[str]:
-    """The stage instances that write into git rather than into DVC's cache."""
-    return [
-        name
-        for name, stage in read_lock(folder)["stages"].items()
-        if any(out["path"].startswith("metrics/") for out in stage.get("outs", []))
-    ]
+    """The stages of all lock files, by the names that DVC's commands take."""
+    stages: dict[str, Any] = {}
+    for path, content in locks(folder).items():
+        prefix = "" if path == "dvc.lock" else f"{path.removesuffix('lock')}yaml:"
+        entries = yaml.load(content, yaml.CSafeLoader)["stages"]
+        stages |= {prefix + name: entry for name, entry in entries.items()}
+    return stages
 
 
 def _cut_zip(path: Path, per_folder: int, suffixes: set[str]) -> int:
@@ -131,13 +171,6 @@ def _cut_idx(path: Path, count: int, item: int) -> None:
     struct.pack_into(">I", content, 4, count)
     header = 16 if item > 1 else 8
     path.write_bytes(gzip.compress(bytes(content[: header + count * item]), mtime=0))
-
-
-def _digests(folder: Path, params: dict[str, Any]) -> None:
-    limits = archives.Limits(**params["unzip"])
-    for dataset in params["archives"]["sample"].values():
-        for file in dataset["files"]:
-            file["digest"] = archives.content_digest(folder / "data/sample" / file["name"], limits)
 
 
 def make_environment(folder: Path) -> Path:

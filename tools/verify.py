@@ -1,118 +1,49 @@
-"""`make verify`: hash every object in DVC's cache, and take out those that are not what they were.
+"""`make verify`: hash every object of DVC's cache and delete the damaged ones.
 
-DVC trusts a cached file that is read-only: once damaged, it would be checked out, called up to
-date, and pushed. What is taken out here is fetched by `dvc pull` or made by `dvc repro`.
-
-`make verify-remote` does it for the default remote, by reading all of it, and puts the cache's own
-copy in the place of what was damaged. `dvc push` would not: where a folder's listing is, it takes
-the folder's files to be.
+DVC trusts a cached file that is read-only. A damaged one would be checked out, called up to date
+and pushed. `dvc pull` or `dvc repro` brings back what is deleted here. FOLDER names another store,
+such as a remote's `files/md5`.
 """
 
-import argparse
 import hashlib
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
-import yaml
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.scm import SCMError
-
-from handwriting.core.errors import InputError
+WORKSPACE = ("artifacts", "data")  # where outputs may be copies of damaged objects
 
 
-def digest(file: IO[bytes]) -> str:
-    """The md5 of a file's content, by which DVC names it."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    while block := file.read(1 << 20):
-        md5.update(block)
-    return md5.hexdigest()
-
-
-def local_digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """MD5 of a file."""
     with path.open("rb") as file:
-        return digest(file)
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def damaged(cache: Path) -> dict[Path, str]:
-    """The objects under `cache` whose content has another digest than their name, and that digest.
+def damaged(store: Path) -> dict[Path, str]:
+    """Objects whose content does not match their name, and the MD5 of their content.
 
-    An object is at `<first two digits>/<the other 30>`, with `.dir` behind a folder's listing.
+    An object is `<first two digits>/<the other 30>`, with `.dir` behind a folder's listing.
     """
-    found = {}
-    for path in sorted(cache.glob("??/*")):
-        name = path.parent.name + path.name.removesuffix(".dir")
-        if len(name) == 32 and (content := local_digest(path)) != name:
-            found[path] = content
-    return found
-
-
-def outputs(lock: Path) -> Iterator[Path]:
-    """The files in the workspace that DVC checks out, as dvc.lock names them."""
-    if not lock.exists():
-        return
-    stages = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
-    for stage in stages.values():
-        for out in stage.get("outs", []):
-            path = Path(out["path"])
-            yield from (each for each in path.rglob("*") if each.is_file())
-            if path.is_file():
-                yield path
-
-
-def verify_cache(repo: Any) -> int:
-    """Take out what is damaged, and its copies in the workspace; 1 if there was anything."""
-    cache = Path(repo.cache.local.path)
-    found = damaged(cache)
-    if not found:
-        print(f"Every object in {cache} is what its name says")
-        return 0
-    wrong = set(found.values())
-    copies = [path for path in outputs(Path("dvc.lock")) if local_digest(path) in wrong]
-    for path in [*copies, *found]:
-        path.unlink(missing_ok=True)
-        print(f"damaged, and removed: {path}")
-    print("`dvc pull` fetches again what is on the remote, `dvc repro` makes the rest")
-    return 1
-
-
-def verify_remote(repo: Any) -> int:
-    """Replace what is damaged on the default remote; 1 if for something there is no replacement."""
-    cache, remote = repo.cache.local, repo.cloud.get_remote_odb()
-    lost = 0
-    for oid in sorted(remote.all()):
-        path = remote.oid_to_path(oid)
-        with remote.fs.open(path, "rb") as file:
-            if digest(file) == oid.removesuffix(".dir"):
-                continue
-        remote.fs.remove(path)
-        copy = Path(cache.oid_to_path(oid))
-        if copy.exists() and local_digest(copy) == oid.removesuffix(".dir"):
-            remote.add(str(copy), cache.fs, oid)
-            print(f"damaged, and replaced: {path}")
-        else:
-            lost = 1
-            print(f"damaged, and removed: {path}; this clone has no sound copy of it")
-    if not lost:
-        print(f"Every object in {remote.path} is what its name says")
-    return lost
+    names = {path: path.parent.name + path.name.removesuffix(".dir") for path in store.glob("??/*")}
+    found = {path: digest(path) for path, name in names.items() if len(name) == 32}
+    return {path: md5 for path, md5 in sorted(found.items()) if md5 != names[path]}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--remote", action="store_true", help="the default remote, not the cache")
-    given = parser.parse_args()
-    try:
-        with Repo() as repo:
-            return verify_remote(repo) if given.remote else verify_cache(repo)
-    except (DvcException, SCMError, OSError, yaml.YAMLError) as problem:
-        raise InputError(" ".join(str(problem).split())) from problem
+    """Delete damaged objects and their copies in the workspace; 1 if there were any."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    cache = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    store = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(cache.stdout.strip()) / "files/md5"
+    found = damaged(store)
+    outputs = [path for top in WORKSPACE for path in Path(top).rglob("*") if path.is_file()]
+    copies = [path for path in outputs if found and digest(path) in found.values()]
+    for path in [*copies, *found]:
+        path.unlink(missing_ok=True)
+        print(f"damaged, deleted: {path}")
+    if not found:
+        print(f"every object in {store} matches its name")
+    return int(bool(found))
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as problem:
-        sys.exit(f"verify: {problem}")
+    sys.exit(main())

@@ -1,13 +1,12 @@
-"""What a writer's other images tell of one: how large this hand writes, and where on the canvas.
+"""A mixed model of the geometry features, which adapts predictions to a writer.
 
-An image is cut to its ink and scaled, which makes a c of a C. Where the ink was on its canvas, and
-how large, is kept as four numbers; but what is large for one writer is small for another. So they
-are taken apart into what is usual for the class, what is the hand's, and a rest: a mixed model. The
-other images by the same hand, without their labels, tell the hand's part, and that tells twins
-apart. Fields in which one source wrote everything are read in this way since Sarkar and Nagy 2005,
-Style consistent classification of isogenous patterns (IEEE TPAMI 27). Numbers have the tails of
-Student's t, so that one of unusual size neither outvotes its own pixels nor says much of its hand
-(Lange, Little and Taylor 1989, Robust statistical modeling using the t distribution, JASA 84).
+Framing cuts an image to its ink and scales it, which makes a c of a C. Size and position on the
+canvas remain as geometry features, but what is large for one writer is small for another. The model
+splits them into the mean of the class, the writer's effect and a residual. A writer's other images,
+without their labels, are evidence of that effect, which tells confusable classes apart. Style
+consistent classification of fields from one source: Sarkar and Nagy 2005 (IEEE TPAMI 27). The
+densities are Student's t, so that an outlier neither outweighs its own pixels nor says much of its
+writer (Lange, Little and Taylor 1989, JASA 84).
 """
 
 from collections.abc import Sequence
@@ -16,52 +15,43 @@ import torch
 from torch import Tensor, nn
 
 from handwriting.data import alphabet
+from handwriting.data.geometry import NUMBERS
 
-NUMBERS = 4  # of an image beside its pixels: log height, log width, centre y and centre x
-# Of trainPart1's images, lengths as shares of the canvas.
-_MEAN = (-0.747, -1.321, 0.525, 0.488)
-DEVIATION = (0.264, 0.338, 0.053, 0.060)
-_KINDS = ("digit", "capital", "small")  # a hand shifts all it writes, and each kind in its own way
-_PARTS = (1 + len(_KINDS)) * NUMBERS  # of what is not known of a hand
-_LEAST = 1e-4  # variance that is taken for none
-_PRIOR = 100.0  # images that all classes' common spread counts as, beside a class's own 40
-_FREEDOM = 16.0  # degrees of it, of Student's t: the least loss on the drawing 0
-_BATCH = 1000  # images that are read at a time
+_TYPES = ("digit", "upper", "lower")  # a writer has an effect on all, and one on each type
+_EFFECTS = (1 + len(_TYPES)) * NUMBERS
+_LEAST = 1e-4  # smallest variance
+_PRIOR = 100.0  # images that the common spread of all classes counts as, beside a class's own 40
+_DEGREES = 16.0  # of freedom of Student's t: least loss on split seed 0
+_BATCH = 1000  # images handled at a time
 
 
-def standardised(place: Tensor) -> Tensor:
-    """float32 [N, 4], about 0 and 1, of images.Framed.place: height, width, centre y, centre x."""
-    logs = place[:, :2].clamp(min=1e-3).log()
-    return (torch.cat([logs, place[:, 2:]], 1) - torch.tensor(_MEAN)) / torch.tensor(DEVIATION)
+def numbered(writers: Sequence[str | None]) -> Tensor:
+    """Return a number for each writer ID, int64 [N]; -1 for None, an unknown writer."""
+    number = {name: i for i, name in enumerate(sorted({each for each in writers if each}))}
+    return torch.tensor([number[each] if each else -1 for each in writers], dtype=torch.int64)
 
 
-def numbered(hands: Sequence[str | None]) -> Tensor:
-    """int64 [N]: equal for equal names of hands; -1 for None, a hand that is not known."""
-    number = {name: i for i, name in enumerate(sorted({each for each in hands if each}))}
-    return torch.tensor([number[each] if each else -1 for each in hands], dtype=torch.int64)
-
-
-def others(hands: Sequence[str]) -> Tensor:
-    """int64 [N, M]: the rows of the others by the hand of each, and -1 where there are fewer."""
+def context_rows(writers: Sequence[str]) -> Tensor:
+    """Return the rows of the other images by each image's writer, int64 [N, M], padded with -1."""
     rows: dict[str, list[int]] = {}
-    for row, name in enumerate(hands):
+    for row, name in enumerate(writers):
         rows.setdefault(name, []).append(row)
     most = max(map(len, rows.values())) - 1
-    beside = ([each for each in rows[name] if each != row] for row, name in enumerate(hands))
-    return torch.tensor([each + [-1] * (most - len(each)) for each in beside], dtype=torch.int64)
+    context = ([each for each in rows[name] if each != row] for row, name in enumerate(writers))
+    return torch.tensor([each + [-1] * (most - len(each)) for each in context], dtype=torch.int64)
 
 
-class Hand(nn.Module):
-    """The mixed model of standardised places [N, 4], and how answers change in its light.
+class WriterModel(nn.Module):
+    """The model of standardised geometry features x, float64 [N, 4].
 
-    x = mean[class] + shared[hand] + apart[hand, kind of class] + rest[class], float64 [4] each: the
-    means, and covariances of the other three. As long as it has learnt nothing, hands are alike.
+    x = mean[class] + shared[writer] + by_type[writer, type of class] + residual[class]: the buffers
+    are the means and the covariances of the other three. Unfitted, all writers are alike.
     """
 
     mean: Tensor
     within: Tensor
     shared: Tensor
-    apart: Tensor
+    by_type: Tensor
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__()
@@ -69,129 +59,133 @@ class Hand(nn.Module):
         self.register_buffer("mean", torch.zeros(len(classes), NUMBERS, dtype=torch.float64))
         self.register_buffer("within", one.repeat(len(classes), 1, 1))
         self.register_buffer("shared", _LEAST * one)
-        self.register_buffer("apart", _LEAST * one)
-        self.kinds = [_KINDS.index(alphabet.kind(each)) for each in classes]
+        self.register_buffer("by_type", _LEAST * one)
+        self.types = [_TYPES.index(alphabet.character_type(each)) for each in classes]
 
-    def learn(self, place: Tensor, labels: Tensor, hands: Tensor) -> None:
-        """Fit the model to standardised places [N, 4], classes and hands, int64 [N], by moments:
-        what two images of a hand have in common is shared by them, and if they are of one kind,
-        that and what is apart (analysis of variance; Searle, Casella and McCulloch 1992). Where a
-        class has few images, its mean takes a part of what hands differ in. Hands below 0 are not
-        known, and nothing is learnt from what they wrote."""
-        x, labels, hands = (each[hands >= 0] for each in (place.double(), labels, hands))
+    def fit(self, geometry: Tensor, labels: Tensor, writers: Tensor) -> None:
+        """Fit by moments to features [N, 4], labels and writers, int64 [N]; writers < 0 are unknown
+        and skipped.
+
+        Two images of a writer share one effect, of one type both (analysis of variance; Searle,
+        Casella and McCulloch 1992). With few images of a class its mean takes a part of the
+        writers' effects.
+        """
+        x, labels, writers = (each[writers >= 0] for each in (geometry.double(), labels, writers))
         count = torch.bincount(labels, minlength=len(self.mean)).double()[:, None]
         self.mean.zero_().index_add_(0, labels, x).div_(count.clamp(min=1))
         rest = x - self.mean[labels]
-        kind = torch.tensor(self.kinds)[labels]
-        of_kind, pairs_of_kind = _products(rest, hands * len(_KINDS) + kind)
-        of_hand, pairs = _products(rest, hands)
-        alike = of_kind / max(pairs_of_kind, 1)
-        mixed = (of_hand - of_kind) / (pairs - pairs_of_kind) if pairs > pairs_of_kind else alike
+        types = torch.tensor(self.types)[labels]
+        of_type, pairs_of_type = _products(rest, writers * len(_TYPES) + types)
+        of_writer, pairs = _products(rest, writers)
+        alike = of_type / max(pairs_of_type, 1)
+        mixed = alike
+        if pairs > pairs_of_type:
+            mixed = (of_writer - of_type) / (pairs - pairs_of_type)
         self.shared.copy_(_covariance(mixed))
-        self.apart.copy_(_covariance(alike - mixed))
-        between = self.shared + self.apart
+        self.by_type.copy_(_covariance(alike - mixed))
+        between = self.shared + self.by_type
         common = _covariance(rest.T @ rest / len(rest) - between)
         square = torch.zeros_like(self.mean).index_add_(0, labels, rest**2) / count.clamp(min=1)
         ratio = (square - between.diagonal()).clamp(min=0) / common.diagonal()
         scale = ((count * ratio + _PRIOR) / (count + _PRIOR)).sqrt()
         self.within.copy_(common * scale[:, :, None] * scale[:, None, :])
 
-    def told(self, logits: Tensor, place: Tensor) -> Tensor:
-        """What each image tells of its hand, float64 [N, 16, 17], which adds up over images: the
-        precision of the hand's parts, and in the last column that times their mean.
+    def evidence(self, logits: Tensor, geometry: Tensor) -> Tensor:
+        """Return each image's evidence of its writer's effects, float64 [N, 16, 17], which adds up
+        over images: their precision, and in the last column that times their mean.
 
-        An image is of no known class: the moments of all, as its logits [N, classes] weigh them,
-        but for that of what is apart. The further its numbers are from usual, the less it tells.
+        The class is unknown: moments over all classes, weighted by the logits [N, classes]. The
+        further the features are from their mean, the less they count.
         """
-        weight, x = logits.double().softmax(1), place.double()
+        weight, x = logits.double().softmax(1), geometry.double()
         mean = weight @ self.mean
         second = torch.einsum("ci,cj->cij", self.mean, self.mean) + self.within
         variance = torch.einsum("nc,cij->nij", weight, second)
         variance -= torch.einsum("ni,nj->nij", mean, mean)
-        parts = torch.einsum("nc,cij->nij", weight, self._parts())
+        design = torch.einsum("nc,cij->nij", weight, self._design())
         rest = (x - mean)[..., None]
-        usual = variance + parts @ self._prior() @ parts.mT
-        far = (rest.mT @ torch.linalg.solve(usual, rest)).clamp(min=0)
-        weight = ((_FREEDOM + NUMBERS) / (_FREEDOM + far)).clamp(max=1)
-        told = parts.mT @ torch.linalg.solve(variance, torch.cat([parts, rest], 2))
-        weighed: Tensor = weight * told
-        return weighed
+        marginal = variance + design @ self._prior() @ design.mT
+        distance = (rest.mT @ torch.linalg.solve(marginal, rest)).clamp(min=0)
+        trust = ((_DEGREES + NUMBERS) / (_DEGREES + distance)).clamp(max=1)
+        found = design.mT @ torch.linalg.solve(variance, torch.cat([design, rest], 2))
+        weighted: Tensor = trust * found
+        return weighted
 
-    def read(self, logits: Tensor, place: Tensor, told: Tensor) -> Tensor:
-        """Logits, float32 [N, classes], of images whose hands are known from what others told, the
-        sum of it for each [N, 16, 17]; exactly those that are given, where nobody told anything."""
-        batches = zip(*(torch.split(each, _BATCH) for each in (logits, place, told)), strict=True)
-        return torch.cat([self._read(*batch) for batch in batches])
+    def adapted(self, logits: Tensor, geometry: Tensor, evidence: Tensor) -> Tensor:
+        """Return logits, float32 [N, classes], adapted to writers of whom the sum of other images'
+        evidence is [N, 16, 17]; unchanged where that is zero."""
+        parts = (torch.split(each, _BATCH) for each in (logits, geometry, evidence))
+        return torch.cat([self._adapted(*batch) for batch in zip(*parts, strict=True)])
 
-    def _read(self, logits: Tensor, place: Tensor, told: Tensor) -> Tensor:
+    def _adapted(self, logits: Tensor, geometry: Tensor, evidence: Tensor) -> Tensor:
         prior = self._prior()
-        known = torch.linalg.inv(torch.linalg.inv(prior) + told[..., :-1])
-        usual = known @ told[..., -1:]
-        parts = self._parts()
-        rest = (place.double()[:, None] - self.mean)[..., None]
-        density = _log_density(rest - parts @ usual[:, None], self._spread(parts, known))
-        ratio = density - _log_density(rest, self._spread(parts, prior[None]))
-        lone = (told == 0).all(2).all(1)[:, None]
-        return torch.where(lone, logits, (logits + ratio).float())
+        posterior = torch.linalg.inv(torch.linalg.inv(prior) + evidence[..., :-1])
+        effects = posterior @ evidence[..., -1:]
+        design = self._design()
+        rest = (geometry.double()[:, None] - self.mean)[..., None]
+        density = _log_density(rest - design @ effects[:, None], self._spread(design, posterior))
+        ratio = density - _log_density(rest, self._spread(design, prior[None]))
+        alone = (evidence == 0).all(2).all(1)[:, None]
+        return torch.where(alone, logits, (logits + ratio).float())
 
-    def together(self, logits: Tensor, place: Tensor, hands: Tensor) -> Tensor:
-        """The same where the others are all those with the same number in `hands`, int64 [N]; -1
-        is not known."""
-        group, batches = hands + 1, torch.split(torch.arange(len(hands)), _BATCH)
-        every = torch.zeros(int(group.max()) + 1, _PARTS, _PARTS + 1, dtype=torch.float64)
+    def adapted_group(self, logits: Tensor, geometry: Tensor, writers: Tensor) -> Tensor:
+        """Return adapted logits where each image's context is all others with its number in
+        `writers`, int64 [N]; -1 is unknown."""
+        group, batches = writers + 1, torch.split(torch.arange(len(writers)), _BATCH)
+        total = torch.zeros(int(group.max()) + 1, _EFFECTS, _EFFECTS + 1, dtype=torch.float64)
         for rows in batches:
-            every.index_add_(0, group[rows], self.told(logits[rows], place[rows]))
-        lone = ((torch.bincount(group)[group] == 1) | (hands < 0))[:, None, None]
-        read = []
-        for rows in batches:  # told again, as it takes 2 kB an image
-            others = every[group[rows]] - self.told(logits[rows], place[rows])
-            known = torch.where(lone[rows], 0.0, others)
-            read.append(self._read(logits[rows], place[rows], known))
-        return torch.cat(read)
+            total.index_add_(0, group[rows], self.evidence(logits[rows], geometry[rows]))
+        alone = ((torch.bincount(group)[group] == 1) | (writers < 0))[:, None, None]
+        found = []
+        for rows in batches:  # computed again, as it takes 2 kB an image
+            context = total[group[rows]] - self.evidence(logits[rows], geometry[rows])
+            context = torch.where(alone[rows], 0.0, context)
+            found.append(self._adapted(logits[rows], geometry[rows], context))
+        return torch.cat(found)
 
     def _prior(self) -> Tensor:
-        """float64 [16, 16]: the covariance of the parts of a hand that nothing is known of."""
-        prior = torch.zeros(_PARTS, _PARTS, dtype=torch.float64)
+        """Return the covariance of an unknown writer's effects, float64 [16, 16]."""
+        prior = torch.zeros(_EFFECTS, _EFFECTS, dtype=torch.float64)
         prior[:NUMBERS, :NUMBERS] = self.shared
-        kinds = torch.eye(len(_KINDS), dtype=torch.float64)
-        prior[NUMBERS:, NUMBERS:] = torch.kron(kinds, self.apart)
+        types = torch.eye(len(_TYPES), dtype=torch.float64)
+        prior[NUMBERS:, NUMBERS:] = torch.kron(types, self.by_type)
         return prior
 
-    def _parts(self) -> Tensor:
-        """float64 [classes, 4, 16]: which parts of a hand shift the numbers of a class."""
-        which = torch.zeros(len(self.kinds), 1 + len(_KINDS), dtype=torch.float64)
+    def _design(self) -> Tensor:
+        """Return which effects shift the features of a class, float64 [classes, 4, 16]."""
+        which = torch.zeros(len(self.types), 1 + len(_TYPES), dtype=torch.float64)
         which[:, 0] = 1
-        which[range(len(self.kinds)), [1 + kind for kind in self.kinds]] = 1
+        which[range(len(self.types)), [1 + each for each in self.types]] = 1
         one = torch.eye(NUMBERS, dtype=torch.float64)
-        return torch.einsum("ck,ij->cikj", which, one).reshape(len(which), NUMBERS, _PARTS)
+        return torch.einsum("ck,ij->cikj", which, one).reshape(len(which), NUMBERS, _EFFECTS)
 
-    def _spread(self, parts: Tensor, known: Tensor) -> Tensor:
-        """The covariance of the numbers of each class, [N, classes, 4, 4], where that of the parts
-        of a hand is [N, 16, 16]."""
-        spread: Tensor = parts @ known[:, None] @ parts.mT + self.within
+    def _spread(self, design: Tensor, effects: Tensor) -> Tensor:
+        """Return the covariance of each class's features, [N, classes, 4, 4], where that of the
+        effects is [N, 16, 16]."""
+        spread: Tensor = design @ effects[:, None] @ design.mT + self.within
         return spread
 
 
 def _products(rest: Tensor, group: Tensor) -> tuple[Tensor, int]:
-    """The sum of x y' over all ordered pairs of two rows [N, 4] of one group, int64 [N], and how
-    many these are."""
+    """Return the sum of x y' over all ordered pairs of rows [N, 4] of one group, int64 [N], and the
+    number of pairs."""
     sums = torch.zeros(int(group.max()) + 1, NUMBERS, dtype=rest.dtype).index_add_(0, group, rest)
     pairs = int((torch.bincount(group) ** 2).sum()) - len(rest)
     return sums.T @ sums - rest.T @ rest, pairs
 
 
 def _covariance(estimate: Tensor) -> Tensor:
-    """The nearest matrix with no variance below _LEAST, as an estimate by moments may have it."""
+    """Return the nearest matrix with no variance below _LEAST: moments may give others."""
     values, vectors = torch.linalg.eigh((estimate + estimate.T) / 2)
     nearest: Tensor = vectors @ values.clamp(min=_LEAST).diag() @ vectors.T
     return nearest
 
 
 def _log_density(x: Tensor, covariance: Tensor) -> Tensor:
-    """The logarithm of Student's density [...] of x [..., 4, 1], about 0, but for a constant."""
+    """Return Student's log density [...] of x [..., 4, 1] about 0, up to a constant."""
     root = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(root, x, upper=False)
     volume = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    far = whitened.square().sum((-2, -1))
-    density: Tensor = -(_FREEDOM + NUMBERS) / 2 * (far / _FREEDOM).log1p() - volume
+    distance = whitened.square().sum((-2, -1))
+    density: Tensor = -(_DEGREES + NUMBERS) / 2 * (distance / _DEGREES).log1p() - volume
     return density

@@ -16,22 +16,21 @@ from pathlib import Path
 from handwriting.core.errors import InputError
 
 SCRATCH = Path("scratch")
-LIVE = Path("live")  # see handwriting/training/live.py
 
 
 def run(main: Callable[..., None]) -> None:
     """Call main(scratch, *coordinates) with the coordinates of the command line, then exit.
 
     An InputError, a full disk, too little memory and Ctrl-C end in one line and a non-zero exit
-    status. Anything else is a defect of ours and keeps its traceback. What is in the scratch folder
-    survives a failure, so that the next run can go on from there, and is gone after success.
+    status; anything else is a bug and keeps its traceback. The scratch folder survives a failure,
+    so that the next run can resume, and is removed after success.
     """
-    stage = Path(sys.argv[0]).stem
+    stage = str(sys.modules["__main__"].__spec__.name).removeprefix("stages.")  # type: ignore[union-attr]
     names = list(inspect.signature(main).parameters)[1:]
     if len(sys.argv) != len(names) + 1:
         sys.exit(f"usage: python -m stages.{stage} {' '.join(names).upper()}")
-    if strange := [each for each in sys.argv[1:] if not re.fullmatch(r"[\w-]+", each)]:
-        sys.exit(f"{stage}: {strange[0]!r} is no name: letters, digits, - and _")
+    if invalid := [each for each in sys.argv[1:] if not re.fullmatch(r"[\w-]+", each)]:
+        sys.exit(f"{stage}: invalid name {invalid[0]!r}: use letters, digits, '-' and '_'")
     folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
     follow_parent(os.getppid())
     try:
@@ -42,20 +41,20 @@ def run(main: Callable[..., None]) -> None:
     except OSError as error:
         sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
     except MemoryError:
-        sys.exit(f"{stage}: there is not enough memory")
-    except BrokenExecutor:  # killed: by whom, a process is not told
-        sys.exit(f"{stage}: one of its processes was killed, for want of memory most likely")
+        sys.exit(f"{stage}: out of memory")
+    except BrokenExecutor:
+        sys.exit(f"{stage}: a worker process was killed, probably for lack of memory")
     except KeyboardInterrupt:
         kept = ", ".join(sorted(path.name for path in folder.glob("*")))
-        where = f"kept in {folder} for the next run: {kept}" if kept else "nothing is kept"
+        where = f"kept in {folder} for the next run: {kept}" if kept else "nothing to resume from"
         print(f"{stage}: interrupted; {where}", file=sys.stderr)
         sys.exit(130)
 
 
 def follow_parent(parent: int) -> None:
-    """End this process when `parent`, which started it, has ended: nobody waits for its result.
+    """End this process when `parent`, which started it, has ended.
 
-    A worker is told its parent's pid, and so ends also where that was killed before it came here.
+    A worker gets its parent's pid as an argument, and so notices a parent killed before this call.
     """
 
     def watch() -> None:
@@ -70,13 +69,12 @@ def follow_parent(parent: int) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """A scratch folder that one process at a time has. It is left only by a block that fails, and
-    only with something in it.
+    """Hold a scratch folder that one process at a time may use; remove it after success.
 
-    A stage outlives a dvc that was killed for a moment, or longer under a shell: the next run of
-    the same stage must not write beside it, so it waits here for the lock on the folder.
+    A stage may outlive a killed dvc. The next run of the same stage waits here for the lock on the
+    folder instead of writing beside it.
     """
-    # The first of a group of processes has it for all.
+    # The first process of a group holds it for all.
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
         yield
         return
@@ -85,19 +83,17 @@ def held(folder: Path) -> Iterator[None]:
         yield
         shutil.rmtree(folder)
     except BaseException:
-        with suppress(OSError):  # not empty: that is kept for the next run
+        with suppress(OSError):  # not empty: kept for the next run
             folder.rmdir()
         raise
     finally:
-        shutil.rmtree(LIVE / folder.name, ignore_errors=True)
         os.close(lock)
-        for shared in (LIVE, folder.parent):
-            with suppress(OSError):  # not empty: another stage is at work
-                shared.rmdir()
+        with suppress(OSError):  # not empty: another stage is running
+            folder.parent.rmdir()
 
 
 def _lock(folder: Path) -> int:
-    """A locked file descriptor of `folder`, which exists while the lock is held."""
+    """Return a locked file descriptor of `folder`, which exists while the lock is held."""
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -105,13 +101,13 @@ def _lock(folder: Path) -> int:
         except (FileNotFoundError, FileExistsError):
             if folder.is_file():
                 raise
-            continue  # another run removed the folder, or the one above it, at this very moment
+            continue  # another run removed the folder, or its parent, at this moment
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{folder}: waiting for another run of this stage to end", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        # Who held the lock may have removed the folder: then we hold one that nobody else will see.
+        # The previous holder may have removed the folder: then this one is not the visible one.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), folder.stat()):
                 return lock

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON and CSV written one way."""
+"""Files written whole or not at all; JSON and CSV in one format."""
 
 import csv
 import json
@@ -6,16 +6,20 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handwriting.core.errors import InputError
 
-_EXACT = frozenset((str, int))  # types of values that a table tells as they are
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXACT = frozenset((str, int))  # types that a table shows unrounded
+DIGITS = 5  # decimals of a float in a file
 
 
 @contextmanager
 def replacing(path: Path, scratch: Path) -> Iterator[Path]:
-    """A temporary path in `scratch` that becomes `path` when the block ends well.
+    """Yield a temporary path in `scratch` that becomes `path` when the block succeeds.
 
     The bytes are on the disk before the name is: a power cut leaves the old file or the new one.
     """
@@ -32,7 +36,7 @@ def replacing(path: Path, scratch: Path) -> Iterator[Path]:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, and take what had it before away, in one step."""
+    """Move a finished file to `path` in one step, replacing what is there."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,14 +57,14 @@ def write_bytes(path: Path, content: bytes, scratch: Path) -> None:
 def write_json(path: Path, content: Any, scratch: Path) -> None:
     """Write JSON that diffs well: indented, a final newline, floats rounded to 5 digits.
 
-    Raises ValueError for NaN and infinities, which are not JSON and which every diff shows.
+    Raises ValueError for NaN and infinities, which are not JSON.
     """
     text = json.dumps(rounded(content), indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, f"{text}\n".encode(), scratch)
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises InputError naming it."""
+    """Return the content of a JSON file. Raises InputError naming it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -68,7 +72,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table with a header. Raises InputError naming it."""
+    """Return the rows of a table with a header. Raises InputError naming it."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -87,15 +91,19 @@ def write_csv(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(
-            row
-            if _EXACT.issuperset(map(type, row))
-            else [rounded(value) if isinstance(value, float) else value for value in row]
-            for row in rows
+            row if _EXACT.issuperset(map(type, row)) else map(rounded, row) for row in rows
         )
 
 
-def rounded(value: Any, digits: int = 5) -> Any:
-    """`value` with every float in it rounded to `digits` decimals."""
+def write_frame(path: Path, frame: "pd.DataFrame", scratch: Path) -> None:
+    """Write a DataFrame as write_csv() does; missing values are empty."""
+    exact = frame.apply(lambda column: column.map(rounded))
+    text = exact.to_csv(index=False, lineterminator="\n")
+    write_bytes(path, text.encode(), scratch)
+
+
+def rounded(value: Any, digits: int = DIGITS) -> Any:
+    """Return `value` with every float in it rounded to `digits` decimals."""
     if isinstance(value, float):
         return round(value, digits)
     if isinstance(value, dict):

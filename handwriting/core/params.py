@@ -1,8 +1,10 @@
-"""params.yaml, read strictly: a section is a frozen dataclass, and every departure an error."""
+"""params.yaml, read strictly into frozen pydantic dataclasses."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -17,22 +19,34 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where ther
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def section(cls: type[T]) -> type[T]:
-    """Decorate the dataclass of a section: no unknown keys, no conversions, no defaults but off."""
+    """Make a class a section of params.yaml: frozen, no unknown keys, no conversions."""
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     # The same class comes back; pydantic only types it as its own protocol.
     return dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 
 
 def load(name: str, cls: type[T]) -> T:
-    """The section `name` (dots descend: "archives.sample.mnist") of params.yaml as a `cls`.
+    """Return the section `name` ("sample.images.mnist") of params.yaml as a `cls`.
 
-    Raises InputError naming every key that is missing, unknown, of a wrong type or out of range.
+    Raises InputError naming every key that is missing, unknown, mistyped or out of range.
     """
     value = _read()
     for depth, key in enumerate(keys := name.split(".")):
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")
         value = value[key]
+    return _checked(name, value, cls)
+
+
+def changed(value: T, changes: Mapping[str, Any], name: str) -> T:
+    """Return a section with some keys replaced; `name` is where params.yaml says so.
+
+    Raises InputError as load() does.
+    """
+    return _checked(name, asdict(value) | dict(changes), type(value))  # type: ignore[call-overload]
+
+
+def _checked(name: str, value: object, cls: type[T]) -> T:
     try:
         # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
         return TypeAdapter(cls).validate_json(_json(name, value), strict=True)
@@ -55,9 +69,5 @@ def _read() -> object:
 def _json(name: str, value: object) -> str:
     try:
         return json.dumps(value, default=str)
-    except (
-        TypeError,
-        ValueError,
-        RecursionError,
-    ) as error:  # a key that is no text, a mapping in itself
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, a cycle
         raise InputError(f"{PATH}: {name}: {error}") from None

@@ -1,4 +1,4 @@
-"""A split of a data set at rest: a safetensors file, which needs neither pickle nor torch."""
+"""A split of a data set on disk: a safetensors file, which needs neither pickle nor torch."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from handwriting.core import files
+from handwriting.core import files, seeds
 from handwriting.core.errors import InputError
 
 
@@ -21,45 +21,59 @@ class Split:
 
     images: NDArray[np.uint8]  # [N, 1, size, size], bright ink on dark
     labels: NDArray[np.int64]  # [N], indices into classes
-    place: NDArray[np.float32]  # [N, 4] as images.Framed has it, [N, 0] where there is no canvas
+    geometry: NDArray[np.float32]  # [N, 4] as framing.Framed has it, [N, 0] without a canvas
     classes: tuple[str, ...]
-    box: int  # the ink's longer side in pixels; how a new image must be framed
+    ink_size: int  # longer side of the ink in pixels; how a new image must be framed
 
     def rows(self, chosen: NDArray[np.intp] | slice) -> "Split":
-        """The split of these rows, in this order; of a slice, it shares their memory."""
-        images, labels, place = self.images[chosen], self.labels[chosen], self.place[chosen]
-        return Split(images, labels, place, self.classes, self.box)
+        """Return the split of these rows, in this order; of a slice, as views."""
+        images, labels, geometry = self.images[chosen], self.labels[chosen], self.geometry[chosen]
+        return Split(images, labels, geometry, self.classes, self.ink_size)
 
     def of_classes(self, classes: Sequence[str]) -> "Split":
-        """The rows of the first classes, `classes`, alone."""
+        """Return the rows of the first classes, `classes`, only."""
         chosen = self.rows(np.flatnonzero(self.labels < len(classes)))
         return replace(chosen, classes=tuple(classes))
 
 
 def join(first: Split, second: Split) -> Split:
-    """The rows of both, of the same classes and framing. Raises InputError if they are not."""
-    if (first.classes, first.box, first.images.shape[1:]) != (
-        *(second.classes, second.box, second.images.shape[1:]),
+    """Return the rows of both. Raises InputError if classes or framing differ."""
+    if (first.classes, first.ink_size, first.images.shape[1:]) != (
+        *(second.classes, second.ink_size, second.images.shape[1:]),
     ):
-        raise InputError("two splits of other classes or framings do not belong together")
-    images, labels, place = (
+        raise InputError("cannot join two splits with different classes or framing")
+    images, labels, geometry = (
         np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("images", "labels", "place")
+        for name in ("images", "labels", "geometry")
     )
-    return Split(images, labels, place, first.classes, first.box)
+    return Split(images, labels, geometry, first.classes, first.ink_size)
 
 
-def load_all(folder: Path) -> Split:
-    """The rows of train, then those of validation: for trainings that hold nothing out."""
-    return join(*(load(folder / f"{name}.safetensors") for name in ("train", "validation")))
+def per_class(labels: NDArray[np.int64], images: int, seed: int) -> NDArray[np.intp]:
+    """Return the rows of `images` images of each class, chosen by `seed`: int64 [classes * images].
+
+    A larger number with the same seed includes the smaller. Raises InputError if a class has fewer.
+    """
+    random = np.random.default_rng(seeds.number("labels per class", seed))
+    order = random.permutation(len(labels))
+    chosen = []
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        if len(rows) < images:
+            raise InputError(
+                f"params.yaml: labels: {images} images of each class are asked for,"
+                f" and class {label} has {len(rows)}"
+            )
+        chosen.append(rows[:images])
+    return np.sort(np.concatenate(chosen))
 
 
-def load_hands(path: Path) -> list[str]:
-    """Whose hand wrote each row of load_all(). Raises InputError naming the file."""
+def load_writers(path: Path) -> list[str]:
+    """Return the writer ID of each row. Raises InputError naming the file."""
     try:
-        return [row["hand"] for row in files.read_csv(path)]
+        return [row["writer"] for row in files.read_csv(path)]
     except KeyError as error:
-        raise InputError(f"{path}: it has no column {error}") from None
+        raise InputError(f"{path}: no column {error}") from None
 
 
 def store(split: Split, path: Path, scratch: Path) -> None:
@@ -67,12 +81,12 @@ def store(split: Split, path: Path, scratch: Path) -> None:
     columns: dict[str, NDArray[Any]] = {
         "images": split.images,
         "labels": split.labels,
-        "place": split.place,
+        "geometry": split.geometry,
     }
     # The library writes the memory that an array begins at, and asks that it be in order.
     tensors = {name: np.ascontiguousarray(column) for name, column in columns.items()}
-    # One metadata entry: it writes several in no fixed order.
-    about = json.dumps({"classes": split.classes, "box": split.box})
+    # One metadata entry: several are written in no fixed order.
+    about = json.dumps({"classes": split.classes, "ink_size": split.ink_size})
     with files.replacing(path, scratch) as temporary:
         try:
             save_file(tensors, temporary, {"about": about})
@@ -81,24 +95,25 @@ def store(split: Split, path: Path, scratch: Path) -> None:
 
 
 def load(path: Path) -> Split:
-    """Read a split. Raises InputError naming the file if it is missing or not one."""
+    """Read a split. Raises InputError naming the file if it is missing or invalid."""
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            images, labels, place = map(file.get_tensor, ("images", "labels", "place"))
-            return checked(Split(images, labels, place, tuple(about["classes"]), about["box"]))
+            images, labels, geometry = map(file.get_tensor, ("images", "labels", "geometry"))
+            split = Split(images, labels, geometry, tuple(about["classes"]), about["ink_size"])
+            return checked(split)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a split of tensors: {error}") from None
 
 
 def checked(split: Split) -> Split:
-    """The split. Raises ValueError if it is none: of other types or lengths than it says."""
-    images, labels, place = split.images, split.labels, split.place
-    kinds = [(each.dtype.name, each.ndim) for each in (images, labels, place)]
-    if kinds != [("uint8", 4), ("int64", 1), ("float32", 2)]:
-        raise ValueError(f"its columns are {kinds}")
-    if not len(images) == len(labels) == len(place) or images.shape[2] != images.shape[3]:
-        raise ValueError(f"its columns are of {images.shape}, {labels.shape} and {place.shape}")
+    """Return the split. Raises ValueError if types, lengths or labels are inconsistent."""
+    images, labels, geometry = split.images, split.labels, split.geometry
+    types = [(each.dtype.name, each.ndim) for each in (images, labels, geometry)]
+    if types != [("uint8", 4), ("int64", 1), ("float32", 2)]:
+        raise ValueError(f"its columns are {types}")
+    if not len(images) == len(labels) == len(geometry) or images.shape[2] != images.shape[3]:
+        raise ValueError(f"its columns are of {images.shape}, {labels.shape} and {geometry.shape}")
     if len(labels) and (labels.min() < 0 or labels.max() >= len(split.classes)):
-        raise ValueError(f"a label is none of its {len(split.classes)} classes")
+        raise ValueError(f"a label is outside its {len(split.classes)} classes")
     return split

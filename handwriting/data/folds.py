@@ -1,37 +1,50 @@
-"""Cross-validation: who is held out when."""
+"""Folds of cross-validation, by image and by writer."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from handwriting.core import files
 from handwriting.core.errors import InputError
 
-KNOWN, NEW = "known-hands", "new-hands"  # do the writers of the held-out images occur in training?
+SEEN, UNSEEN = PROTOCOLS = ("seen-writers", "unseen-writers")  # writers of the held-out images
 
 
 def draw(
-    labels: NDArray[np.int64], hands: Sequence[str], folds: int, seed: int
+    labels: NDArray[np.int64], writers: Sequence[str], folds: int, split_seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """For both ways, the fold of each row, int64 [N]: stratified by class, and by writer too.
+    """Return the fold of each row for both protocols, int64 [N], stratified by class.
 
-    Raises InputError for more folds than a class has images, or there are writers.
-
-    The rows that two folds hold of a class differ by one at most; in the second way all images of a
-    writer are in one fold, and the classes are as even as that allows.
+    With unseen writers all images of a writer are in one fold. Raises InputError for more folds
+    than a class has images, or there are writers.
     """
-    nothing = np.zeros(len(labels))
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     drawn = {}
-    for way, splitter in (
-        (KNOWN, StratifiedKFold(folds, shuffle=True, random_state=seed)),
-        (NEW, StratifiedGroupKFold(folds, shuffle=True, random_state=seed)),
+    for protocol, splitter, groups in (
+        (SEEN, StratifiedKFold(folds, shuffle=True, random_state=split_seed), None),
+        (UNSEEN, StratifiedGroupKFold(folds, shuffle=True, random_state=split_seed), writers),
     ):
-        drawn[way] = np.empty(len(labels), np.int64)
-        groups = hands if way == NEW else None
+        fold_of = drawn[protocol] = np.empty(len(labels), np.int64)
         try:
-            for fold, (_, held_out) in enumerate(splitter.split(nothing, labels, groups)):
-                drawn[way][held_out] = fold
+            for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
+                fold_of[held_out] = fold
         except ValueError as error:
-            raise InputError(f"{folds} folds of {len(labels):,} images, {way}: {error}") from None
+            raise InputError(
+                f"{folds} folds of {len(labels):,} images, {protocol}: {error}"
+            ) from None
     return drawn
+
+
+def store(drawn: dict[str, NDArray[np.int64]], path: Path, scratch: Path) -> None:
+    """Write the fold of each row, a column for each protocol."""
+    rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
+    files.write_csv(path, ["row", *drawn], rows, scratch)
+
+
+def load(path: Path) -> dict[str, NDArray[np.int64]]:
+    """Return the fold of each row for each protocol, int64 [N]. Raises InputError."""
+    rows = files.read_csv(path)
+    return {each: np.array([int(row[each]) for row in rows], np.int64) for each in PROTOCOLS}

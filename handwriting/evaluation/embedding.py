@@ -1,4 +1,4 @@
-"""A map of what a network sees: its features, many numbers an image, laid out on a plane."""
+"""A map of a network's features, laid out on a plane."""
 
 from collections.abc import Callable
 
@@ -9,30 +9,25 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-_PERPLEXITY = 20  # neighbours that an image is laid beside
+_PERPLEXITY = 20  # neighbours of an image
 
 
-def seen_by(layer: nn.Module, answer: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-    """What a layer sees while `answer` runs the network that it is of, float32 [N, features]; and
-    the answer."""
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen.append(given[0])
-
-    hook = layer.register_forward_pre_hook(keep)
+def inputs_of(layer: nn.Module, predict: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the inputs of a layer while `predict` runs, float32 [N, features], and its result."""
+    inputs: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
     try:
-        answered = answer()
+        predicted = predict()
     finally:
         hook.remove()
-    return torch.cat(seen), answered
+    return torch.cat(inputs), predicted
 
 
 def plane(features: Tensor) -> NDArray[np.float32]:
-    """float32 [N, 2] of [N, features], N > 2: neighbours there are neighbours here.
+    """Return positions, float32 [N, 2], in which neighbours of [N, features], N > 2, stay close.
 
-    t-SNE (van der Maaten and Hinton 2008, jmlr.org/papers/v9) from a start by principal components.
-    Distances between far groups mean nothing. One thread and a seed: the same map every time.
+    t-SNE (van der Maaten and Hinton 2008, jmlr.org/papers/v9), initialised by principal components.
+    Distances between far groups mean nothing. One thread and a fixed seed make it repeatable.
     """
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1)

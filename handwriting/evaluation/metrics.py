@@ -1,188 +1,209 @@
-"""How good the answers of a network are: every ratio with its count, every mean with its spread."""
+"""Classification metrics, one definition each, with counts, intervals and standard deviations."""
 
-import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.stats import binomtest, t
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from handwriting.data import alphabet
+from handwriting.core import files
 
 
-class Answers(NamedTuple):
-    """What one network says of images that it has not learnt from."""
+class Predictions(NamedTuple):
+    """The output of one network for images that it was not trained on."""
 
     logits: Tensor  # float32 [N, classes]
     truth: Tensor  # int64 [N]
 
     @property
-    def right(self) -> Tensor:
+    def predicted(self) -> Tensor:
+        """int64 [N]."""
+        return self.logits.argmax(1)
+
+    @property
+    def correct(self) -> Tensor:
         """bool [N]."""
-        return self.logits.argmax(1) == self.truth
+        return self.predicted == self.truth
+
+    @property
+    def accuracy(self) -> float:
+        return share(self.correct)
+
+    def rows(self, chosen: Tensor) -> "Predictions":
+        """Return the predictions for some of the images."""
+        return Predictions(self.logits[chosen], self.truth[chosen])
 
 
-def measure(runs: Sequence[Answers], images: int | None = None) -> dict[str, Any]:
-    """The accuracy over several runs, be they seeds (of the same images) or folds (of others).
+def measure(
+    runs: Sequence[Predictions],
+    fold_of: NDArray[np.int64] | None = None,
+    writers: Sequence[str] = (),
+    same: Tensor | None = None,
+) -> dict[str, float]:
+    """Return the metrics that every network has, in the order of their file.
 
-    The spread is the sample standard deviation between the runs. The interval is of the sampling of
-    the images, of which there are `images` in all where the runs have the same ones. The
-    calibration error is the runs' mean, or, where each has other images, that of all together: of
-    few images it would be the noise of its own bins.
+    `runs` are predictions for the same images, one for each seed. With `fold_of`, int64 [N], there
+    is one, and the images of each fold count as a run of their own. `low` and `high` are the 95%
+    interval of the accuracy over the writers of the images, or over the images where `writers` are
+    not known or fewer than two. `folded` is the accuracy up to confusable(), bool [C, C].
     """
-    alike = runs if images else [Answers(*map(torch.cat, zip(*runs, strict=True)))]
-    correct = [int(run.right.sum()) for run in runs]
-    answered = sum(len(run.truth) for run in runs)
-    images = images or answered
-    low, high = interval(round(sum(correct) * images / answered), images)
-    accuracies = [count / len(run.truth) for count, run in zip(correct, runs, strict=True)]
+    parts, images = runs, len(runs[0].truth)
+    if fold_of is not None:
+        fold = torch.from_numpy(fold_of)
+        parts = [runs[0].rows(fold == i) for i in range(int(fold.max()) + 1)]
+    total = sum(int(run.correct.sum()) for run in runs)
+    clusters = len(set(writers))
+    if clusters > 1:
+        correct = torch.stack([run.correct for run in runs]).double().mean(0)
+        low, high = clustered_interval(correct, writers)
+    else:
+        low, high = wilson_interval(round(total / len(runs)), images)
+    accuracy = total / (len(runs) * images)
     return {
-        "accuracy": sum(correct) / answered,
-        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "correct": correct,
-        "loss": statistics.fmean(F.cross_entropy(*run).item() for run in runs),
-        "calibration_error": statistics.fmean(calibration_error(run) for run in alike),
+        "accuracy": accuracy,
+        "low": max(0.0, low),
+        "high": min(1.0, high),
+        "sd": stdev(part.accuracy for part in parts) if len(parts) > 1 else 0.0,
+        "loss": fmean(map(nll, parts)),
+        "ece": fmean(map(calibration_error, runs)),
+        "folded": accuracy if same is None else fmean(folded_accuracy(r, same) for r in runs),
+        "runs": len(parts),
+        "images": images,
+        "writers": clusters if clusters > 1 else 0,
     }
 
 
-def between_hands(right: Tensor, hands: Sequence[str]) -> dict[str, Any]:
-    """The interval of the accuracy, of bool [N], where images by one hand (its writer) are read
-    alike: see over_hands()."""
-    low, high = over_hands(right, hands)
-    return {
-        "accuracy_low": max(0.0, low),
-        "accuracy_high": min(1.0, high),
-        "hands": len(set(hands)),
-    }
+def write(source: str, network: str, metrics: Mapping[str, float], scratch: Path) -> None:
+    """Write metrics/<source>/<network>.json, and print the accuracy."""
+    files.write_json(Path(f"metrics/{source}/{network}.json"), dict(metrics), scratch)
+    print(
+        f"{source} {network}: {metrics['accuracy']:.2%} of {metrics['images']:,} images"
+        f" (sd {metrics['sd']:.2%} over {metrics['runs']} runs)"
+    )
 
 
-def over_hands(values: Tensor, hands: Sequence[str]) -> tuple[float, float]:
-    """Where the mean of values [N] is with 95% confidence, over the sampling of the hands.
+def share(values: Tensor) -> float:
+    """Return the share of True in bool [N]."""
+    return values.double().mean().item()
 
-    The clustered standard error (Miller 2024, arXiv 2411.00640), and Student's t with a degree of
-    freedom less than there are hands.
+
+def clustered_interval(values: Tensor, writers: Sequence[str]) -> tuple[float, float]:
+    """Return the 95% interval of the mean of values [N] over the sampling of their writers.
+
+    The clustered standard error (Miller 2024, arXiv 2411.00640) and Student's t with one degree of
+    freedom less than there are writers.
     """
-    middle = values.double().mean().item()
-    apart = values.double() - middle
-    names = sorted(set(hands))
-    sums = torch.zeros(len(names), dtype=torch.double)
-    sums.index_add_(0, torch.tensor([names.index(hand) for hand in hands]), apart)
-    error = sums.square().sum().sqrt().item() / len(values)
-    error *= (len(names) / (len(names) - 1)) ** 0.5
-    reach = float(t.ppf(0.975, len(names) - 1)) * error
-    return middle - reach, middle + reach
+    mean = values.double().mean().item()
+    number = torch.from_numpy(pd.factorize(pd.Series(writers))[0])
+    count = int(number.max()) + 1
+    sums = torch.zeros(count, dtype=torch.double).index_add_(0, number, values.double() - mean)
+    error = sums.square().sum().sqrt().item() / len(values) * (count / (count - 1)) ** 0.5
+    reach = float(t.ppf(0.975, count - 1)) * error
+    return mean - reach, mean + reach
 
 
-def interval(right: int, images: int) -> tuple[float, float]:
-    """Where the share of right answers is with 95% confidence, by its `images` (Wilson 1927)."""
-    found = binomtest(right, images).proportion_ci(0.95, method="wilson")
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """Return the 95% interval of a share over the sampling of the images (Wilson 1927)."""
+    found = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return float(found.low), float(found.high)
 
 
-def calibration_error(answers: Answers, bins: int = 15) -> float:
-    """Expected calibration error: confidence against accuracy in `bins` equal ranges of confidence
-    (Guo et al. 2017, arXiv 1706.04599)."""
-    confidence = answers.logits.softmax(1).amax(1)
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins).index_add_(0, which, answers.right.float() - confidence).abs()
-    return (gaps.sum() / len(confidence)).item()
+def nll(predictions: Predictions) -> float:
+    """Return the mean negative logarithm of the probability of the true class."""
+    return F.cross_entropy(*predictions).item()
 
 
-def reliability(answers: Answers, bins: int = 10) -> list[tuple[float, float, int, float, float]]:
-    """(low, high, images, mean confidence, accuracy) of each range of confidence that is used."""
-    confidence = answers.logits.softmax(1).amax(1)
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    rows = []
-    for i in sorted(set(which.tolist())):
-        inside = which == i
-        sure, right = confidence[inside].mean().item(), mean(answers.right[inside])
-        rows.append((i / bins, (i + 1) / bins, int(inside.sum()), sure, right))
-    return rows
+def brier(predictions: Predictions) -> float:
+    """Return the mean squared distance of the probabilities from the one-hot truth, summed over
+    the classes (Brier 1950)."""
+    probabilities = predictions.logits.softmax(1)
+    truth = F.one_hot(predictions.truth, probabilities.shape[1])
+    return (probabilities - truth).square().sum(1).mean().item()
 
 
-def nll(answers: Answers) -> float:
-    """The mean negative logarithm of the probability given to the right class."""
-    return F.cross_entropy(*answers).item()
+def calibration_error(predictions: Predictions, bins: int = 15) -> float:
+    """Return the expected calibration error over equal bins of confidence (Guo et al. 2017, arXiv
+    1706.04599)."""
+    confidence, bin_of = _binned(predictions, bins)
+    difference = predictions.correct.float() - confidence
+    return (torch.zeros(bins).index_add_(0, bin_of, difference).abs().sum() / len(bin_of)).item()
 
 
-def brier(answers: Answers) -> float:
-    """The mean squared distance of the probabilities from 1 for the right class and 0 for others,
-    summed over the classes (Brier 1950)."""
-    probabilities = answers.logits.softmax(1)
-    right = F.one_hot(answers.truth, probabilities.shape[1])
-    return (probabilities - right).square().sum(1).mean().item()
+def calibration(predictions: Predictions, bins: int = 10) -> pd.DataFrame:
+    """Return low, high, images, mean confidence and accuracy of each bin that is not empty."""
+    confidence, bin_of = _binned(predictions, bins)
+    columns = {"confidence": confidence.double(), "accuracy": predictions.correct.double()}
+    by_bin = pd.DataFrame(columns).groupby(bin_of.numpy())
+    edges = {"low": lambda f: f.index / bins, "high": lambda f: (f.index + 1) / bins}
+    frame = by_bin.mean().assign(images=by_bin.size(), **edges)
+    return frame[["low", "high", "images", "confidence", "accuracy"]]
 
 
-def of_characters(answers: Answers) -> dict[str, Any]:
-    """What else to ask of an answer among the 62 classes."""
-    logits, truth = answers
-    folded = torch.tensor([ord(each.lower()) for each in alphabet.CHARACTERS])
-    digits = truth < len(alphabet.DIGITS)
-    return {
-        "case_folded_accuracy": mean(folded[logits.argmax(1)] == folded[truth]),
-        "top3_accuracy": mean((logits.topk(3).indices == truth[:, None]).any(1)),
-        # Taken for a letter is wrong, too; an archive may hold none.
-        "digits_accuracy": mean(answers.right[digits]) if digits.any() else None,
-        "digit_images": int(digits.sum()),
-        "macro_f1": float(f1_score(truth, logits.argmax(1), average="macro")),
-    }
+def _binned(predictions: Predictions, bins: int) -> tuple[Tensor, Tensor]:
+    """Return the confidence of each prediction, float32 [N], and its bin, int64 [N]."""
+    confidence = predictions.logits.softmax(1).amax(1)
+    return confidence, (confidence * bins).long().clamp(max=bins - 1)
 
 
-def of_classes(answers: Answers) -> list[tuple[str, int, float, float, float]]:
-    """(class, images, precision, recall, F1) of each of the 62 classes."""
-    said, every = answers.logits.argmax(1), range(len(alphabet.CHARACTERS))
-    scores = precision_recall_fscore_support(answers.truth, said, labels=[*every], zero_division=0)
-    precision, recall, f1, count = (column.tolist() for column in scores)
-    return list(zip(alphabet.CHARACTERS, count, precision, recall, f1, strict=True))
+def confusable(classes: Sequence[str], groups: Sequence[str]) -> Tensor:
+    """Return bool [C, C]: whether two classes are equal or stand in one of the groups."""
+    same = torch.eye(len(classes), dtype=torch.bool)
+    for group in groups:
+        members = torch.tensor([name in group for name in classes])
+        same |= members & members[:, None]
+    return same
 
 
-def confused(answers: Answers) -> list[tuple[str, str, int]]:
-    """(class, other class, how often one was taken for the other), the most confused pair first."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    for truth, said in zip(answers.truth.tolist(), answers.logits.argmax(1).tolist(), strict=True):
-        if truth != said:
-            one, other = sorted((truth, said))
-            pairs[alphabet.CHARACTERS[one], alphabet.CHARACTERS[other]] += 1
-    return [
-        (*pair, count) for pair, count in sorted(pairs.items(), key=lambda each: (-each[1], each))
-    ]
+def folded_accuracy(predictions: Predictions, same: Tensor) -> float:
+    """Return the accuracy where classes that are the `same`, bool [C, C], are not told apart."""
+    return share(same[predictions.predicted, predictions.truth])
 
 
-def of_twins(answers: Answers) -> list[tuple[Any, ...]]:
-    """(twins, images, right, taken for a twin) of each group of classes that are alike."""
-    said, rows = answers.logits.argmax(1), []
-    for group in alphabet.TWINS:
-        classes = torch.tensor([alphabet.CHARACTERS.index(each) for each in group])
-        inside = torch.isin(answers.truth, classes)
-        taken = inside & torch.isin(said, classes) & ~answers.right
-        counts = (int(each.sum()) for each in (inside, inside & answers.right, taken))
-        rows.append((group, *counts))
-    return rows
+def per_class(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame:
+    """Return class, images, precision, recall and F1 of each class."""
+    scores = precision_recall_fscore_support(
+        predictions.truth, predictions.predicted, labels=range(len(classes)), zero_division=0
+    )
+    columns = dict(zip(("precision", "recall", "f1", "images"), scores, strict=True))
+    frame = pd.DataFrame({"class": list(classes), **columns})
+    return frame[["class", "images", "precision", "recall", "f1"]]
 
 
-def mean_curve(rows: Sequence[Mapping[str, str]]) -> list[tuple[int, int, float, float]]:
-    """(step, images seen, mean loss, mean accuracy), from the rows of the learning curves of runs
-    that were measured after the same steps."""
-    runs: dict[str, list[Mapping[str, str]]] = {}
-    for row in rows:
-        runs.setdefault(row["run"], []).append(row)
-    return [
-        (
-            int(points[0]["step"]),
-            int(points[0]["images_seen"]),
-            statistics.fmean(float(point["loss"]) for point in points),
-            statistics.fmean(float(point["accuracy"]) for point in points),
-        )
-        for points in zip(*runs.values(), strict=True)
-    ]
+def confusions(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame:
+    """Return one, other and how many times either was predicted for the other, most first."""
+    pairs = torch.stack([predictions.truth, predictions.predicted], 1)[~predictions.correct]
+    frame = pd.DataFrame(pairs.sort(1).values.numpy(), columns=["one", "other"])
+    counts = frame.groupby(["one", "other"]).size().reset_index(name="times")
+    counts = counts.sort_values("times", ascending=False, kind="stable")
+    names = {column: [classes[i] for i in counts[column]] for column in ("one", "other")}
+    return counts.assign(**names)
 
 
-def mean(right: Tensor) -> float:
-    """The share of True in bool [N]."""
-    return right.double().mean().item()
+def table(classes: Sequence[str], networks: Mapping[str, Predictions]) -> pd.DataFrame:
+    """Return row, actual class, and of each network the predicted class and its confidence."""
+    truth = next(iter(networks.values())).truth
+    columns: dict[str, Any] = {"row": range(len(truth)), "actual": [classes[i] for i in truth]}
+    for name, predictions in networks.items():
+        confidence, predicted = predictions.logits.softmax(1).max(1)
+        columns[name] = [classes[i] for i in predicted]
+        columns[f"{name}-confidence"] = confidence.double().numpy()
+    return pd.DataFrame(columns)
+
+
+def mean_curves(curves: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the mean learning curve of the runs of each value of the column `by`.
+
+    Points of the same number in their runs are averaged; step and images_seen are of the first run.
+    """
+    point = curves.groupby([by, "seed"], sort=False).cumcount().rename("point")
+    means = {"step": "first", "images_seen": "first", "loss": "mean", "accuracy": "mean"}
+    frame = curves.groupby([by, point], sort=False).agg(means)
+    return frame.reset_index(by)

@@ -1,39 +1,43 @@
-"""Two ways of answering the same questions: how far apart they are, and how sure that is."""
+"""The paired difference of two networks on the same images, with its interval and spread."""
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handwriting.evaluation import metrics as measures
+from handwriting.evaluation import metrics
 
 
 class Difference(NamedTuple):
-    """Of two accuracies on the same images, the second less the first."""
+    """The second accuracy minus the first."""
 
     mean: float  # over the images
-    low: float  # of the 95% interval: other hands of the same kind
+    low: float  # of the 95% interval over writers
     high: float
-    deviation: float  # sample standard deviation between the folds' differences
+    deviation: float  # sample standard deviation between folds
 
 
 def difference(
     first: NDArray[np.bool_],
     second: NDArray[np.bool_],
     fold: NDArray[np.int64],
-    hands: Sequence[str],
+    writers: Sequence[str],
 ) -> Difference:
-    """Of bool [N], right or wrong, in folds int64 [N], by N hands."""
-    low, high = measures.over_hands(torch.from_numpy(second.astype(float) - first), hands)
-    apart = [float(second[fold == i].mean() - first[fold == i].mean()) for i in np.unique(fold)]
+    """Compare two networks: which images they classify correctly, bool [N], the fold of each image,
+    int64 [N], and its writer."""
+    low, high = metrics.clustered_interval(torch.from_numpy(second.astype(float) - first), writers)
+    folds = [float(second[fold == i].mean() - first[fold == i].mean()) for i in np.unique(fold)]
     mean = float(second.mean() - first.mean())
-    return Difference(mean, low, high, stdev(apart) if len(apart) > 1 else 0.0)
+    return Difference(mean, max(-1.0, low), min(1.0, high), _deviation(folds))
 
 
-def accuracy(right: NDArray[np.bool_], fold: NDArray[np.int64]) -> tuple[float, float]:
-    """(accuracy over all images, its sample standard deviation between the folds)."""
-    each = [fmean(right[fold == i].tolist()) for i in np.unique(fold)]
-    return float(right.mean()), stdev(each) if len(each) > 1 else 0.0
+def accuracy(correct: NDArray[np.bool_], fold: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the accuracy over all images, and its standard deviation between folds."""
+    return float(correct.mean()), _deviation([correct[fold == i].mean() for i in np.unique(fold)])
+
+
+def _deviation(folds: Sequence[float]) -> float:
+    return stdev(folds) if len(folds) > 1 else 0.0

@@ -1,376 +1,355 @@
-"""Question two's tables: what each network did, what each arm did, and how the arms compare."""
+"""The comparison of inits: what each network measures, what each arm does, how the arms compare.
+
+An arm is all runs of one init, method and number of labels. Two arms are paired by their seeds.
+"""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
-from statistics import fmean, median
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import torch
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
+from torch import Tensor
 
 from handwriting.core import params
 from handwriting.core.errors import InputError
-from handwriting.evaluation import convergence, significance
-from handwriting.evaluation import metrics as measures
-from handwriting.evaluation.metrics import Answers
-from handwriting.evaluation.significance import Comparison
-from handwriting.training.live import Point
+from handwriting.data import dataset
+from handwriting.data.dataset import Split
+from handwriting.evaluation import convergence, metrics, significance, similarity
+from handwriting.evaluation.metrics import Predictions
+from handwriting.training import pretrained
+from handwriting.training.checkpoint import Run
+from handwriting.training.compute import Compute
+from handwriting.training.model import Network
 
-STARTS = ("random", "digits", "characters")
-FULL = "full"  # the way in which all weights learn at the same rates
-CORRECTED = "corrected"  # the way of those that learnt from wrong labels: question three's
-PRIMARY, OTHER = "primary", "other"  # families of comparisons, and CORRECTED is one
-PAIRS = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
-PAIR = ("first", "second", "first_seed", "second_seed")  # columns of what two networks share
-WAYS = {
-    FULL: "all weights learning",
-    "probe": "the head alone learning",
-    "discriminative": "layers learning at falling rates",
+ONE_CORE = Compute(device="cpu", precision="float32", threads=1, launcher="")
+INITS = ("random", "digits", "characters")
+FULL, CORRECTED = "full", "forward_correction"
+METHODS = {
+    FULL: "full fine-tuning",
+    "linear_probe": "linear probing",
+    "layerwise_decay": "layer-wise learning-rate decay",
+    CORRECTED: "forward correction",
 }
-_DECISIVE = 5  # mistakes
-_SHOWN = 9  # of so many mistakes one shows where labels name another class than the true one
-Table = tuple[Sequence[str], list[Sequence[Any]]]  # columns and rows
-T = TypeVar("T")
+RUN = ["init", "method", "labels", "seed"]
+ARM = RUN[:-1]
+PAIR = ["labels", "method", "init", "against", "against_method"]  # of two arms
+COSTS = ["step", "images_seen", "flops", "images_kept"]  # of a threshold
+BOUNDS: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0, math.inf), gap=(-1, 1))
+BOUNDS |= dict.fromkeys(("accuracy", "ece", "curve_area"), (0, 1))
+BOUNDS |= dict.fromkeys(("brier", "distance"), (0, 2))
+_COMPARED = (("characters", "random"), ("digits", "random"), ("characters", "digits"))
+_GAP_IMAGES = 10_000  # training images, at most, of which the gap is taken
+_CKA_IMAGES = 500  # test images for which layers are compared
+_DECISIVE = 5  # mistakes that decide a threshold: with fewer, a curve reaches it by chance
+_VISIBLE = 9  # one of so many mistakes contradicts a complementary label
+_VERDICTS = {
+    "helps": "{one} beats {other}",
+    "hurts": "{one} is worse than {other}",
+    "equivalent": "no difference of interest",
+    "undecided": "inconclusive",
+}
+Correct = NDArray[np.bool_]
 
 
 @params.section
 class Primary:
-    """The comparison that the answer rests on, chosen beforehand, at each budget."""
+    """The comparison that the answer rests on, chosen beforehand, at each number of labels."""
 
-    start: str
+    init: str
     against: str
-    way: str
+    method: str
 
 
 @params.section
-class Study:
-    """What was declared before any result was seen."""
+class Declared:
+    """The section compare_inits."""
 
     primary: Primary
-    smallest: dict[str, PositiveFloat]  # difference of interest at each budget
+    smallest_effect: dict[str, PositiveFloat]  # at each number of labels
 
 
-class Run(NamedTuple):
-    """One network, measured."""
+class Job(NamedTuple):
+    """A network to be measured."""
 
-    start: str
-    way: str  # a key of WAYS, or CORRECTED
-    budget: str  # images of each class, or "all"
-    seed: int
-    train_images: int
-    judged: int  # on how many validation images each point of its learning curve is measured
-    accuracy: float  # as all that follows, on the test split
-    nll: float  # mean negative logarithm of the probability of the right class
-    ece: float
-    brier: float
-    gap: float  # of the accuracies on images learnt from, by their true labels, and on the test
-    curve_area: float
-    distance: float  # that the convolutions travelled
-    early_gradient: float  # mean length over the first steps
-    early_roughness: float  # mean change of a batch's loss from one of them to the next
-
-
-MEASURES = Run._fields[Run._fields.index("accuracy") :]
-
-
-class Pair(NamedTuple):
-    """Two arms with one budget, to be compared."""
-
-    budget: str
-    way: str
-    start: str
-    against: str
-    against_way: str
+    model: Any  # the Classifier of one network, which is above this package
+    init: Network
+    curve: pd.DataFrame
+    first_steps: pd.DataFrame
 
 
 class Measured(NamedTuple):
-    """One network, and what comparisons take of it."""
+    """A network, measured."""
 
-    run: Run
-    answers: Answers
-    curve: list[Point]
+    row: dict[str, Any]  # of the table of runs
+    curve: pd.DataFrame
     flops: int  # of a training image
+    predictions: Predictions  # for the test split
+    grams: list[Tensor]  # of the layers, for methods that train all weights on all labels
 
 
-def key(run: Run) -> tuple[str, str, str, int]:
-    """What names a run."""
-    return run.start, run.way, run.budget, run.seed
+def read(path: Path) -> pd.DataFrame:
+    """Return a table of runs as training.runs writes it."""
+    return pd.read_csv(path, dtype={"labels": str}, float_precision="round_trip")
 
 
-def curves(measured: Sequence[Measured]) -> Table:
-    """Every point of every learning curve."""
-    rows: list[Sequence[Any]] = [
-        (*key(each.run), *point) for each in measured for point in each.curve
-    ]
-    return ("start", "way", "budget", "seed", *Point._fields), rows
-
-
-def thresholds(measured: Sequence[Measured]) -> Table:
-    """What it took to come to each threshold, and to stay there; empty where it never did, and
-    where the threshold is not decisive()."""
-    rows: list[Sequence[Any]] = []
-    for each in measured:
-        for threshold in convergence.THRESHOLDS:
-            told = decisive(each.run, threshold)
-            at = convergence.reached(each.curve, threshold) if told else None
-            cost = ("", "", "") if at is None else (*at, at[1] * each.flops)
-            stays = convergence.kept(each.curve, threshold) if told else None
-            kept = "" if stays is None else stays[1]
-            rows.append((*key(each.run), threshold, int(told), *cost, kept))
-    columns = ("start", "way", "budget", "seed", "threshold", "decisive", "step", "images_seen")
-    return (*columns, "flops", "images_kept"), rows
-
-
-def decisive(run: Run, threshold: float) -> bool:
-    """Whether no less than _DECISIVE mistakes that show on the curve's images decide a threshold:
-    on fewer, a curve comes there by chance."""
-    shown = run.judged / (_SHOWN if run.way == CORRECTED else 1)
-    return round((1 - threshold) * shown, 6) >= _DECISIVE
-
-
-def speed(measured: Sequence[Measured]) -> Table:
-    """The median cost of each threshold: empty unless more than half of the runs reached it; and
-    the fewest and the most images that a run took, between which the true median lies but for 1
-    chance in 2^(n-1). The most is empty if a run never came there, the fewest if none did. All are
-    empty where the threshold is not decisive()."""
-    rows: list[Sequence[Any]] = []
-    for arm, of_arm in arms(measured).items():
-        for threshold in convergence.THRESHOLDS:
-            if not decisive(of_arm[0].run, threshold):
-                rows.append((*arm, threshold, 0, len(of_arm), *[""] * 7))
-                continue
-            found = [convergence.reached(each.curve, threshold) for each in of_arm]
-            stays = [convergence.kept(each.curve, threshold) for each in of_arm]
-            (steps, images), (_, kept) = map(_medians, (found, stays))
-            count = sum(at is not None for at in found)
-            took = [math.inf if at is None else at[1] for at in found]
-            costs = (steps, images, images * of_arm[0].flops, kept, min(took), max(took))
-            shown = ["" if cost == math.inf else round(cost) for cost in costs]
-            rows.append((*arm, threshold, 1, len(found), count, *shown))
-    columns = ("start", "way", "budget", "threshold", "decisive", "n", "reached")
-    costs_of = ("median_steps", "median_images", "median_flops", "median_images_kept")
-    return (*columns, *costs_of, "fewest_images", "most_images"), rows
-
-
-def _medians(found: Iterable[tuple[int, int] | None]) -> tuple[float, float]:
-    """The medians of the steps and the images, where a run that ended before it came there is
-    longer than any that did."""
-    steps, images = zip(*(at or (math.inf, math.inf) for at in found), strict=True)
-    return median(steps), median(images)
-
-
-def arms(measured: Sequence[Measured]) -> dict[tuple[str, str, str], list[Measured]]:
-    """The networks of each start, way and budget, by seed."""
-    found: dict[tuple[str, str, str], list[Measured]] = {}
-    for each in measured:
-        found.setdefault((each.run.start, each.run.way, each.run.budget), []).append(each)
-    return found
-
-
-def summaries(measured: Sequence[Measured]) -> Table:
-    """Every measure of each arm, with the t interval of its mean over seeds."""
-    rows: list[Sequence[Any]] = []
-    for arm, of_arm in arms(measured).items():
-        for name in MEASURES:
-            values = [getattr(each.run, name) for each in of_arm]
-            rows.append((*arm, name, len(values), fmean(values), *significance.interval(values)))
-    return ("start", "way", "budget", "measure", "n", "mean", "low", "high"), rows
-
-
-def labels(measured: Sequence[Measured], way: str) -> Table:
-    """The mean accuracy of one way of training from each start, against the number of labels."""
-    found = arms(measured)
-    rows: list[Sequence[Any]] = []
-    for size in dict.fromkeys(size for _, each, size in found if each == way):
-        of_starts = [found[start, way, size] for start in STARTS]
-        images = of_starts[0][0].run.train_images
-        means = [fmean(each.run.accuracy for each in of_arm) for of_arm in of_starts]
-        rows.append((images, math.log10(images), *means))
-    return ("images", "log10_images", *STARTS), rows
-
-
-def comparisons(measured: Sequence[Measured], study: Study) -> Table:
-    """All paired comparisons, with both p corrected for the number of its family: the primary ones,
-    those of question three, all others."""
-    names = [field.name for field in fields(Comparison)]
-    rows: list[Sequence[Any]] = []
-    for place, primary, each in compared(measured, study):
-        found = asdict(each)
-        found |= {name: f"{found[name]:.6g}" for name in names if "p" in name.split("_")}
-        rows.append((*place, int(primary), *found.values(), sentence(place, each)))
-    return (*Pair._fields, "primary", *names, "sentence"), rows
-
-
-def images(measured: Sequence[Measured]) -> Table:
-    """Of all paired comparisons: how many test images so many more of the seeds read rightly from
-    one start than from the other. Their mean and spread give the interval over test images."""
-    found = arms(measured)
-    rows: list[Sequence[Any]] = []
-    for pair in pairs(measured):
-        one, other = right(found, pair)
-        values, counts = np.unique(one.sum(0) - other.sum(0), return_counts=True)
-        rows += [(*pair, *each) for each in zip(values, counts, strict=True)]
-    return (*Pair._fields, "more_seeds_right", "images"), rows
-
-
-def pairs(measured: Sequence[Measured]) -> Iterator[Pair]:
-    """All comparisons that can be made: of two starts trained in the same way, and of the ways that
-    need a pretrained start with random weights trained in full, where both are of one strength."""
-    found = arms(measured)
-    for way, size in dict.fromkeys((way, size) for _, way, size in found):
-        for start, against in PAIRS:
-            same = (against, way, size) in found
-            pair = Pair(size, way, start, against, way if same else FULL)
-            if (start, way, size) in found and (same or size != "all"):
-                yield pair
-
-
-def right(
-    found: Mapping[tuple[str, str, str], Sequence[Measured]], pair: Pair
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which test images the networks of two of arms() read rightly, bool [seeds, images] each, of
-    the seeds that both have."""
-    one, other = (
-        np.array([each.answers.right.numpy() for each in found[start, way, pair.budget]])
-        for start, way in ((pair.start, pair.way), (pair.against, pair.against_way))
-    )
-    seeds = min(len(one), len(other))
-    return one[:seeds], other[:seeds]
-
-
-def compared(measured: Sequence[Measured], study: Study) -> Iterator[tuple[Pair, bool, Comparison]]:
-    """(what is compared, whether it is primary, what was found)."""
-    primary, of_arms = study.primary, arms(measured)
-    families: dict[str, list[tuple[Pair, Comparison]]] = {PRIMARY: [], OTHER: [], CORRECTED: []}
-    for pair in pairs(measured):
-        if pair.budget not in study.smallest:
-            raise InputError(f"params.yaml: the key transfer.smallest.{pair.budget} is missing")
-        first = pair[1:] == (primary.way, primary.start, primary.against, primary.way)
-        found = significance.compare(*right(of_arms, pair), study.smallest[pair.budget])
-        family = PRIMARY if first else CORRECTED if pair.way == CORRECTED else OTHER
-        families[family].append((pair, found))
-    if not families[PRIMARY]:
-        raise InputError(
-            f"params.yaml: transfer.primary: no comparison is of {primary.start},"
-            f" {primary.against} and {primary.way}"
+def jobs(artifacts: Path, data: str, load: Callable[[Path], Sequence[Any]]) -> Iterator[Job]:
+    """Yield a job for each run of each init on a data set; `load` is Classifier.all_of."""
+    before = cache(pretrained.load)
+    for init in INITS:
+        folder, path = artifacts / f"runs/{data}/{init}", artifacts / f"pretrained/{init}.pt"
+        curves, first_steps = (
+            read(folder / f"{name}.csv").groupby(RUN) for name in ("curves", "first_steps")
         )
-    for family, members in families.items():
-        whole = significance.corrected([each for _, each in members])
-        for (pair, _), each in zip(members, whole, strict=True):
-            yield pair, family == PRIMARY, each
+        models = load(folder / "networks.pt")
+        for model in sorted(models, key=lambda each: float(each.run.labels.replace("all", "inf"))):
+            run, size = model.run, model.about["model_size"]
+            tables = (each.get_group(identity(run)) for each in (curves, first_steps))
+            yield Job(model, before(path, size, run.seed + 1)[-1], *tables)
 
 
-def sentence(pair: Pair, found: Comparison) -> str:
-    """A comparison in words."""
-    images = "all images" if pair.budget == "all" else f"{pair.budget} images of each class"
-    what = f"with {images} ({pair.way}), starting from {pair.start} instead of {pair.against}"
-    if pair.against_way != pair.way:
-        what += f" ({pair.against_way})"
-    numbers = (
-        f"{100 * found.difference:+.2f} points, 95% interval {100 * found.low:+.2f} to"
-        f" {100 * found.high:+.2f}, n = {found.n}, corrected p = {found.p_corrected:.3g}"
-    )
-    little = f", by less than {100 * found.margin:g} points" if found.within_margin else ""
-    words = {
-        "helps": f"helps{little}",
-        "hurts": f"hurts{little}",
-        "equivalent": f"makes no difference of {100 * found.margin:g} points or more",
-        "undecided": "makes no difference that these runs could decide",
+def identity(run: Run) -> tuple[str, str, str, int]:
+    """Return the values of the columns RUN."""
+    return run.init, run.method, run.labels, run.seed
+
+
+def measure(job: Job, train: Split, test: Split) -> Measured:
+    """Measure a network; the labels of `train` are the true ones."""
+    run, [saved] = job.model.run, job.model.saved
+    few, predictions = run.labels != "all", predict(job.model, test)
+    rows = dataset.per_class(train.labels, int(run.labels), run.seed) if few else slice(_GAP_IMAGES)
+    fit = predict(job.model, train.rows(rows))
+    gradient, roughness = convergence.smoothness(job.first_steps)
+    row = dict(zip(RUN, identity(run), strict=True)) | {
+        "train_images": len(fit.truth) if few else len(train.labels),
+        "curve_images": job.model.about["curve_images"],
+        "accuracy": predictions.accuracy,
+        "nll": metrics.nll(predictions),
+        "ece": metrics.calibration_error(predictions),
+        "brier": metrics.brier(predictions),
+        "gap": fit.accuracy - predictions.accuracy,
+        "curve_area": convergence.area(job.curve),
+        "distance": convergence.distance(saved.network, job.init),
+        "first_steps_gradient": gradient,
+        "first_steps_roughness": roughness,
     }
-    return f"{what} {words[found.verdict]} ({numbers})"
+    flops = convergence.flops_per_image(saved.network.shape, run.method == "linear_probe")
+    compared = not few and run.method in (FULL, CORRECTED)
+    images = torch.from_numpy(test.images[:_CKA_IMAGES])
+    grams = similarity.layers(saved.network, images) if compared else []
+    return Measured(row, job.curve, flops, predictions, grams)
 
 
-def digits(ways: Mapping[str, Mapping[str, Sequence[Measured]]]) -> Table:
-    """The errors in each digit, of each network of by_way()."""
-    rows: list[Sequence[Any]] = []
-    for way, by_start in ways.items():
-        for start, of_arm in by_start.items():
-            for each in of_arm:
-                for digit in range(10):
-                    wrong = (~each.answers.right)[each.answers.truth == digit]
-                    rows.append((start, way, each.run.seed, digit, int(wrong.sum()), len(wrong)))
-    return ("start", "way", "seed", "digit", "errors", "images"), rows
+def predict(model: Any, split: Split) -> Predictions:
+    """Return the predictions of a Classifier for a split."""
+    return Predictions(model.logits(split.images), torch.from_numpy(split.labels))
 
 
-def agreement(ways: Mapping[str, Mapping[str, Sequence[Measured]]]) -> Table:
-    """The share of test images of which two networks of by_way() say the same."""
-    rows: list[Sequence[Any]] = []
-    for way, by_start in ways.items():
-        said = {
-            start: [each.answers.logits.argmax(1) for each in of_arm]
-            for start, of_arm in by_start.items()
-        }
-        for (one, other), (i, j), (a, b) in paired(said):
-            rows.append((way, one, other, i, j, measures.mean(a == b)))
-    return ("way", *PAIR, "share"), rows
+def tables(measured: Sequence[Measured], declared: Declared) -> dict[str, pd.DataFrame]:
+    """Return the tables of a study by their names."""
+    whole = [each for each in measured if each.grams]
+    runs, costs = pd.DataFrame([each.row for each in measured]), thresholds(measured)
+    agreement, cka = similarities(whole)
+    return {
+        "comparisons": comparisons(measured, declared),
+        "runs": runs,
+        "curves": pd.concat([each.curve for each in measured]).drop(columns="data"),
+        "thresholds": costs,
+        "speed": speed(costs),
+        "measures": summaries(runs),
+        "images": images(measured),
+        "digits": digits(whole),
+        "agreement": agreement,
+        "cka": cka,
+    }
 
 
-def by_way(measured: Sequence[Measured]) -> dict[str, dict[str, list[Measured]]]:
-    """The networks of one budget, by way and start."""
-    found: dict[str, dict[str, list[Measured]]] = {}
-    for (start, way, _), of_arm in arms(measured).items():
-        found.setdefault(way, {})[start] = of_arm
+def thresholds(measured: Iterable[Measured]) -> pd.DataFrame:
+    """Return what each run took to reach each threshold, and to stay above it.
+
+    Empty where it never did, or where its curve has too few images to decide.
+    """
+    rows = []
+    for row, curve, flops, *_ in measured:
+        visible = row["curve_images"] / (_VISIBLE if row["method"] == CORRECTED else 1)
+        for threshold in convergence.THRESHOLDS:
+            decisive = round((1 - threshold) * visible, 6) >= _DECISIVE
+            points = curve if decisive else curve[:0]
+            step, seen = convergence.reached(points, threshold)
+            kept = convergence.kept(points, threshold)[1]
+            costs = (step, seen, seen * flops, kept)
+            rows.append((*(row[name] for name in RUN), threshold, int(decisive), *costs))
+    frame = pd.DataFrame(rows, columns=[*RUN, "threshold", "decisive", *COSTS])
+    return frame.astype(dict.fromkeys(COSTS, "Int64"))
+
+
+def speed(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the median cost of each threshold over the runs of an arm, and the extremes.
+
+    A run that never reached it counts as longest, and a cost that is not finite is empty. The true
+    median lies between the fewest and the most images but for 1 chance in 2^(n-1).
+    """
+    costs = costs.astype(dict.fromkeys(COSTS, float)).fillna(dict.fromkeys(COSTS, math.inf))
+    arms = costs.groupby([*ARM, "threshold", "decisive"], sort=False)
+    medians = ["median_steps", "median_images", "median_flops", "median_images_kept"]
+    counts = arms["step"].agg(n="size", reached=lambda steps: np.isfinite(steps).sum())
+    extremes = arms["images_seen"].agg(fewest_images="min", most_images="max")
+    found = pd.concat([counts, arms[COSTS].median().set_axis(medians, axis=1), extremes], axis=1)
+    found = found.replace(math.inf, math.nan).round().astype("Int64").reset_index()
+    return found.assign(reached=found["reached"].where(found["decisive"] == 1))
+
+
+def summaries(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return every measure of each arm, with the t interval of its mean over seeds."""
+    rows = []
+    for arm, of_arm in runs.groupby(ARM, sort=False):
+        for name, values in of_arm.loc[:, "accuracy":].items():
+            interval = significance.interval(values.to_numpy(), BOUNDS[str(name)])
+            rows.append((*arm, name, len(values), values.mean(), *interval))
+    return pd.DataFrame(rows, columns=[*ARM, "measure", "n", "mean", "low", "high"])
+
+
+def by_labels(runs: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Return the mean accuracy of a method from each init, against the number of labels."""
+    runs = runs[runs["method"] == method].rename(columns={"train_images": "images"})
+    means = runs.pivot_table("accuracy", "images", "init")[[*INITS]].reset_index()
+    means.insert(1, "log10_images", np.log10(means["images"]))
+    return means
+
+
+def comparisons(measured: Iterable[Measured], declared: Declared) -> pd.DataFrame:
+    """Return all paired comparisons, p values corrected among the primary ones and among all
+    others. Raises InputError for a number of labels without a smallest effect."""
+    rows, chosen = [], declared.primary
+    for pair, arms in pairs(measured).items():
+        if pair[0] not in declared.smallest_effect:
+            key = f"compare_inits.smallest_effect.{pair[0]}"
+            raise InputError(f"params.yaml: the key {key} is missing")
+        primary = pair[1:] == (chosen.method, chosen.init, chosen.against, chosen.method)
+        result = significance.compare(*arms, declared.smallest_effect[pair[0]])
+        rows.append({**dict(zip(PAIR, pair, strict=True)), "primary": int(primary), **result})
+    found = significance.with_verdicts(pd.DataFrame(rows), "primary")
+    sentences = [conclusion(found[i : i + 1]) for i in range(len(found))]
+    exact = {name: found[name].map("{:.6g}".format) for name in significance.P}
+    return found.assign(**exact, sentence=sentences)
+
+
+def images(measured: Iterable[Measured]) -> pd.DataFrame:
+    """Return of each comparison how many test images so many more seeds of one arm than of the
+    other classify correctly. Their mean and spread give the interval over test images."""
+    rows = [
+        (*pair, *row)
+        for pair, (one, other) in pairs(measured).items()
+        for row in np.column_stack(np.unique(one.sum(0) - other.sum(0), return_counts=True))
+    ]
+    return pd.DataFrame(rows, columns=[*PAIR, "more_seeds_correct", "images"])
+
+
+def pairs(measured: Iterable[Measured]) -> dict[tuple[str, ...], tuple[Correct, Correct]]:
+    """Return of each comparison, PAIR, which test images both arms classify correctly, bool [seeds,
+    images], for the seeds that both have.
+
+    Compared are two inits with one method, and a method that needs a pretrained checkpoint with
+    training from scratch, where both are of one model size.
+    """
+    arms: dict[tuple[str, str, str], dict[int, Correct]] = {}
+    for row, *_, predictions, _ in measured:
+        arm = arms.setdefault((row["init"], row["method"], row["labels"]), {})
+        arm[row["seed"]] = predictions.correct.numpy()
+    found: dict[tuple[str, ...], tuple[Correct, Correct]] = {}
+    for method, labels in dict.fromkeys(arm[1:] for arm in arms):
+        for init, against in _COMPARED:
+            same = (against, method, labels) in arms
+            if (init, method, labels) in arms and (same or labels != "all"):
+                other = method if same else FULL
+                both = arms[init, method, labels], arms[against, other, labels]
+                seeds = sorted(both[0].keys() & both[1].keys())
+                correct = [np.array([arm[seed] for seed in seeds]) for arm in both]
+                found[labels, method, init, against, other] = correct[0], correct[1]
     return found
 
 
-def paired(
-    arms: dict[str, list[T]],
-) -> Iterator[tuple[tuple[str, str], tuple[int, int], tuple[T, T]]]:
-    """(starts, seeds, networks): of each two starts the pairs with one seed, and of each alone all
-    pairs of its seeds."""
-    for one, other in combinations(STARTS, 2):
-        for seed, pair in enumerate(zip(arms[one], arms[other], strict=True)):
-            yield (one, other), (seed, seed), pair
-    for start in STARTS:
-        for i, j in combinations(range(len(arms[start])), 2):
-            yield (start, start), (i, j), (arms[start][i], arms[start][j])
+def headline(runs: pd.DataFrame, found: pd.DataFrame) -> dict[str, Any]:
+    """Return the answer in words, and the primary comparison at each number of labels.
+
+    Raises InputError if there is none.
+    """
+    primary = found[found["primary"] == 1].astype({"p_corrected": float})
+    if primary.empty:
+        raise InputError("params.yaml: compare_inits.primary: no comparison is of these")
+    runs = runs[runs["method"] == primary["method"].iloc[0]]
+    numbers = primary.set_index("labels").join(runs.pivot_table("accuracy", "labels", "init"))
+    columns = [*INITS, "difference", "low", "high", "p_corrected", "margin", "within_margin"]
+    table = numbers.rename(columns={"n": "seeds"})[[*columns, "verdict", "seeds"]]
+    return {"answer": conclusion(primary), **{str(i): dict(row) for i, row in table.iterrows()}}
 
 
-def summarise(measured: Sequence[Measured], study: Study) -> dict[str, Any]:
-    """The headline: the primary comparison at each budget, and the answer in a sentence."""
-    means = {arm: fmean(each.run.accuracy for each in of) for arm, of in arms(measured).items()}
-    primary = {pair.budget: each for pair, first, each in compared(measured, study) if first}
-    summary: dict[str, Any] = {"answer": answer(primary, study)}
-    for size, each in primary.items():
-        summary[size] = {start: means[start, study.primary.way, size] for start in STARTS}
-        summary[size] |= {
-            "difference": each.difference,
-            "low": each.low,
-            "high": each.high,
-            "p_corrected": each.p_corrected,
-            "margin": each.margin,
-            "within_margin": int(each.within_margin),
-            "verdict": each.verdict,
-            "seeds": each.n,
-        }
-    return summary
+def conclusion(rows: pd.DataFrame) -> str:
+    """Return comparisons of the same inits and methods in words, by verdict."""
+    first, sentences = rows.iloc[0], []
+    one = arm_name(first["init"], first["method"])
+    other = arm_name(first["against"], first["against_method"])
+    for (verdict, within), of_verdict in rows.groupby(["verdict", "within_margin"], sort=False):
+        words = _VERDICTS[str(verdict)].format(one=one, other=other)
+        if within and verdict != "equivalent":
+            words += " by less than the smallest effect of interest"
+        sentences.append(f"{words} {', '.join(of_verdict.apply(place, axis=1))}.")
+    sentences.sort(key=lambda each: one not in each)
+    if one not in sentences[0]:
+        sentences[0] = f"{one} against {other}: {sentences[0]}"
+    return " ".join(each[0].upper() + each[1:] for each in sentences)
 
 
-def answer(primary: dict[str, Comparison], study: Study) -> str:
-    """The primary comparisons in one sentence."""
-    said = []
-    for verdict, within, words in (
-        ("helps", False, "helps"),
-        ("helps", True, "helps by less than the difference of interest"),
-        ("hurts", False, "hurts"),
-        ("hurts", True, "hurts by less than the difference of interest"),
-        ("equivalent", True, "makes no difference of interest"),
-        ("undecided", False, "makes no difference that was decided"),
-    ):
-        sizes = [
-            f"{'all images' if size == 'all' else size} ({100 * each.difference:+.2f} points"
-            f"{f' where {100 * each.margin:g} is of interest' if within else ''})"
-            for size, each in primary.items()
-            if (each.verdict, each.within_margin) == (verdict, within)
-        ]
-        if sizes:
-            said.append(f"{words} with {', '.join(sizes)}")
-    start, against = study.primary.start, study.primary.against
-    way = WAYS.get(study.primary.way, study.primary.way)
-    return (
-        f"Starting from {start} instead of {against} weights, {way}, by images of each class:"
-        f" {'; '.join(said)}."
+def arm_name(init: str, method: str) -> str:
+    """Return an arm in words."""
+    if (init, method) == ("random", FULL):
+        return "training from scratch"
+    origin = "random weights" if init == "random" else f"the {init} checkpoint"
+    return f"{METHODS[method]} from {origin}"
+
+
+def place(row: "pd.Series[Any]") -> str:
+    """Return a number of labels and the difference there in words."""
+    labels = row["labels"]
+    where = "with all labels" if labels == "all" else f"at {int(labels):,} labels per class"
+    return f"{where} ({100 * row['difference']:+.2f} points)"
+
+
+def digits(whole: Iterable[Measured]) -> pd.DataFrame:
+    """Return the errors of each run in each digit."""
+    key = ["method", "init", "seed", "digit"]
+    errors = pd.concat(
+        pd.DataFrame({**row, "digit": predictions.truth, "wrong": ~predictions.correct})
+        for row, *_, predictions, _ in whole
     )
+    return errors.groupby(key)["wrong"].agg(errors="sum", images="size").reset_index()
+
+
+def similarities(whole: Iterable[Measured]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the share of test images for which two networks predict the same class, and the linear
+    CKA of their layers.
+
+    The pairs are the runs of two inits that share a seed, and all runs of one init.
+    """
+    shares, layers = [], []
+    ordered = sorted(whole, key=lambda each: (INITS.index(each.row["init"]), each.row["seed"]))
+    for one, other in combinations(ordered, 2):
+        (init, method, _, seed), (second, _, _, seed_2) = (
+            [each.row[name] for name in RUN] for each in (one, other)
+        )
+        if init == second or seed == seed_2:
+            pair = (method, init, second, seed, seed_2)
+            same = one.predictions.predicted == other.predictions.predicted
+            shares.append((*pair, metrics.share(same)))
+            grams = zip(one.grams, other.grams, strict=True)
+            layers += [(*pair, i, similarity.cka(*each)) for i, each in enumerate(grams, 1)]
+    names = ["method", "first", "second", "first_seed", "second_seed"]
+    cka = pd.DataFrame(layers, columns=[*names, "layer", "cka"])
+    return pd.DataFrame(shares, columns=[*names, "share"]), cka

@@ -1,8 +1,8 @@
-"""What is wrong with labels: their transition matrix, and the simplest kind of fault that tells it.
+"""Diagnosis of label noise: the transition matrix, and the simplest kind that explains the labels.
 
 Every image has a posterior over its true class from a network, and a label that is drawn from the
 row of a matrix T[true class, given label]. The matrix of greatest likelihood comes from expectation
-maximisation (Dawid and Skene 1979), as it is or tied to the form of a family; the family is chosen
+maximisation (Dawid and Skene 1979), as it is or tied to the form of a kind; the kind is chosen
 by the Bayesian information criterion (Schwarz 1978).
 """
 
@@ -21,7 +21,7 @@ _FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be
 _CLOSE = 1e-7  # how near to the likeliest share to come
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
 _SURE_MISTAKES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # parts of what a network doubts in all
-_FEW = 3  # of these, that a name allows for; the interval of the right share does for all
+_FEW = 3  # of these, that the choice of a kind allows for; the interval of the clean fraction: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,24 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong with the labels, and how sure that is."""
+    """A kind of label noise, its matrix and the evidence for it."""
 
-    family: str
-    matrix: Floats  # [C, C] of the family, the share of right labels on its diagonal
-    estimated: Floats  # [C, C] of no family
-    right: float  # share of labels that name the true class
+    kind: str
+    matrix: Floats  # [C, C] of the kind, the clean fraction on its diagonal
+    estimated: Floats  # [C, C] of no particular kind
+    clean_fraction: float  # share of labels that name the true class
     interval: tuple[float, float]  # of that, 95%, by profile likelihood
-    bic: dict[str, float]  # of every family, the chosen one's being 0
+    bic: dict[str, float]  # of every kind, the chosen one's being 0
     sentence: str
 
 
-Form = Callable[[Floats], Floats]  # expected counts [C, C] -> the matrix of a family
+Form = Callable[[Floats], Floats]  # expected counts [C, C] -> the matrix of a kind
 
 
 def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
-    """The family and matrix behind labels, int64 [N], of images with posteriors [N, C].
+    """Return the kind and matrix of the noise in labels, int64 [N], given posteriors [N, C].
 
-    A network that has not seen these labels must have given the posteriors.
+    The posteriors must come from a network that has not seen these labels.
     """
     temperings = _temperings(posteriors)
     tempered = [(each, fit(each, labels, general)) for each in temperings]
@@ -66,21 +66,21 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
         for name, each in fits.items()
     }
     best = min(bic, key=lambda name: bic[name])
-    right, interval = right_share(temperings, doubt, labels, fits[best].matrix)
-    family = _named(best, right, len(free.matrix))
+    clean, interval = clean_fraction(temperings, doubt, labels, fits[best].matrix)
+    kind = _named(best, clean, len(free.matrix))
     return Diagnosis(
-        family=family,
-        matrix=_floored(_with_diagonal(fits[best].matrix, right)),
+        kind=kind,
+        matrix=_floored(_with_diagonal(fits[best].matrix, clean)),
         estimated=free.matrix,
-        right=right,
+        clean_fraction=clean,
         interval=interval,
         bic={name: float(value - bic[best]) for name, value in bic.items()},
-        sentence=_sentence(family, right, interval),
+        sentence=_sentence(kind, clean, interval),
     )
 
 
 def fit(posteriors: Floats, labels: Labels, form: Form, start: Floats | None = None) -> Fit:
-    """The matrix of a form under which labels are most likely."""
+    """Return the maximum-likelihood matrix of a form."""
     classes = posteriors.shape[1]
     matrix = np.full((classes, classes), 1 / classes) if start is None else start
     for _ in range(_ITERATIONS):
@@ -116,7 +116,7 @@ def _sure_mistakes(posteriors: Floats, doubt: float) -> list[Floats]:
 
 
 def exact(estimated: Floats) -> dict[str, Floats]:
-    """The matrices of the families that leave nothing to estimate but an arrangement."""
+    """The matrices of the kinds that leave nothing to estimate but an arrangement."""
     same = np.eye(len(estimated))
     matrices = {
         "clean": same,
@@ -137,7 +137,7 @@ def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
 
 
 def forms(estimated: Floats) -> dict[str, Form]:
-    """The other families, with the arrangement of the classes that the free estimate suggests."""
+    """The other kinds, with the arrangement of the classes that the free estimate suggests."""
     same = np.eye(len(estimated), dtype=bool)
     return {
         "symmetric": _tied(same),
@@ -150,7 +150,7 @@ def forms(estimated: Floats) -> dict[str, Form]:
 
 
 def _parameters(name: str, classes: int) -> int:
-    """How many numbers a family has to be given; an arrangement of the classes counts as so many
+    """How many numbers a kind has to be given; an arrangement of the classes counts as so many
     as it has free choices."""
     return {
         "clean": 0,
@@ -203,19 +203,19 @@ def _with_diagonal(matrix: Floats, share: float) -> Floats:
     return np.asarray(others + share * np.eye(len(matrix)))
 
 
-def right_share(
-    temperings: Sequence[Floats], doubt: float, labels: Labels, family: Floats
+def clean_fraction(
+    temperings: Sequence[Floats], doubt: float, labels: Labels, kind: Floats
 ) -> tuple[float, tuple[float, float]]:
-    """The share of labels that are right, and its 95% interval by profile likelihood: the matrix
-    of the family, with its diagonal replaced.
+    """Return the share of correct labels and its 95% interval by profile likelihood: the matrix of
+    the kind, with its diagonal replaced.
 
     For each share the tempering counts that makes the labels most likely. A network that is surer
-    than it should be takes its own mistakes for right labels, and the labels cannot tell the two
+    than it should be takes its own mistakes for correct labels, and the labels cannot tell the two
     apart: the interval holds what mistakes that it is sure of make as likely.
     """
 
     def log_likelihood(share: float, among: Sequence[Floats]) -> float:
-        matrix = _floored(_with_diagonal(family, share))
+        matrix = _floored(_with_diagonal(kind, share))
         return max(_log_likelihood(each, labels, matrix) for each in among)
 
     found = [
@@ -238,26 +238,26 @@ def right_share(
     return best, (float(low), float(high))
 
 
-def _named(form: str, right: float, classes: int) -> str:
-    """The name of a family, where a form is of several by the size of its number."""
+def _named(form: str, clean: float, classes: int) -> str:
+    """The name of a kind, where a form is of several by the size of its number."""
     even = 1 / classes
     if form == "symmetric":
-        return "symmetric noise" if right > even else "complementary with some right"
+        return "symmetric noise" if clean > even else "complementary with some correct"
     if form == "permuted":
         return "permutation with noise"
-    if form == "biased complementary" and right > even / 2:
+    if form == "biased complementary" and clean > even / 2:
         return "general"
     return form
 
 
-def _sentence(family: str, right: float, interval: tuple[float, float]) -> str:
+def _sentence(kind: str, clean: float, interval: tuple[float, float]) -> str:
     said = {
         "clean": "The labels are clean",
         "random": "The labels say nothing about the images",
         "symmetric noise": "Some labels are wrong, any other class being as likely",
         "uniform complementary": "The labels name a class that the image is not of, any as likely",
-        "complementary with some right": "Most labels name a class that the image is not of, any as"
-        " likely",
+        "complementary with some correct": "Most labels name a class that the image is not of, any"
+        " as likely",
         "biased complementary": "The labels name a class that the image is not of, some more often",
         "permutation": "The classes have changed names",
         "permutation with noise": "The classes have changed names, and some labels are wrong",
@@ -265,12 +265,12 @@ def _sentence(family: str, right: float, interval: tuple[float, float]) -> str:
         " changed names",
         "pair flips": "Some labels are wrong, always by the same other class",
         "general": "Labels are wrong in no simple way",
-    }[family]
+    }[kind]
     low, high = interval
-    return f"{said}: {right:.2%} of them are right (95% interval {low:.2%} to {high:.2%})"
+    return f"{said}: {clean:.2%} of them are correct (95% interval {low:.2%} to {high:.2%})"
 
 
-def believed_right(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
-    """The probability that each label is right, given its image: [N]."""
+def believed_correct(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
+    """Return the probability that each label is correct, given its image: [N]."""
     joint = posteriors * matrix.T[labels]
     return np.asarray(joint[np.arange(len(labels)), labels] / joint.sum(1))

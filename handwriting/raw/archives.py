@@ -1,4 +1,4 @@
-"""What a .zip or .gz holds, once its names, kinds and sizes have been found to be safe."""
+"""Read the members of .zip and .gz files after checking their names, kinds and sizes."""
 
 import stat
 import zipfile
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from io import BufferedReader, FileIO
-from itertools import pairwise, takewhile
+from itertools import accumulate, pairwise, takewhile
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
@@ -20,30 +20,31 @@ from pydantic import Field
 from handwriting.core import params
 from handwriting.core.errors import InputError
 
-_CHUNK = 1 << 20  # bytes held at a time, inflated or not
-_LISTED = 10  # offenders that an error names
-_DIRECTORY_ENTRY = 256  # bytes of a zip's directory, per member that the limits allow
+_CHUNK = 1 << 20  # bytes in memory at a time
+_LISTED = 10  # problems that an error lists
+_DIRECTORY_ENTRY = 256  # bytes of a zip's central directory, per member that the limits allow
 _PATH = 255  # characters of a member's path
 _JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db"}  # what desktops add to archives
 _LOCAL_HEADER = 30  # bytes before the name of a member
-_ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags: by password, strongly, with its directory
-_PATCH = 0x20  # flag: the data is a difference to another file
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags: traditional, strong, masked directory
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile bounds the output of no others
+_PATCH = 0x20  # flag: the data is a patch to another file
 
-# What zipfile and zlib raise on bytes that are not what they say, and on a disk that fails.
-_BROKEN = (EOFError, NotImplementedError, OSError, ValueError, zipfile.BadZipFile, zlib.error)
+# What zipfile and zlib raise for invalid bytes or a failing disk.
+_INVALID = (EOFError, NotImplementedError, OSError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @params.section
 class Limits:
-    """How much an archive may turn out to hold."""
+    """The largest archives that are read."""
 
-    max_bytes: Annotated[int, Field(gt=0)]  # of all members, inflated
-    max_ratio: Annotated[float, Field(ge=1)]  # of the inflated bytes to the archive's
+    max_bytes: Annotated[int, Field(gt=0)]  # uncompressed, of all members
+    max_ratio: Annotated[float, Field(ge=1)]  # of uncompressed to compressed bytes
     max_members: Annotated[int, Field(gt=0)]
 
 
 class _CorruptError(Exception):
-    """A member's bytes are not what the archive says of them."""
+    """A member's bytes contradict its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +52,36 @@ class Member:
     """A regular file in an archive."""
 
     path: str
-    size: int
-    inflate: Callable[[], Iterator[bytes]]
+    size: int  # bytes, as declared
+    uncompress: Callable[[], Iterator[bytes]]
 
     def chunks(self) -> Iterator[bytes]:
-        """The member's bytes, checked by the time the last has been given out."""
+        """Yield the member's bytes, whose size and checksum are verified by the end."""
         left = self.size
         try:
-            for chunk in self.inflate():
+            for chunk in self.uncompress():
                 left -= len(chunk)
                 if left < 0:
                     break
                 yield chunk
-        except _BROKEN as error:
-            raise _CorruptError(str(error) or type(error).__name__) from error
+        except _INVALID as error:
+            raise _CorruptError(_line(error)) from error
         if left:
             raise _CorruptError("its size is not the one declared")
 
 
 @contextmanager
 def opened(paths: Sequence[Path], limits: Limits) -> Iterator[list[Member]]:
-    """The regular members of all the archives in `paths`, sorted by the bytes of their paths.
+    """Yield the regular members of all the archives in `paths`, sorted by the bytes of their paths.
 
-    Raises InputError, which names every offending member, if there is anything in an archive that
-    a plain tree of files within the limits would not have; and, where the block reads a member
-    that turns out to be corrupt, again for all of them.
+    Raises InputError naming every member that is unsafe or, once the block has read a corrupt
+    one, every corrupt member.
     """
+    named = ", ".join(map(str, paths))
     with ExitStack() as stack:
-        entries = [each for path in paths for each in _members(path, limits, stack)]
+        entries = [each for path in paths for each in _entries(path, limits, stack)]
         members = [each for each in entries if not each.path.endswith("/")]
         folders = {each.path for each in entries if each.path.endswith("/")}
-        named = ", ".join(map(str, paths))
         _refuse(named, collisions([*folders, *(member.path for member in members)]))
         _refuse(named, _excesses(members, sum(path.stat().st_size for path in paths), limits))
         if not members:
@@ -95,16 +95,15 @@ def opened(paths: Sequence[Path], limits: Limits) -> Iterator[list[Member]]:
 
 
 def content_digest(path: Path, limits: Limits) -> str:
-    """The sha256 of a .zip's members and their paths, however it is packed; of any other file, its.
+    """Return the sha256 of a .zip's content, however it is packed; of any other file, its sha256.
 
     The text that is hashed has a line for each regular member, sorted by path: the sha256 of its
     bytes, two spaces, its path.
     """
-    total = sha256()
     if path.suffix.lower() != ".zip":
-        for chunk in _read(path):
-            total.update(chunk)
-        return total.hexdigest()
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    total = sha256()
     with opened([path], limits) as members:
         for member in members:
             digest = sha256()
@@ -115,58 +114,57 @@ def content_digest(path: Path, limits: Limits) -> str:
 
 
 def collisions(paths: Iterable[str]) -> Iterator[str]:
-    """Complaints of paths that some file system cannot hold beside each other.
+    """Yield the problems of paths that cannot coexist on a file system that ignores case.
 
-    Neighbours in the order of their folded components are all that need a look: names that differ
-    by case or Unicode form alone, or a file and a folder of one name, stand side by side there.
+    Colliding paths are neighbours when sorted by their normalised components.
     """
-    ordered = sorted((_folded(path).split("/"), path) for path in paths)
+    ordered = sorted((_normalised(path).split("/"), path) for path in paths)
     for (one, path), (other, following) in pairwise(ordered):
-        shared = sum(
-            1 for _ in takewhile(lambda two: two[0] == two[1], zip(one, other, strict=False))
-        )
+        pairs = zip(one, other, strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         if shared == len(one):
-            yield f"{path!r} is in the way of {following!r}"
+            yield f"{path!r} collides with {following!r}"
         elif path.split("/")[:shared] != following.split("/")[:shared]:
-            yield f"{path!r} and {following!r} differ by case or Unicode form alone"
+            yield f"{path!r} and {following!r} differ only by case or Unicode form"
 
 
-def _folded(path: str) -> str:
-    """`path` as the file systems see it that ignore case and Unicode forms."""
+def _normalised(path: str) -> str:
+    """Return `path` without the differences of case and Unicode form that file systems ignore."""
     return path.lower() if path.isascii() else normalize("NFD", normalize("NFD", path).casefold())
 
 
-def _members(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
-    """The files and folders (whose paths end in /) of an archive, open as long as `stack` is."""
+def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
+    """Return the files and folders (paths with a final /) of an archive that `stack` closes."""
     if path.suffix.lower() == ".gz":
-        return [_gzip_member(path, limits)]
+        size = _uncompressed_size(path, limits.max_bytes)
+        return [Member(path.stem, size, partial(_gunzipped, path))]
     if path.suffix.lower() != ".zip":
         raise InputError(f"{path}: neither a .zip nor a .gz file")
     try:
-        file = stack.enter_context(_Archive(path, limits.max_members * _DIRECTORY_ENTRY))
-        # Names are UTF-8 with and without the flag that says so, or the archive is refused.
+        file = stack.enter_context(_BoundedReader(path, limits.max_members * _DIRECTORY_ENTRY))
+        # Names are decoded as UTF-8 with and without the flag for it.
         archive = stack.enter_context(zipfile.ZipFile(file, metadata_encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except _BROKEN as error:
+    except _INVALID as error:
         raise InputError(f"{path}: not a whole zip archive: {_line(error)}") from None
     entries = archive.infolist()
     if len(entries) > limits.max_members:
         raise InputError(f"{path}: {len(entries):,} members, over unzip.max_members")
     entries = [each for each in entries if not _JUNK.intersection(each.filename.split("/"))]
-    _refuse(str(path), _offences(entries))
+    _refuse(str(path), filter(None, map(_unsafe, entries)))
     _refuse(str(path), _overlaps(archive))
     return [
         Member(each.filename, each.file_size, partial(_unzipped, archive, each)) for each in entries
     ]
 
 
-class _Archive(BufferedReader):
-    """A file that is never read by more than a chunk or a zip's directory of the allowed size."""
+class _BoundedReader(BufferedReader):
+    """A file that refuses reads of more than a chunk and `most` bytes."""
 
-    def __init__(self, path: Path, directory: int) -> None:
+    def __init__(self, path: Path, most: int) -> None:
         super().__init__(FileIO(path))
-        self.most = max(directory, _CHUNK)
+        self.most = max(most, _CHUNK)
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > self.most:
@@ -175,39 +173,26 @@ class _Archive(BufferedReader):
 
 
 def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    # zipfile gives out no more than the declared size, and checks the CRC where that is reached.
+    # zipfile returns no more than the declared size and checks the CRC at its end.
     with archive.open(entry) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-            if len(chunk) < _CHUNK:  # it has come to the end: 60,000 times that is worth knowing
-                return
+        yield from iter(partial(file.read, _CHUNK), b"")
 
 
-def _gzip_member(path: Path, limits: Limits) -> Member:
-    """The one file in a .gz, whose last four bytes tell its size modulo 2^32: where more than that
-    is allowed, it is inflated once to see."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        file.seek(max(0, end - 4))
-        size = int.from_bytes(file.read(4), "little")
-    if limits.max_bytes >> 32:
-        size = _inflated_size(path, limits.max_bytes)
-    return Member(path.stem, size, partial(_gunzipped, path))
+def _uncompressed_size(path: Path, most: int) -> int:
+    """Return the size of a .gz's content, up to the first error or the chunk that exceeds `most`.
 
-
-def _inflated_size(path: Path, most: int) -> int:
-    """How many bytes are in a .gz, or at least `most`; of one that is broken, as far as it goes."""
+    The size in its last four bytes is modulo 2^32, and may be a lie.
+    """
     size = 0
-    with suppress(*_BROKEN):
-        for chunk in _gunzipped(path):
-            size += len(chunk)
+    with suppress(*_INVALID):
+        for size in accumulate(map(len, _gunzipped(path))):
             if size > most:
                 break
     return size
 
 
 def _gunzipped(path: Path) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(wbits=31)  # gzip's own wrapper, whose CRC and size zlib checks
+    inflater = zlib.decompressobj(wbits=31)  # gzip format, with its CRC and size verified
     with path.open("rb") as file:
         while not inflater.eof:
             if not (compressed := inflater.unconsumed_tail or file.read(_CHUNK)):
@@ -217,64 +202,47 @@ def _gunzipped(path: Path) -> Iterator[bytes]:
             raise ValueError("bytes after its end")
 
 
-def _offences(entries: Iterable[zipfile.ZipInfo]) -> Iterator[str]:
-    for entry in entries:
-        name = entry.orig_filename  # up to a NUL, where zipfile ends the other one
-        if offence := _name_offence(name) or _kind_offence(entry):
-            yield f"{name[:_PATH]!r} {offence}"
-
-
-def _name_offence(name: str) -> str | None:
-    if len(name) > _PATH:
-        return f"is longer than {_PATH} characters"
-    if not name.isprintable():
-        return "has control characters in its name"
-    if "\\" in name or ":" in name:
-        return "has a drive letter or a backslash in its name"
-    if not {"", ".", ".."}.isdisjoint(name.removesuffix("/").split("/")):
-        return "is not a path within a folder"
-    return None
-
-
-def _kind_offence(entry: zipfile.ZipInfo) -> str | None:
+def _unsafe(entry: zipfile.ZipInfo) -> str | None:
+    """Return why a zip's entry is not a plain file or folder with a portable path, or None."""
+    name, method = entry.orig_filename, entry.compress_type  # `filename` ends at a NUL
+    components = name.removesuffix("/").split("/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
-        return "is a link, a device or another special file"
-    if entry.is_dir() and entry.file_size:
-        return "is a folder with content"
-    if entry.flag_bits & _ENCRYPTED:
-        return "is encrypted"
-    # zipfile inflates the other methods it knows without a bound.
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"is packed by method {entry.compress_type}, neither stored nor deflated"
-    if entry.flag_bits & _PATCH:
-        return "is a patch"
-    if entry.volume:
-        return f"is on disk {entry.volume} of an archive of several"
-    return None
+    folder = entry.filename.endswith("/")
+    kinds = (0, stat.S_IFDIR if folder else stat.S_IFREG)
+    problems = {
+        f"is longer than {_PATH} characters": len(name) > _PATH,
+        "has control characters in its name": not name.isprintable(),
+        "has a drive letter or a backslash in its name": "\\" in name or ":" in name,
+        "is not a path within a folder": not {"", ".", ".."}.isdisjoint(components),
+        "is a link, a device or another special file": kind not in kinds,
+        "is a folder with content": folder and entry.file_size,
+        "is encrypted": entry.flag_bits & _ENCRYPTED,
+        f"is packed by method {method}, neither stored nor deflated": method not in _METHODS,
+        "is a patch": entry.flag_bits & _PATCH,
+        f"is on disk {entry.volume} of an archive of several": entry.volume,
+    }
+    return next((f"{name[:_PATH]!r} {each}" for each, found in problems.items() if found), None)
 
 
 def _overlaps(archive: zipfile.ZipFile) -> Iterator[str]:
-    """Complaints of members that share bytes, as in a bomb, or of bytes before the first.
+    """Yield the problems of members that share bytes, as zip bombs do, and of bytes before them.
 
-    The length of what a local header adds to the directory's is not known here, so that a member
-    may reach a little further than this sees; but every member is paid for by bytes of its own.
+    The extra fields of the local headers are not counted: an overlap shorter than these is missed.
     """
-    entries = sorted(archive.infolist(), key=attrgetter("header_offset"))
     end = 0
-    for entry in entries:
+    for entry in sorted(archive.infolist(), key=attrgetter("header_offset")):
         if entry.header_offset < end:
             yield f"{entry.filename!r} overlaps another member"
         elif end == 0 and entry.header_offset:
             yield f"{entry.header_offset:,} bytes before the first member"
-        # At most the name's bytes: ASCII characters and more.
+        # A character of the name is at least a byte.
         end = entry.header_offset + _LOCAL_HEADER + len(entry.filename) + entry.compress_size
     if end > archive.start_dir:
         yield "its last member overlaps the directory"
 
 
 def _excesses(members: Iterable[Member], packed: int, limits: Limits) -> Iterator[str]:
-    """Complaints of declared sizes. Inflating then never goes beyond what a member declared."""
+    """Yield the limits that the declared sizes exceed. chunks() never yields more than declared."""
     size = sum(member.size for member in members)
     if size > limits.max_bytes:
         yield f"it declares {size:,} bytes, over unzip.max_bytes"
@@ -287,13 +255,13 @@ def _corruption(member: Member) -> str | None:
         for _ in member.chunks():
             pass
     except _CorruptError as error:
-        return f"{member.path!r} is corrupt ({_line(error)})"
+        return f"{member.path!r} is corrupt ({error})"
     return None
 
 
-def _refuse(archive: str, complaints: Iterable[str]) -> None:
-    """Raise an InputError of the complaints, if there are any."""
-    if listed := list(dict.fromkeys(complaints)):
+def _refuse(archive: str, problems: Iterable[str]) -> None:
+    """Raise an InputError that lists `problems`, if there are any."""
+    if listed := list(dict.fromkeys(problems)):
         more = f"and {len(listed) - _LISTED:,} more"
         listed[_LISTED:] = [more] if len(listed) > _LISTED else []
         raise InputError(f"{archive}: {'; '.join(listed)}")
@@ -301,9 +269,3 @@ def _refuse(archive: str, complaints: Iterable[str]) -> None:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk

@@ -1,228 +1,137 @@
-"""The report's figures, in plotly's JSON: no colours but a trace's number, which the page gives a
-colour of its theme."""
+"""The report's figures, in plotly's JSON: a trace names its colour, the page's theme resolves it.
+
+The page draws them with plotly-cartesian.min.js, the published bundle of the flat charts. It starts
+in about a third of the time of the whole, which the package `plotly` brings. It is on npm only.
+"""
 
 import textwrap
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from statistics import fmean
-from typing import Any
+from collections.abc import Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 
-Row = Mapping[str, str]
+# Inits and methods have one colour each everywhere, in the light and in the dark theme; `clean` is
+# for clean labels and all that has no rival. The templates in .dvc/plots/ have the light ones.
+PALETTE = {
+    "random": ("#748094", "#8d9db3"),
+    "digits": ("#1766c2", "#62a8ff"),
+    "characters": ("#8c1d63", "#ff9fd8"),
+    "naive": ("#941c06", "#ff7d57"),
+    "argmin": ("#8f6800", "#f2c84b"),
+    "forward_correction": ("#0a7857", "#45d0a2"),
+    "clean": ("#1c1917", "#f5f5f4"),
+}
+_SYMBOLS = {"random": "circle", "digits": "square", "characters": "triangle-up"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up")
-
-
-def library() -> str:
-    """plotly.js, as text: its published bundle of the flat charts.
-
-    A browser runs it in about a third of the time of the whole, which the package `plotly` brings.
-    It is on npm but not on PyPI, and so kept beside this file.
-    """
-    return Path(__file__).with_name("plotly-cartesian.min.js").read_text(encoding="utf-8")
+_ERRORS = (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # in percent, as ticks
 
 
 def lines(
-    series: Mapping[str, Sequence[Row]],
+    frame: pd.DataFrame,
     x: str,
     y: str,
+    by: Sequence[str],
     titles: tuple[str, str],
-    ticks: Sequence[str] = (),
-    colours: int = 4,
-    log: bool = False,
-) -> str:
-    """A line for each entry, with a band where its rows tell `low` and `high`; `titles` of axes.
+    order: Sequence[str] = (),
+) -> go.Figure:
+    """Return a line for each group of rows, with a band between the columns low and high, if any.
 
-    With `ticks`, x counts them. So many `colours` take turns, and with the next turn of them dashes
-    and symbols change: names are told apart by both. `log`: y is logarithmic.
+    The first column of `by` gives the colour, the last one dashes and symbols. `titles` are of the
+    axes. With `order`, x is one of these names.
     """
-    figure = _figure(titles)
-    if log:
-        figure.update_yaxes(type="log", dtick="D2")
-    if ticks:
-        figure.update_xaxes(tickvals=list(range(len(ticks))), ticktext=list(ticks))
-    for i, (name, rows) in enumerate(series.items()):
-        colour, kind = i % colours, i // colours if colours < len(series) else i
-        where = [float(row[x]) for row in rows]
-        if rows and "low" in rows[0]:
-            low, high = ([float(row[side]) for row in rows] for side in ("low", "high"))
-            figure.add_scatter(
-                x=[*where, *reversed(where)],
-                y=[*high, *reversed(low)],
-                fill="toself",
-                mode="none",
-                meta={"colour": colour},
-                legendgroup=name,
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        figure.add_scatter(
-            x=where,
-            y=[float(row[y]) for row in rows],
-            name=name,
-            legendgroup=name,
-            mode="lines+markers",
-            line={"width": 2, "dash": _DASHES[kind % 4]},
-            marker={"size": 6, "symbol": _SYMBOLS[kind % 4]},
-            meta={"colour": colour},
-        )
-    return _json(figure)
-
-
-def band(runs: Sequence[Row], run: str, x: str, y: str) -> list[dict[str, str]]:
-    """Of the runs of one arm, point by point: their mean, the lowest and the highest of them.
-
-    Folds differ by an image, and so their points by a few; those of equal rank are taken together.
-    """
-    of_run: dict[str, list[Row]] = {}
-    for row in runs:
-        of_run.setdefault(row[run], []).append(row)
-    points = []
-    for rows in zip(*of_run.values(), strict=False):
-        values = [float(row[y]) for row in rows]
-        where = fmean(float(row[x]) for row in rows)
-        point = {x: where, y: fmean(values), "low": min(values), "high": max(values)}
-        points.append({name: str(value) for name, value in point.items()})
-    return points
-
-
-def intervals(rows: Mapping[str, tuple[float, float, float]], title: str) -> str:
-    """A dot with its interval for each name: (value, low, high)."""
-    names = [_lines(name) for name in rows]
-    values, lows, highs = zip(*rows.values(), strict=True)
-    figure = _figure((title, ""))
-    figure.add_scatter(
-        x=values,
-        y=names,
-        mode="markers",
-        marker={"size": 10},
-        meta={"colour": 0},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [high - value for value, high in zip(values, highs, strict=True)],
-            "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
-        },
-        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
-    )
-    figure.update_layout(**_names_from_the_top(names))
-    return _json(figure)
-
-
-def bars(
-    names: Sequence[str], series: Mapping[str, Sequence[float]], titles: tuple[str, str]
-) -> str:
-    """For each short name a bar of each series, side by side."""
-    figure = _figure(titles)
-    for i, (name, values) in enumerate(series.items()):
-        figure.add_bar(x=names, y=values, name=name, meta={"colour": i})
-    figure.update_layout(xaxis={"type": "category"}, showlegend=len(series) > 1)
-    return _json(figure)
-
-
-def lying_bars(rows: Mapping[str, float], title: str) -> str:
-    """A bar for each long name, from the top."""
-    figure = _figure((title, ""))
-    names = [_lines(name) for name in rows]
-    figure.add_bar(x=list(rows.values()), y=names, orientation="h", meta={"colour": 0})
-    figure.update_layout(**_names_from_the_top(names))
-    return _json(figure)
-
-
-def heatmap(
-    z: Sequence[Sequence[float]], names: Sequence[str], titles: tuple[str, str], height: int = 460
-) -> str:
-    """A square table as colours, rows from the top."""
-    figure = _figure(titles)
-    figure.add_heatmap(
-        x=names,
-        y=names,
-        z=z,
-        colorbar={"thickness": 10},
-        hovertemplate=f"{titles[1]} %{{y}}, {titles[0]} %{{x}}: %{{z:.4~g}}<extra></extra>",
-    )
-    figure.update_layout(
-        xaxis={"type": "category", "constrain": "domain"},
-        yaxis={"type": "category", "autorange": "reversed"},
-        height=height,
-    )
-    return _json(figure)
-
-
-def confusion(predictions: Sequence[Row], by: str, classes: Sequence[str]) -> list[list[int]]:
-    """How often each actual class (row) was taken for each other (column) `by` a network."""
-    counts = Counter((row["actual"], row[by]) for row in predictions)
-    return [[counts[actual, said] for said in classes] for actual in classes]
-
-
-def reliability(rows: Sequence[Row]) -> str:
-    """Accuracy against confidence, with the line on which both are equal."""
-    figure = _figure(("confidence", "accuracy"))
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="as sure as right", line={"dash": "dot"},
-        meta={"colour": 1},
-    )  # fmt: skip
-    figure.add_scatter(
-        x=[float(row["confidence"]) for row in rows],
-        y=[float(row["accuracy"]) for row in rows],
-        customdata=[int(row["images"]) for row in rows],
-        mode="lines+markers",
-        name="the network",
-        marker={"size": 8},
-        hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata} images<extra></extra>",
-        meta={"colour": 0},
-    )
-    return _json(figure)
-
-
-def plane(rows: Sequence[Row]) -> str:
-    """The map of features: each image as its class, those read wrongly in another colour."""
-    figure = _figure(("", ""))
-    for i, (name, right) in enumerate({"read rightly": True, "read wrongly": False}.items()):
-        chosen = [n for n, r in enumerate(rows) if (r["actual"] == r["predicted"]) == right]
-        figure.add_scatter(
-            x=[float(rows[n]["x"]) for n in chosen],
-            y=[float(rows[n]["y"]) for n in chosen],
-            text=[rows[n]["actual"] for n in chosen],
-            customdata=chosen,
-            mode="text",
-            name=name,
-            textfont={"size": 13 if right else 17, "weight": "normal" if right else "bold"},
-            hoverinfo="none",
-            meta={"colour": i},
-        )
-    bare = {"showticklabels": False, "zeroline": False, "title": ""}
-    figure.update_layout(xaxis=bare, yaxis=bare, height=620)
-    return _json(figure)
-
-
-def _lines(name: str) -> str:
-    """A long name in lines that leave room for the chart on a phone."""
-    return "<br>".join(textwrap.wrap(name, 26))
-
-
-def _names_from_the_top(names: Sequence[str]) -> dict[str, Any]:
-    """A layout with a row for each name."""
-    axis = {"type": "category", "autorange": "reversed", "automargin": True}
-    lines = max((name.count("<br>") + 1 for name in names), default=1)
-    return {"yaxis": axis, "height": 130 + max(40, 17 * lines) * len(names)}
-
-
-def _figure(titles: tuple[str, str]) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        xaxis={"title": {"text": titles[0], "font": {"size": 13}}, "automargin": True},
-        yaxis={"title": {"text": titles[1], "font": {"size": 13}}, "automargin": True},
-        margin={"l": 50, "r": 12, "t": 36, "b": 48},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        height=400,
-        hovermode="closest",
-    )
+    figure, last = _figure(titles), list(frame[by[-1]].unique())
+    if order:
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(order))
+    for names, rows in frame.groupby(list(by), sort=False):
+        where, colour = rows[x].tolist(), names[0] if names[0] in PALETTE else "clean"
+        style = {"legendgroup": str(names), "meta": {"colour": colour}}
+        if "low" in rows:
+            edge = [*rows["high"], *rows["low"][::-1]]
+            band = {"fill": "toself", "mode": "none", "hoverinfo": "skip", "showlegend": False}
+            figure.add_scatter(x=where + where[::-1], y=edge, **band, **style)
+        dash = _DASHES[last.index(names[-1]) % len(_DASHES)]
+        style |= {"name": ", ".join(map(str, names)), "line": {"width": 2, "dash": dash}}
+        style |= {"marker": {"size": 7, "symbol": _SYMBOLS.get(colour, "diamond")}}
+        figure.add_scatter(x=where, y=rows[y].tolist(), mode="lines+markers", **style)
     return figure
 
 
-def _json(figure: go.Figure) -> str:
-    return str(figure.to_json())
+def error_lines(frame: pd.DataFrame, by: Sequence[str], order: Sequence[str]) -> go.Figure:
+    """Return the accuracies mean, low and high by labels, on a logarithmic axis of the error."""
+    error = {name: (100 - 100 * frame[name]).clip(_ERRORS[-1]) for name in ("mean", "low", "high")}
+    titles = ("labels per class", "test accuracy, by the logarithm of the error")
+    figure = lines(frame.assign(**error), "labels", "mean", by, titles, order)
+    ticks = {"tickvals": _ERRORS, "ticktext": [f"{100 - error:g}%" for error in _ERRORS]}
+    return figure.update_yaxes(type="log", autorange="reversed", **ticks)
+
+
+def intervals(
+    frame: pd.DataFrame,
+    value: str,
+    title: str,
+    names: Sequence[str],
+    colours: Sequence[str] = (),
+    scale: float = 100,
+) -> go.Figure:
+    """Return a dot for each row, `scale` times a column, with its interval from low to high."""
+    figure = _figure((title, ""))
+    names = ["<br>".join(textwrap.wrap(name, 26)) for name in names]
+    points = scale * frame[[value, "low", "high"]].to_numpy(float)
+    rows = zip(names, points.tolist(), colours or ["clean"] * len(names), strict=True)
+    for name, (middle, low, high), colour in rows:
+        bars = {"type": "data", "array": [high - middle], "arrayminus": [middle - low]}
+        marker = {"size": 10, "symbol": _SYMBOLS.get(colour, "diamond")}
+        style = {"mode": "markers", "meta": {"colour": colour}, "showlegend": False}
+        figure.add_scatter(x=[middle], y=[name], error_x=bars, marker=marker, name="", **style)
+    axis = {"type": "category", "autorange": "reversed", "automargin": True}
+    most = max((name.count("<br>") + 1 for name in names), default=1)
+    return figure.update_layout(yaxis=axis, height=130 + max(40, 17 * most) * len(names))
+
+
+def bars(frame: pd.DataFrame, x: str, y: str, by: str, titles: tuple[str, str]) -> go.Figure:
+    """Return for each x a bar of each value of the column `by`, side by side, darkest first."""
+    figure, groups = _figure(titles), frame.groupby(by, sort=False)
+    for number, (name, rows) in enumerate(groups):
+        style = {"meta": {"colour": "clean"}, "marker": {"opacity": 1 - number / len(groups)}}
+        figure.add_bar(x=rows[x].tolist(), y=rows[y].tolist(), name=name, **style)
+    return figure.update_layout(xaxis={"type": "category"}, showlegend=len(groups) > 1)
+
+
+def heatmap(z: pd.DataFrame, titles: tuple[str, str], height: int = 460) -> go.Figure:
+    """Return a table as colours, square, rows from the top."""
+    figure = _figure(titles)
+    hover = f"{titles[1]} %{{y}}, {titles[0]} %{{x}}: %{{z:.4~g}}<extra></extra>"
+    content = {"x": list(map(str, z.columns)), "y": list(map(str, z.index)), "z": z.values.tolist()}
+    figure.add_heatmap(**content, colorbar={"thickness": 10}, hovertemplate=hover)
+    axis = {"type": "category", "dtick": 1, "tickfont": {"size": 9 if len(z) > 20 else 13}}
+    axis["constrain"] = "domain"
+    square = {"autorange": "reversed", "scaleanchor": "x"}
+    return figure.update_layout(xaxis=axis, yaxis=axis | square, height=height)
+
+
+def reliability(rows: pd.DataFrame) -> go.Figure:
+    """Return accuracy against confidence, with the line on which both are equal."""
+    ends = pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0], "of": "calibrated"})
+    rows = pd.concat([rows.assign(of="the network"), ends])
+    return lines(rows, "confidence", "accuracy", ["of"], ("confidence", "accuracy"))
+
+
+def scatter(rows: pd.DataFrame) -> go.Figure:
+    """Return the map of features: each image as its class, mistakes larger."""
+    figure, correct = _figure(("", "")), rows["actual"] == rows["predicted"]
+    for name, chosen in {"correct": rows[correct], "misclassified": rows[~correct]}.items():
+        colour, size = ("clean", 13) if name == "correct" else ("naive", 17)
+        style = {"mode": "text", "textfont": {"size": size}, "meta": {"colour": colour}}
+        x, y = (chosen[axis].astype(float).tolist() for axis in ("x", "y"))
+        points = {"text": chosen["actual"].tolist(), "customdata": chosen.index.tolist()}
+        figure.add_scatter(x=x, y=y, name=name, hoverinfo="none", **points, **style)
+    bare = {"showticklabels": False, "zeroline": False, "title": ""}
+    return figure.update_layout(xaxis=bare, yaxis=bare, height=620)
+
+
+def _figure(titles: tuple[str, str]) -> go.Figure:
+    x, y = ({"title": {"text": each, "font": {"size": 13}}, "automargin": True} for each in titles)
+    layout = {"template": "none", "xaxis": x, "yaxis": y, "height": 400, "hovermode": "closest"}
+    layout["margin"] = {"l": 50, "r": 12, "t": 36, "b": 48}
+    layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    return go.Figure(layout=layout)

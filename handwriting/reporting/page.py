@@ -1,75 +1,69 @@
 """The report as HTML: charts, pictures and tables, every name escaped."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
+TEXTS = tomllib.loads((FOLDER / "texts.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text under a header."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A figure with what it says in one sentence, and its numbers."""
+class Part:
+    """A part of the page; its title and text are those of its identity in texts.toml."""
 
     identity: str  # of the HTML element
-    title: str
-    takeaway: str
+    numbers: dict[str, Any]  # that the text names
+
+    @property
+    def title(self) -> str:
+        return str(TEXTS[self.identity]["title"])
+
+    @property
+    def text(self) -> str:
+        """Return the takeaway, its numbers filled in."""
+        return str(TEXTS[self.identity]["text"]).format_map(self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart(Part):
+    """A figure and its numbers."""
+
     figure: str  # plotly's JSON
-    table: Table
-    sheet: bytes = b""  # PNG of the images that its points are, in their order
+    table: pd.DataFrame
+    sheet: bytes = b""  # PNG of the images that its points stand for, in their order
     columns: int = 24  # of that sheet
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A picture of many tiles with what each is, or, for rows of tiles, what each row is."""
+class Sheet(Part):
+    """A picture of many tiles with a caption each, or, for rows of tiles, a name for each row."""
 
-    identity: str
-    title: str
-    takeaway: str
     png: bytes
     columns: int
-    captions: Sequence[tuple[str, str]]  # for the eye, for the ear; none: a row each in `rows`
+    captions: Sequence[tuple[str, str]] = ()  # shown, and read aloud
     rows: Sequence[str] = ()
 
 
-Part = Chart | Sheet | str
-
-
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page: its answer first."""
+class Section(Part):
+    """A question: its answer first."""
 
-    identity: str
-    title: str
-    answer: str
-    parts: list[Part]
-
-
-def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> Table:
-    """The rows of a CSV file as a table, of some columns or all."""
-    chosen = list(columns) or list(rows[0] if rows else ())
-    return Table(chosen, [[row[name] for name in chosen] for row in rows])
+    parts: Sequence[Part | str]
 
 
 def render(template: str, **content: Any) -> str:
-    """The template, a file beside this one, with all that is not Markup in `content` escaped.
+    """Return the template, a file of this folder, with all of `content` but Markup escaped.
 
-    Styles and scripts are files beside it, which templates include with `inline`.
+    Styles and scripts are files of this folder too; templates include them with `inline`.
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -78,8 +72,8 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": data_uri, "markdown": markdown, "script": script}
-    environment.filters["library"] = Markup
+    filters = {"data_uri": data_uri, "markdown": markdown, "script": script, "cell": cell}
+    environment.filters |= filters
     environment.tests["chart"] = lambda part: isinstance(part, Chart)
     environment.tests["sheet"] = lambda part: isinstance(part, Sheet)
     environment.globals["inline"] = inline
@@ -87,20 +81,27 @@ def render(template: str, **content: Any) -> str:
 
 
 def inline(name: str) -> Markup:
-    """A file beside this one as it is: it is ours."""
+    """Return a file of this folder unescaped."""
     return Markup((FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def script(text: str) -> Markup:
-    """JSON for a script element: no `<` can end it early."""
+    """Return JSON for a script element: no `<` can end it early."""
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704
 
 
 def data_uri(png: bytes) -> str:
-    """A picture as an address that holds it."""
+    """Return a picture as a data: URI."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def markdown(text: str) -> Markup:
-    """Markdown as HTML; HTML in it is shown, not obeyed."""
+    """Return Markdown as HTML; HTML in it is escaped."""
     return Markup(MarkdownIt("js-default").render(text))  # noqa: S704
+
+
+def cell(value: Any) -> str:
+    """Return a value of a table as text: five significant digits, nothing if it is missing."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

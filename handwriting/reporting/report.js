@@ -2,7 +2,7 @@
 // the map. Plotly is run with the first of them, so that the page answers before.
 (() => {
   const value = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (trace) => value(`--c${(trace.meta?.colour ?? 0) % 4}`);
+  const colour = (trace) => value(`--${trace.meta?.colour ?? "clean"}`);
 
   function painted(trace) {
     const own = colour(trace);
@@ -58,7 +58,7 @@
       const [, , actual, predicted] = [...rows[index].children].map((cell) => cell.textContent);
       tile.style.setProperty("--column", index % columns);
       tile.style.setProperty("--row", Math.floor(index / columns));
-      said.textContent = `${actual}, read as ${predicted}`;
+      said.textContent = `${actual}, classified as ${predicted}`;
       tile.setAttribute("aria-label", said.textContent);
       slider.value = index;
     };

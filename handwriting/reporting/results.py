@@ -1,152 +1,133 @@
-"""What was measured of each network, and how a number is told: with its interval and its count."""
+"""The measurements of one source, and the parts that several sections have."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from plotly.graph_objects import Figure
 from scipy import stats
 
 from handwriting.core import files
 from handwriting.reporting import charts
-from handwriting.reporting.page import Chart, Table
+from handwriting.reporting.networks import NETWORKS, colour, named
+from handwriting.reporting.page import Chart, Sheet
 
-Row = Mapping[str, str]
+_TEXT = ("labels", "class", "one", "other", "digit", "layer")  # columns of names, digits or not
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The files of one source: metrics in git, tables and pictures of the evaluate stages."""
+    """The metrics in git and the tables and pictures of the evaluate stages."""
 
     source: str
 
-    def metrics(self, name: str) -> Any:
-        """metrics/<source>/<name>.json."""
-        return files.read_json(Path("metrics", self.source, f"{name}.json"))
+    def metrics(self, question: int) -> dict[str, dict[str, float]]:
+        """Return the metrics of each network of a question, test archives last."""
+        paths = sorted(Path("metrics", self.source).glob("*.json"))
+        names = [*NETWORKS, *(path.stem for path in paths if path.stem not in NETWORKS)]
+        found = {name: self.json(name) for name in names if named(name).question == question}
+        return {name: each for name, each in found.items() if "writers" in each}
 
-    def table(self, path: str) -> list[dict[str, str]]:
-        """artifacts/<source>/<path>, a CSV file."""
-        return files.read_csv(Path("artifacts", self.source, path))
+    def json(self, path: str) -> Any:
+        """Return metrics/<source>/<path>.json."""
+        return files.read_json(Path("metrics", self.source, f"{path}.json"))
 
-    def curves(self, network: str) -> list[dict[str, str]]:
-        """The learning curves of all seeds of a network of the digits."""
-        return self.table(f"seeds/{network}-curves.csv")
+    def label_noise(self, dataset: str) -> dict[str, Any]:
+        """Return the diagnosis of a data set's labels."""
+        path = Path("artifacts", self.source, "label_noise", f"{dataset}.json")
+        return dict(files.read_json(path))
+
+    def table(self, path: str) -> pd.DataFrame:
+        """Return metrics/<source>/<path>.csv."""
+        whole = Path("metrics", self.source, f"{path}.csv")
+        types: dict[str, Any] = dict.fromkeys(_TEXT, str)
+        frame = pd.read_csv(whole, dtype=types, keep_default_na=False, na_values=[""])
+        return frame.convert_dtypes()
+
+    def evaluated(self, path: str) -> pd.DataFrame:
+        """Return artifacts/<source>/evaluation/<path>.csv, everything as text."""
+        whole = Path("artifacts", self.source, "evaluation", f"{path}.csv")
+        return pd.read_csv(whole, dtype=str, keep_default_na=False)
 
     def picture(self, path: str) -> bytes:
-        """artifacts/<source>/<path>, a PNG file."""
-        return Path("artifacts", self.source, path).read_bytes()
+        """Return artifacts/<source>/evaluation/<path>.png."""
+        return Path("artifacts", self.source, "evaluation", f"{path}.png").read_bytes()
 
-    def tracked(self, path: str) -> list[dict[str, str]]:
-        """metrics/<source>/<path>, a CSV file; no rows if there is none."""
-        whole = Path("metrics", self.source, path)
-        return files.read_csv(whole) if whole.exists() else []
+
+def chart(
+    identity: str, figure: Figure, table: pd.DataFrame, sheet: bytes = b"", **numbers: Any
+) -> Chart:
+    """Return a chart whose text names the numbers."""
+    return Chart(identity, numbers, str(figure.to_json()), table, sheet)
+
+
+def accuracies(results: Results, question: int, **numbers: Any) -> Chart:
+    """Return the accuracies of the networks of a question, test archives last."""
+    metrics, data = results.metrics(question), ("characters", "mnist", "mnistTask3")[question - 1]
+    networks = [named(name) for name in metrics]
+    frame = pd.DataFrame(metrics).T.astype({"runs": int, "images": int, "writers": int})
+    labels, colours = [each.label for each in networks], [colour(each) for each in networks]
+    figure = charts.intervals(frame, "accuracy", "accuracy in %", labels, colours)
+    frame.insert(0, "what", [each.what for each in networks])
+    return chart(f"accuracy-{data}", figure, frame.reset_index(names="network"), **numbers)
+
+
+def curves(data: str, rows: pd.DataFrame, by: str, **numbers: Any) -> Chart:
+    """Return mean learning curves, which the column `by` tells apart."""
+    titles = ("training images seen", "accuracy of held-out images")
+    figure = charts.lines(rows, "images_seen", "accuracy", [by], titles)
+    return chart(f"curves-{data}", figure, rows, **numbers)
+
+
+def calibration(results: Results, data: str, metrics: dict[str, float]) -> Chart:
+    """Return whether a network's confidence is its accuracy."""
+    rows = results.table(f"{data}/calibration")
+    return chart(f"calibration-{data}", charts.reliability(rows), rows, ece=metrics["ece"])
+
+
+def mistakes(results: Results, data: str, sheet: str, **numbers: Any) -> Sheet:
+    """Return a sheet of misclassified images, each captioned with its classes and confidence."""
+    rows = tiles(results, data, sheet)
+    captions = [
+        (f"{actual} → {predicted} {float(share):.0%}", f"a {actual} classified as {predicted}")
+        for actual, predicted, share in rows[["actual", "predicted", "confidence"]].values
+    ]
+    numbers |= {"count": len(rows)}
+    return Sheet(f"{sheet}-{data}", numbers, results.picture(f"{data}/{sheet}"), 12, captions)
+
+
+def tiles(results: Results, data: str, sheet: str) -> pd.DataFrame:
+    """Return what is on a sheet, a row for each tile or each row of tiles."""
+    rows = results.evaluated(f"{data}/tiles")
+    return rows[rows["sheet"] == sheet]
 
 
 def spread(
-    rows: Sequence[Row], by: Sequence[str], value: str, seeds: Sequence[str]
-) -> list[dict[str, str]]:
-    """Of the rows that are alike in `by`: the mean of `value`, its 95% interval over the seeds that
-    the columns `seeds` name, and how many rows they are. Numbers keep four digits that count.
-    """
-    groups: dict[tuple[str, ...], list[tuple[float, set[str]]]] = {}
-    for row in rows:
-        of_row = float(row[value]), {row[name] for name in seeds}
-        groups.setdefault(tuple(row[name] for name in by), []).append(of_row)
+    rows: pd.DataFrame, by: Sequence[str], value: str, seeds: Sequence[str], most: float = math.inf
+) -> pd.DataFrame:
+    """Return the mean of `value` over the rows that are alike in `by`, with its 95% interval, from
+    0 to at most `most`, over the seeds in the columns `seeds`, and the number of rows."""
     found = []
-    for key, each in groups.items():
-        mean, reach = fmean(number for number, _ in each), jackknife(each)
-        numbers = {"mean": mean, "low": mean - reach, "high": mean + reach}
-        found.append(
-            dict(zip(by, key, strict=True))
-            | {name: f"{number:.4g}" for name, number in numbers.items()}
-            | {"n": str(len(each))}
-        )
-    return found
+    for key, each in rows.groupby(list(by), sort=False):
+        mean, reach = float(each[value].mean()), jackknife(each, value, seeds)
+        found.append((*key, mean, max(0.0, mean - reach), min(most, mean + reach), len(each)))
+    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "n"])
 
 
-def jackknife(values: Sequence[tuple[float, set[str]]]) -> float:
-    """Half of the 95% interval of the mean of values, each of the seeds that it depends on: by the
-    means that are left without one of the seeds (Tukey 1958; Efron and Stein 1981), which of
-    values of a seed each is Student's. 0 of too few seeds to leave one out."""
-    names = set().union(*(seeds for _, seeds in values))
-    rest = [[number for number, seeds in values if name not in seeds] for name in sorted(names)]
-    if len(names) < 2 or not all(rest):
+def jackknife(rows: pd.DataFrame, value: str, seeds: Sequence[str]) -> float:
+    """Return half of the 95% interval of the mean of a column, whose values depend on seeds.
+
+    It is taken from the means that leave out one of the seeds (Tukey 1958; Efron and Stein 1981).
+    With one value per seed that is Student's. 0 for too few seeds to leave one out.
+    """
+    of_rows, values = rows[list(seeds)].to_numpy(int), rows[value].to_numpy(float)
+    rest = [values[(of_rows != seed).all(1)] for seed in np.unique(of_rows)]
+    if len(rest) < 2 or not all(map(len, rest)):
         return 0.0
-    means = [fmean(each) for each in rest]
-    square = sum((each - fmean(means)) ** 2 for each in means) * (len(names) - 1) / len(names)
-    return float(stats.t.ppf(0.975, len(names) - 1)) * math.sqrt(square)
-
-
-def in_points(row: Row, value: str) -> tuple[float, float, float]:
-    """A value of a table with its interval, (value, low, high), in hundredths."""
-    return 100 * float(row[value]), 100 * float(row["low"]), 100 * float(row["high"])
-
-
-def percent(share: float) -> str:
-    """0.98765 -> 98.77%."""
-    return f"{100 * share:.2f}%"
-
-
-def told(metrics: Mapping[str, Any]) -> str:
-    """An accuracy with its interval, its images and its runs."""
-    low, high = 100 * metrics["accuracy_low"], 100 * metrics["accuracy_high"]
-    return (
-        f"{percent(metrics['accuracy'])} (95% interval {low:.2f} to {high:.2f}%,"
-        f" {metrics['images']:,} images, {len(metrics['correct'])} runs)"
-    )
-
-
-def accuracies(
-    data: str, takeaway: str, metrics: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
-) -> Chart:
-    """The accuracies of the networks of a data set, side by side; `names` says what each is."""
-    columns = ["network", "what", "accuracy", "low", "high", "sd of runs", "runs", "images"]
-    columns += ["loss", "calibration error"]
-    rows = [
-        (
-            name,
-            names[name],
-            *(percent(each[key]) for key in ("accuracy", "accuracy_low", "accuracy_high")),
-            f"{100 * each['accuracy_sd']:.2f}",
-            len(each["correct"]),
-            f"{each['images']:,}",
-            f"{each['loss']:.4f}",
-            f"{each['calibration_error']:.4f}",
-        )
-        for name, each in metrics.items()
-    ]
-    shown = {
-        name: tuple(100 * each[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
-        for name, each in metrics.items()
-    }
-    figure = charts.intervals(shown, "accuracy in %")
-    return Chart(f"accuracy-{data}", f"Accuracy, {data}", takeaway, figure, Table(columns, rows))
-
-
-def curves(
-    identity: str,
-    title: str,
-    takeaway: str,
-    runs: Mapping[str, Sequence[Row]],
-    measured: str,
-    run: str = "run",
-) -> Chart:
-    """Learning curves: the mean of each arm's runs, told apart by the column `run`, in the band of
-    all of them."""
-    series = {
-        name: charts.band(rows, run, "images_seen", "accuracy") for name, rows in runs.items()
-    }
-    figure = charts.lines(series, "images_seen", "accuracy", ("images seen", measured))
-    columns = ("network", "images seen", "mean", "lowest", "highest")
-    rows = [
-        (
-            name,
-            f"{float(row['images_seen']):.0f}",
-            *(f"{float(row[k]):.4f}" for k in ("accuracy", "low", "high")),
-        )
-        for name, each in series.items()
-        for row in each
-    ]
-    return Chart(identity, title, takeaway, figure, Table(columns, rows))
+    means = np.array([each.mean() for each in rest])
+    square = ((means - means.mean()) ** 2).sum() * (len(rest) - 1) / len(rest)
+    return float(stats.t.ppf(0.975, len(rest) - 1)) * math.sqrt(square)

@@ -1,75 +1,107 @@
-"""Where a training has got to, on disk: a killed run goes on from here to the same bits."""
+"""Checkpoints of trained networks: weights, shape, the identity of the run, where it comes from."""
 
 import io
-import time
+import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from handwriting.core import files
-from handwriting.training import live
-from handwriting.training.compute import is_writer
-from handwriting.training.live import Point
-
-_INTERVAL = 20.0  # seconds between two checkpoints: their moments change no bit of the result
+from handwriting.core.errors import InputError
+from handwriting.training.model import Network, Shape
 
 
-@dataclass(slots=True)
-class Checkpoint:
-    """The checkpoint file of one training, which holds for that training alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The identity of a trained network."""
 
-    title: str  # names the file, the progress bar and errors
-    key: str  # a digest of all that the training depends on: data, params, code, start
-    folder: Path  # scratch: ignored by git, gone after success
-    live: Path | None = None  # where the curve is shown while it grows, see live.py
-    _saved: float = field(default_factory=time.monotonic)
+    data: str  # the data set: characters, characters28, mnist, mnistTask3
+    init: str = "random"  # or the pretrained checkpoint: digits, characters
+    method: str = "full"  # of fine-tuning; of question one the protocol of cross-validation
+    labels: str = "all"  # of each class
+    seed: int = 0  # of question one the fold
 
-    def due(self) -> bool:
-        """Whether the last one was saved long enough ago."""
-        return time.monotonic() - self._saved > _INTERVAL
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Return the columns of a table that identify a run."""
+        return [each.name for each in fields(cls)]
 
-    def save(
-        self, network: nn.Module, state: Sequence[Tensor], step: int, curve: Sequence[Point]
-    ) -> None:
-        """Keep the state after `step`; the file before it stays until this one is whole."""
-        self._saved = time.monotonic()
-        if is_writer():
-            content = {
-                "key": self.key,
-                "step": step,
-                "curve": [tuple(point) for point in curve],
-                "network": network.state_dict(),
-                "state": list(state),
-            }
-            buffer = io.BytesIO()
-            torch.save(content, buffer)
-            files.write_bytes(self._path, buffer.getvalue(), self.folder)
+    def values(self) -> tuple[str | int, ...]:
+        """Return its values in these columns."""
+        return astuple(self)
 
-    def show(self, curve: Sequence[Point]) -> None:
-        """Let others see the curve so far."""
-        if self.live and is_writer():
-            live.show(curve, self.live / self.folder.name / self.title.replace(" ", "-"))
+    def __str__(self) -> str:
+        return f"{self.data} from {self.init}, {self.method}, {self.labels} labels, {self.seed}"
 
-    def restore(self, network: nn.Module, state: Sequence[Tensor]) -> tuple[int, list[Point]]:
-        """Bring back the state of the last checkpoint: its step and the curve up to there.
 
-        (0, []) and no change if there is none, or one of other data, params or code.
-        """
-        try:
-            content = torch.load(self._path, map_location="cpu", weights_only=True)
-        except Exception:  # missing, or not what save() writes: then there is nothing to go on from
-            return 0, []
-        if content.get("key") != self.key:
-            return 0, []
-        network.load_state_dict(content["network"])
-        for tensor, kept in zip(state, content["state"], strict=True):
-            tensor.copy_(kept)
-        print(f"{self.title}: goes on after step {content['step']:,}", flush=True)
-        return content["step"], [Point(*point) for point in content["curve"]]
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One network of a checkpoint."""
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / f"{self.title.replace(' ', '-')}.checkpoint"
+    network: Network
+    run: Run
+    about: dict[str, Any]  # the settings and data digests that it comes from
+    extra: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # further state, by its name
+
+
+def save(networks: Sequence[Saved], path: Path, scratch: Path) -> None:
+    """Write a checkpoint; equal networks give equal bytes.
+
+    torch.save writes the name of its file and the identity of equal strings: hence the buffer and
+    the text.
+    """
+    states = [
+        {
+            "network": {name: each.contiguous() for name, each in one.network.state_dict().items()},
+            **one.extra,
+        }
+        for one in networks
+    ]
+    text = json.dumps(
+        [
+            {"shape": asdict(one.network.shape), "run": asdict(one.run), "about": one.about}
+            for one in networks
+        ]
+    )
+    buffer = io.BytesIO()
+    torch.save({"text": text, "states": states}, buffer)
+    files.write_bytes(path, buffer.getvalue(), scratch)
+
+
+def load(path: Path) -> list[Saved]:
+    """Return the networks of a checkpoint, in eval mode, without executing anything in it.
+
+    Raises InputError if the file is missing or not one of this version.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about what else the file may be
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        networks = [
+            _restored(text, state)
+            for text, state in zip(json.loads(content["text"]), content["states"], strict=True)
+        ]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a checkpoint") from None
+    except Exception as error:  # torch's own words would advise to run what is in the file
+        reason = f": {error}" if isinstance(error, InputError) else ""
+        message = f"{path}: not a checkpoint of this version of the project{reason}"
+        raise InputError(message) from None
+    if not networks:
+        raise InputError(f"{path}: holds no network")
+    return networks
+
+
+def _restored(text: dict[str, Any], state: dict[str, dict[str, Tensor]]) -> Saved:
+    network = Network(Shape.of(text["shape"]))
+    weights = state.pop("network")
+    network.load_state_dict(weights)
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise InputError("non-finite weights")
+    return Saved(network.eval(), Run(**text["run"]), text["about"], state)

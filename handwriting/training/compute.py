@@ -32,8 +32,8 @@ class Compute:
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     @property
-    def place(self) -> torch.device:
-        """Where this process computes: of several GPUs, the one that settle() gave it."""
+    def torch_device(self) -> torch.device:
+        """Where this process computes: of several GPUs, the one that configure_torch() gave it."""
         if self.device == "cuda":
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("cpu")
@@ -49,10 +49,10 @@ class Compute:
     def launch(self) -> None:
         """Become the launcher, which starts this stage again in each of its processes.
 
-        In these, join them to one group. There and without a launcher, settle().
+        In these, join them to one group. There and without a launcher, configure_torch().
         """
         if "TORCHELASTIC_RUN_ID" in os.environ:
-            self.settle()
+            self.configure_torch()
             distributed.init_process_group("nccl" if self.device == "cuda" else "gloo")
         elif self.launcher.strip():
             stage = sys.modules["__main__"].__spec__
@@ -66,9 +66,9 @@ class Compute:
                     f"params.yaml: compute.launcher: {self.launcher}: {reason}"
                 ) from None
         else:
-            self.settle()
+            self.configure_torch()
 
-    def settle(self, number: int | None = None) -> None:
+    def configure_torch(self, number: int | None = None) -> None:
         """Set torch's global state, once in each process, of those side by side the `number`th;
         a launcher says it of its own.
 

@@ -1,41 +1,51 @@
-"""The only training loop of the project: uint8 images in memory, Muon, one triangular schedule."""
+"""The training loop: uint8 images in memory, Muon and SGD, a triangular schedule."""
 
-import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from handwriting.core import params
+from handwriting.core import seeds
 from handwriting.core.errors import InputError
 from handwriting.training.augmentation import Augmentation, augment, draw, move
-from handwriting.training.checkpoint import Checkpoint
 from handwriting.training.compute import over_processes, processes
-from handwriting.training.live import Point
 from handwriting.training.losses import Objective
 from handwriting.training.model import Network
-from handwriting.training.optimizer import Optimizer, Rates
+from handwriting.training.optimizer import Factors, Optimizer, Recipe
+from handwriting.training.resume import CurvePoint, Progress
 
 _EVALUATION_BATCH = 1000
 _MOST = 1e12  # images seen in a training: years of them
-_EARLY = 50  # steps whose loss and gradient are kept: how smoothly a training sets out
+FIRST_STEPS = 50  # whose loss and gradient are recorded: how smoothly a training sets out
 
 
-@params.section
-class Recipe:
-    """What all trainings of a kind have in common."""
+def triangle(warmup: float, step: int, steps: int) -> Factors:
+    """Return the factors of the learning rates at `step` of `steps`: from near 0 to near 0."""
+    rising = step / max(1.0, warmup * steps)
+    falling = (steps - step + 1) / max(1.0, (1 - warmup) * steps)
+    factor = min(1.0, rising, falling)
+    return Factors(factor, factor, factor)
 
-    batch_size: Annotated[int, Field(gt=0)]  # of all processes together
-    rates: Rates
-    warmup: Annotated[float, Field(ge=0, lt=1)]  # of the steps: up to the full rates, then down
-    curve_points: Annotated[int, Field(ge=2, le=10_000)]  # validations along the way
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a network is trained, to the last random number."""
+
+    recipe: Recipe
+    augmentation: Augmentation
+    epochs: float  # passes over the data; 0.6 is fine, 0 is none
+    objective: Objective
+    stream: str  # the purpose of its random numbers: order and augmentation of the images,
+    seed: int  # equal in runs of one purpose and seed
+    schedule: Callable[[float, int, int], Factors] = triangle  # of (warmup, step, steps)
+    recorded: int = FIRST_STEPS  # steps whose loss and gradient norm are returned
+    strict: bool = True  # whether a loss that is not finite is an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,144 +54,171 @@ class Labelled:
 
     images: Tensor  # uint8 [N, 1, S, S]
     targets: Tensor  # [N, ...], whatever the objective takes
-    place: Tensor | None = None  # float32 [N, 4], hand.standardised(), if the network takes it
+    geometry: Tensor | None = None  # float32 [N, 4] of geometry.standardised(), on the CPU
 
 
 def fit(
-    network: Network,
-    train: Labelled,
-    validation: Labelled | None,
-    recipe: Recipe,
-    augmentation: Augmentation,
-    epochs: float,
-    objective: Objective,
-    seed: int,
-    checkpoint: Checkpoint,
-) -> tuple[list[Point], Tensor]:
-    """Train `network` in place for `epochs` passes (0.6 is fine, 0 is none).
+    network: Network, train: Labelled, validation: Labelled | None, plan: Plan, progress: Progress
+) -> tuple[list[CurvePoint], Tensor]:
+    """Train `network` in place.
 
-    Its learning curve, on the validation split and empty without one; loss and length of the
-    gradient of the first steps, float32 [steps, 2]. Order and augmentation of step t are a function
-    of (seed, t) alone: a killed run goes on from its checkpoint to the same bits. Several processes
-    share every batch. Raises InputError if the loss or a weight stops being a number, or for more
-    epochs than would end.
+    Returns its learning curve on the validation images, empty without them, and loss and gradient
+    norm of the first steps, float32 [steps, 2]. A killed run resumes from its checkpoint to the
+    same bits; several processes share every batch. Raises InputError for a loss or a weight that is
+    not finite, and for more epochs than would end.
     """
-    steps = step_count(epochs, len(train.images), recipe.batch_size)
-    optimizer = Optimizer(network, recipe.rates)
-    early = torch.zeros(min(steps, _EARLY), 2, device=train.images.device)
-    state = [*optimizer.momenta, early]
-    done, curve = checkpoint.restore(network, state)
-    rank, world = processes()
+    steps = step_count(plan.epochs, len(train.images), plan.recipe.batch_size)
+    optimizer = Optimizer(network, plan.recipe)
+    first = torch.zeros(min(steps, plan.recorded), 2, device=train.images.device)
+    state, done, curve = progress.restore()
+    _load(state, network, optimizer, first)
+    _, world = processes()
     replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
-    watched = curve_steps(steps, recipe.curve_points) if validation else set()
-    batches = islice(batch_indices(len(train.images), recipe.batch_size, steps, seed), done, None)
-    bar = tqdm(batches, checkpoint.title, steps, initial=done, unit="step", disable=None)
+    watched = curve_steps(steps, plan.recipe.curve_points) if validation else set()
     if validation and not curve:
-        curve.append(Point(0, 0, *validate(network, validation, objective)))
-    for step, batch in enumerate(bar, done + 1):
-        network.train()
-        mine = slice(rank, None, world)
-        images, targets, place, share = examples(train, batch, augmentation, seed, step)
-        logits = replica(images[mine], None if place is None else place[mine])
-        losses = objective.loss(logits, targets[mine])
-        if augmentation.mixup:
-            losses = torch.lerp(objective.loss(logits, targets.flip(0)[mine]), losses, share[mine])
-        loss = losses.sum() * (world / len(batch))  # whose mean over the processes is the batch's
-        optimizer.step(loss, rate(step, steps, recipe.warmup))
-        if step <= len(early):
-            early[step - 1] = torch.stack([over_processes(loss), optimizer.gradient_norm()])
-        due = step == steps or checkpoint.due()
-        if due or step in watched:
-            check(network, loss.item(), checkpoint.title, step)
+        curve.append(CurvePoint(0, 0, *validate(network, validation, plan.objective)))
+    for step, batch in _batches(len(train.images), steps, done, plan, progress.title):
+        loss = _step(replica, optimizer, train, batch, plan, step, steps)
+        if step <= len(first):
+            first[step - 1] = torch.stack([over_processes(loss), optimizer.gradient_norm()])
+        due = step == steps or progress.due()
+        if plan.strict and (due or step in watched):
+            check(network, loss.item(), progress.title, step)
         if validation and step in watched:
-            score = validate(network, validation, objective)
-            curve.append(Point(step, step * len(batch), *score))
-            checkpoint.show(curve)
+            scores = validate(network, validation, plan.objective)
+            curve.append(CurvePoint(step, step * len(batch), *scores))
         if due:
-            checkpoint.save(network, state, step, curve)
-    return curve, early.cpu()
+            progress.save(_state(network, optimizer, first), step, curve)
+    return curve, first.cpu()
+
+
+def _state(network: Network, optimizer: Optimizer, first: Tensor) -> dict[str, Any]:
+    momenta = list(optimizer.momenta.values())
+    return {"network": network.state_dict(), "momenta": momenta, "first": first}
+
+
+def _load(
+    state: dict[str, Any] | None, network: Network, optimizer: Optimizer, first: Tensor
+) -> None:
+    if state:
+        network.load_state_dict(state["network"])
+        kept = [*state["momenta"], state["first"]]
+        for tensor, each in zip([*optimizer.momenta.values(), first], kept, strict=True):
+            tensor.copy_(each)
+
+
+def _batches(
+    count: int, steps: int, done: int, plan: Plan, title: str
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (step, rows) of the steps that are left, with a progress bar."""
+    batches = batch_indices(count, steps, plan)
+    bar = tqdm(islice(batches, done, None), title, steps, initial=done, unit="step", disable=None)
+    yield from enumerate(bar, done + 1)
+
+
+def _step(
+    replica: nn.Module,
+    optimizer: Optimizer,
+    train: Labelled,
+    batch: Tensor,
+    plan: Plan,
+    step: int,
+    steps: int,
+) -> Tensor:
+    """Take one step and return its loss, float32 []."""
+    replica.train()
+    rank, world = processes()
+    mine = slice(rank, None, world)
+    images, targets, geometry, share = examples(train, batch, plan, step)
+    logits = replica(images[mine], None if geometry is None else geometry[mine])
+    losses = plan.objective.loss(logits, targets[mine])
+    if plan.augmentation.mixup:
+        mirrored = plan.objective.loss(logits, targets.flip(0)[mine])
+        losses = torch.lerp(mirrored, losses, share[mine])
+    loss = losses.sum() * (world / len(batch))  # its mean over the processes is the batch's
+    optimizer.step(loss, plan.schedule(plan.recipe.warmup, step, steps))
+    return loss
 
 
 def check(network: Network, loss: float, title: str, step: int) -> None:
-    """Raise InputError if the loss or, after the step, a weight is no number."""
+    """Raise InputError for a loss or, after the step, a weight that is not finite."""
     if not math.isfinite(loss):
         raise InputError(f"{title}: the loss is {loss} at step {step}")
     if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
-        raise InputError(f"{title}: a weight is no number after step {step}")
+        raise InputError(f"{title}: non-finite weight after step {step}")
 
 
 def examples(
-    train: Labelled, batch: Tensor, augmentation: Augmentation, seed: int, step: int
+    train: Labelled, batch: Tensor, plan: Plan, step: int
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """The images of a batch, float32 or uint8 [B, 1, S, S], their targets [B, ...], what is known
-    beside the pixels, float32 [B, 4] or None, and, float32 [B], the share in each of what `batch`
-    names: the rest is of the image at the mirrored place in the batch.
+    """Return the augmented examples of a batch of rows, int64 [B].
+
+    Images, uint8 or float32 [B, 1, S, S]; targets [B, ...]; geometry, float32 [B, 4] or None; and
+    the share of each in its mixture, float32 [B]: the rest is of the mirrored place in the batch.
     """
-    device = train.images.device
+    device, augmentation = train.images.device, plan.augmentation
     there = batch.to(device, non_blocking=True)  # a GPU has work in hand and is not waited for
-    draws = draw(len(batch), augmentation, generator(seed, step, "augment"))
-    images, place = augment(train.images[there], augmentation, draws), None
+    draws = draw(
+        len(batch), augmentation, generator(f"augmentation of {plan.stream}", plan.seed, step)
+    )
+    images, geometry = augment(train.images[there], augmentation, draws), None
     share = draws.share.to(device, non_blocking=True)
-    if train.place is not None:
-        place = move(train.place[batch], augmentation, draws).to(device, non_blocking=True)
+    if train.geometry is not None:
+        moved = move(train.geometry[batch], augmentation, draws)
+        geometry = moved.to(device, non_blocking=True)
     if augmentation.mixup:
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
-        place = None if place is None else torch.lerp(place.flip(0), place, share[:, None])
-    return images, train.targets[there], place, share
+        geometry = (
+            None if geometry is None else torch.lerp(geometry.flip(0), geometry, share[:, None])
+        )
+    return images, train.targets[there], geometry, share
 
 
 def step_count(epochs: float, images: int, batch_size: int) -> int:
-    """How many batches so many epochs are. Raises InputError for more than would end."""
+    """Return the number of batches. Raises InputError for more than would end."""
     if epochs * images > _MOST:
         raise InputError(f"{epochs:g} epochs of {images:,} images would not end")
     return math.ceil(epochs * images / min(batch_size, images))
 
 
-def batch_indices(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """`steps` batches from an endless row of permutations: every image is seen equally often."""
-    size = min(batch_size, count)
+def batch_indices(count: int, steps: int, plan: Plan) -> Iterator[Tensor]:
+    """Yield `steps` batches from an endless row of permutations: all images equally often."""
+    size = min(plan.recipe.batch_size, count)
     row = torch.empty(0, dtype=torch.int64)
     epoch = 0
     for _ in range(steps):
         while len(row) < size:
-            row = torch.cat([row, torch.randperm(count, generator=generator(seed, epoch, "order"))])
+            order = generator(f"order of {plan.stream}", plan.seed, epoch)
+            row = torch.cat([row, torch.randperm(count, generator=order)])
             epoch += 1
         batch, row = row[:size], row[size:]
         yield batch
 
 
-def generator(seed: int, index: int, purpose: str) -> torch.Generator:
-    """A CPU generator of its own for each (seed, index, purpose)."""
-    digest = hashlib.sha256(f"{seed}/{index}/{purpose}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
-
-
-def rate(step: int, steps: int, warmup: float) -> float:
-    """The share of the full rates at `step` of `steps`: a triangle, from near 0 to near 0."""
-    rising = step / max(1.0, warmup * steps)
-    falling = (steps - step + 1) / max(1.0, (1 - warmup) * steps)
-    return min(1.0, rising, falling)
+def generator(purpose: str, seed: int, index: int = 0) -> torch.Generator:
+    """Return the CPU generator of a random stream."""
+    return torch.Generator().manual_seed(seeds.number(purpose, seed, index))
 
 
 def curve_steps(steps: int, points: int) -> set[int]:
-    """The steps after which to validate: denser early on, when most happens; the last included."""
+    """Return the steps after which to validate: denser early on; the last included."""
     return {max(1, round(steps * (i / (points - 1)) ** 2)) for i in range(1, points)}
 
 
 @torch.inference_mode()
-def logits_of(network: Network, images: Tensor, place: Tensor | None = None) -> Tensor:
-    """float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time.
+def logits_of(network: Network, images: Tensor, geometry: Tensor | None = None) -> Tensor:
+    """Return float32 [N, classes] of uint8 [N, 1, S, S], in eval mode, a batch at a time.
 
-    `place` is float32 [N, 4] of hand.standardised(), for a network that takes it.
+    `geometry` is float32 [N, 4] of geometry.standardised(), for a network that takes it.
     """
     network.eval()
     batches = torch.split(images, _EVALUATION_BATCH)
-    places = torch.split(place, _EVALUATION_BATCH) if place is not None else [None] * len(batches)
-    return torch.cat([network(*each) for each in zip(batches, places, strict=True)])
+    given = [None] * len(batches) if geometry is None else torch.split(geometry, _EVALUATION_BATCH)
+    return torch.cat([network(*each) for each in zip(batches, given, strict=True)])
 
 
 def validate(network: Network, split: Labelled, objective: Objective) -> tuple[float, float]:
-    """(mean loss, accuracy) on a split."""
-    place = None if split.place is None else split.place.to(split.images.device)
-    logits, targets = logits_of(network, split.images, place), split.targets
+    """Return (mean loss, accuracy) on a split."""
+    geometry = None if split.geometry is None else split.geometry.to(split.images.device)
+    logits, targets = logits_of(network, split.images, geometry), split.targets
     return objective.loss(logits, targets).mean().item(), objective.accuracy(logits, targets)

@@ -1,37 +1,48 @@
-"""What a label means: the loss it gives, and the accuracy that can be estimated from it."""
+"""Training objectives: the loss of labels, and the accuracy that can be estimated from them."""
 
-from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-Smoothing = Annotated[float, Field(ge=0, lt=1)]  # the share of a label that goes to all classes
+from handwriting.core import params
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]  # share of a label that goes to all classes
 
 
 class Objective(Protocol):
-    """How logits float32 [B, C] are judged by targets [B, ...]."""
+    """Judges logits float32 [B, C] by targets [B, ...]."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The losses, float32 [B]."""
+        """Return the losses, float32 [B]."""
         ...
 
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
-        """The share of right answers, as far as the targets tell."""
+        """Return the share of correct predictions, as far as the targets tell."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a checkpoint says of it."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Clean:
-    """Labels int64 [B] that name the class: cross-entropy, smoothed (Szegedy et al. 2016)."""
+@params.section
+class CrossEntropy:
+    """Cross-entropy of labels int64 [B], smoothed (Szegedy et al. 2016, arXiv 1512.00567)."""
 
-    smoothing: Smoothing
+    label_smoothing: Smoothing
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See Objective."""
-        return F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.smoothing)
+        return F.cross_entropy(
+            logits, targets, reduction="none", label_smoothing=self.label_smoothing
+        )
 
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
         """See Objective."""
         return (logits.argmax(1) == targets).float().mean().item()
+
+    def settings(self) -> dict[str, Any]:
+        """See Objective."""
+        return {"cross_entropy": {"label_smoothing": self.label_smoothing}}

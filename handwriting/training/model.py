@@ -1,13 +1,8 @@
-"""The network, and the checkpoint that says everything about it."""
+"""The network: a small convolutional body and a linear head."""
 
-import io
-import json
 import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,33 +11,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from handwriting.characters.writer_model import NUMBERS, Hand
-from handwriting.core import files
+from handwriting.core import seeds
 from handwriting.core.errors import InputError
+from handwriting.data.geometry import NUMBERS
 
-_MEAN, _DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
+PIXEL_MEAN, PIXEL_DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
 _WIDEST = 1 << 14
-_HEADS = 1 << 20  # from the seeds of fresh networks to those of transplants' heads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What a network is, apart from its weights; and how its input is prepared."""
+    """The architecture of a network and the framing of its input."""
 
     classes: tuple[str, ...]
     size: int  # side of the input in pixels
-    box: int  # longer side of the ink within it
-    margin: int  # pixels of the input's border that hold no ink and are not looked at
+    ink_size: int  # longer side of the ink within it
+    crop_border: int  # pixels of the input's border that are not looked at
     widths: tuple[int, ...]  # channels of each convolution
     stem_stride: int  # of the first convolution
-    pooled: tuple[int, ...]  # the convolutions whose output is halved by 2 x 2 averages
-    grid: int  # the head sees means over grid x grid parts of the body's output
-    place: int  # channels that the head sees of an image's size and place; 0: it sees nothing
-    temperature: float  # what the logits of a trained network are divided by
+    pool_after: tuple[int, ...]  # the convolutions followed by 2 x 2 average pooling
+    head_pool: int  # the head sees means over head_pool x head_pool parts of the body's output
+    geometry_channels: int  # channels of geometry features that the head sees; 0: none
+    temperature: float  # divisor of a trained network's logits
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Shape":
-        """The shape whose fields came from JSON, which knows no tuples."""
+        """Return the shape whose fields came from JSON, which has no tuples."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in fields.items()
@@ -50,21 +44,22 @@ class Shape:
         return cls(**values)
 
     def check(self) -> None:
-        """Raises InputError if no network can have this shape."""
-        side = math.ceil((self.size - 2 * self.margin) / self.stem_stride)
+        """Raise InputError if no network can have this shape."""
+        side = math.ceil((self.size - 2 * self.crop_border) / self.stem_stride)
         for i in range(len(self.widths)):
-            side = side // 2 if i in self.pooled else side
-        if self.margin < 0 or side < self.grid or self.grid < 1:
+            side = side // 2 if i in self.pool_after else side
+        if self.crop_border < 0 or side < self.head_pool or self.head_pool < 1:
             raise InputError(
-                f"of {self.size} pixels a margin of {self.margin} and {len(self.pooled)} halvings"
-                f" leave {max(side, 0)}, and the head looks at {self.grid} x {self.grid} parts"
+                f"{self.size} pixels less a crop_border of {self.crop_border}, pooled"
+                f" {len(self.pool_after)} times, are {max(side, 0)}: too few for a head_pool of"
+                f" {self.head_pool}"
             )
-        if beyond := [i for i in self.pooled if i not in range(len(self.widths))]:
-            raise InputError(f"there is no convolution {beyond[0]} to be followed by a halving")
-        if not 0 < max(self.widths) <= _WIDEST or not 0 <= self.place <= _WIDEST:
+        if beyond := [i for i in self.pool_after if i not in range(len(self.widths))]:
+            raise InputError(f"pool_after: there is no convolution {beyond[0]}")
+        if not 0 < max(self.widths) <= _WIDEST or not 0 <= self.geometry_channels <= _WIDEST:
             raise InputError(f"a layer is at most {_WIDEST} channels wide")
-        if not 0 < self.temperature < math.inf or not 0 < self.box <= self.size:
-            raise InputError("the temperature and the box are not those of a network")
+        if not 0 < self.temperature < math.inf or not 0 < self.ink_size <= self.size:
+            raise InputError("temperature or ink_size is out of range")
 
 
 class Norm(nn.Module):
@@ -115,11 +110,10 @@ class Norm(nn.Module):
 
 
 class Network(nn.Module):
-    """A fully convolutional body and a linear head on its means over a few places or all.
+    """A convolutional body and a linear head on the means of its output.
 
-    uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes].
-    With shape.place, it also takes what was lost when the ink was cut out and scaled, float32
-    [B, 4] of hand.standardised(), and its `hand` changes its answers in the light of others.
+    uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes]. With
+    shape.geometry_channels it also takes float32 [B, 4] of geometry.standardised().
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -134,45 +128,44 @@ class Network(nn.Module):
         stem = nn.Conv2d(1, shape.widths[0], 5, stride=shape.stem_stride, padding=2, bias=False)
         self.body[0] = stem
         self.norms = nn.ModuleList(Norm(width) for width in shape.widths)
-        seen = shape.widths[-1] * shape.grid**2 + shape.place
+        seen = shape.widths[-1] * shape.head_pool**2 + shape.geometry_channels
         self.head = nn.Linear(seen, len(shape.classes))
-        if shape.place:
-            self.place = nn.Linear(NUMBERS, shape.place, bias=False)
-            self.place_norm = Norm(shape.place)
-            self.hand = Hand(shape.classes)
+        if shape.geometry_channels:
+            self.geometry = nn.Linear(NUMBERS, shape.geometry_channels, bias=False)
+            self.geometry_norm = Norm(shape.geometry_channels)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees of the pixels: float32 [B, widths[-1] * grid * grid]."""
-        margin = self.shape.margin
-        inner = images[:, :, margin : images.shape[2] - margin, margin : images.shape[3] - margin]
-        x = ((inner.float() - _MEAN) / _DEVIATION).to(self.precision)
+        """Return what the head sees of the pixels, float32 [B, widths[-1] * head_pool^2]."""
+        border, (height, width) = self.shape.crop_border, images.shape[2:]
+        inner = images[:, :, border : height - border, border : width - border]
+        x = ((inner.float() - PIXEL_MEAN) / PIXEL_DEVIATION).to(self.precision)
         x = x.contiguous(memory_format=torch.channels_last)
         for i, (conv, norm) in enumerate(zip(self.body, self.norms, strict=True)):
             assert isinstance(conv, nn.Conv2d)  # noqa: S101 - for the type checker
             x = F.conv2d(x, conv.weight.to(x.dtype), stride=conv.stride, padding=conv.padding)
             x = F.relu(norm(x), inplace=True)
-            if i in self.shape.pooled:
+            if i in self.shape.pool_after:
                 x = F.avg_pool2d(x, 2)
-        part, rest = divmod(x.shape[2], self.shape.grid)
+        part, rest = divmod(x.shape[2], self.shape.head_pool)
         if rest:  # parts that overlap: no deterministic gradient on a GPU
-            return F.adaptive_avg_pool2d(x.float(), self.shape.grid).flatten(1)
+            return F.adaptive_avg_pool2d(x.float(), self.shape.head_pool).flatten(1)
         return F.avg_pool2d(x.float(), part).flatten(1)
 
-    def forward(self, images: Tensor, place: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, geometry: Tensor | None = None) -> Tensor:
         seen = self.features(images)
-        if self.shape.place:
-            seen = torch.cat([seen, F.relu(self.place_norm(self.place(place)))], dim=1)
+        if self.shape.geometry_channels:
+            seen = torch.cat([seen, F.relu(self.geometry_norm(self.geometry(geometry)))], dim=1)
         logits: Tensor = self.head(seen)
         return logits if self.training else logits / self.shape.temperature
 
 
-def fresh(shape: Shape, seed: int) -> Network:
-    """A network with random weights that `seed` alone decides."""
-    generator = torch.Generator().manual_seed(seed)
+def fresh(shape: Shape, purpose: str, seed: int) -> Network:
+    """Return a network with random weights, decided by the purpose and the seed alone."""
+    generator = torch.Generator().manual_seed(seeds.number(f"weights of {purpose}", seed))
     network = Network(shape)
     with torch.no_grad():
-        places = (network.place,) if shape.place else ()
-        for layer in (*network.body, network.head, *places):
+        geometry = (network.geometry,) if shape.geometry_channels else ()
+        for layer in (*network.body, network.head, *geometry):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             layer.weight.uniform_(-bound, bound, generator=generator)
         network.head.bias.zero_()
@@ -180,58 +173,12 @@ def fresh(shape: Shape, seed: int) -> Network:
 
 
 def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:
-    """A network for `classes`: the body of `source`, and a fresh head that `seed` alone decides.
+    """Return a network for `classes`: the body of `source` and a fresh head decided by `seed`.
 
-    It is not the head of fresh(..., seed), with which a body may have been pretrained: together
-    they would read digits before they have seen one.
+    The head is not the one that a body was pretrained with: together they would know the digits
+    before they have seen one.
     """
-    network = fresh(replace(source.shape, classes=classes), seed + _HEADS)
+    network = fresh(replace(source.shape, classes=classes), "transplanted head", seed)
     network.body.load_state_dict(source.body.state_dict())
     network.norms.load_state_dict(source.norms.state_dict())
     return network
-
-
-def save(networks: Sequence[tuple[Network, dict[str, Any]]], path: Path, scratch: Path) -> None:
-    """Write a checkpoint of one network or several: of each the weights, the shape, and what is to
-    be said about it: the params and data it came from.
-
-    Equal networks give equal bytes: torch.save puts the name of the file it writes and the identity
-    of equal strings into them, hence the buffer and the text.
-    """
-    states = [
-        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        for network, _ in networks
-    ]
-    about = [{"shape": asdict(network.shape), "about": about} for network, about in networks]
-    buffer = io.BytesIO()
-    torch.save({"text": json.dumps(about), "states": states}, buffer)
-    files.write_bytes(path, buffer.getvalue(), scratch)
-
-
-def load_all(path: Path) -> list[tuple[Network, dict[str, Any]]]:
-    """The networks of a checkpoint, in eval mode, and what is said about each.
-
-    Raises InputError if the file is missing or not one of ours. Nothing in it is executed.
-    """
-    networks = []
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what else the file may be
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        for text, state in zip(json.loads(content["text"]), content["states"], strict=True):
-            network = Network(Shape.of(text["shape"]))
-            network.load_state_dict(state)
-            if not all(tensor.isfinite().all() for tensor in state.values()):
-                raise InputError("some of its weights are not numbers")
-            networks.append((network.eval(), text["about"]))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a checkpoint") from None
-    except Exception as error:  # torch's own words would advise to run what is in the file
-        reason = f": {error}" if isinstance(error, InputError) else ""
-        raise InputError(
-            f"{path}: not a checkpoint of this version of the project{reason}"
-        ) from None
-    if not networks:
-        raise InputError(f"{path}: there is no network in it")
-    return networks

@@ -1,54 +1,76 @@
-"""The base networks that fine-tuning starts from, and the strengths that decide their shapes."""
+"""The pretrained checkpoints that fine-tuning starts from."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from handwriting.core import params
 from handwriting.core.errors import InputError
-from handwriting.training import model
-from handwriting.training import runs as arms
+from handwriting.training import checkpoint
+from handwriting.training.augmentation import Augmentation
 from handwriting.training.model import Network
 
-UseName = Literal["usual", "full"]
+Labels = dict[Annotated[str, Field(pattern=r"^[1-9]\d*$")], PositiveInt]
 
 
 @params.section
-class Use:
-    """One use of networks of digits: how strong they are, and how many bases each start has."""
+class Digits:
+    """The section <source>.digits: digit networks, those of full_data apart."""
 
-    strength: str  # a key of strengths
-    bases: arms.Count
+    model_size: str
+    epochs: PositiveFloat  # passes over all of MNIST
+    augmentation: Augmentation
 
 
 @params.section
-class Uses:
-    """What networks of digits are for."""
+class FullData:
+    """The section <source>.full_data: networks that learn from all of MNIST or mnistTask3."""
 
-    usual: Use  # everything but the next
-    full: Use  # MNIST with all of its images, and the correction of mnistTask3
-
-
-def strength(source: str, use: UseName) -> arms.Strength:
-    """How much the networks of this use may cost."""
-    name = getattr(params.load(f"digits.{source}", Uses), use).strength
-    return params.load(f"strengths.{name}", arms.Strength)
+    model_size: str
+    epochs: PositiveFloat
+    muon_lr: PositiveFloat  # in place of the training section's
+    curve_points: Annotated[int, Field(ge=2)]  # the same
+    augmentation: Augmentation
 
 
-def load(source: str, start: str, use: UseName, seeds: int) -> list[Network]:
-    """The first `seeds` base networks of a start, of the shape that the use asks for.
+@params.section
+class Seeds:
+    """The section <source>.seeds: networks of each kind. Seed i starts from checkpoint i."""
+
+    full_data: PositiveInt
+    labels: Labels  # at each number of labels per class
+    methods: PositiveInt  # at most, of linear_probe and layerwise_decay
+    mnistTask3: PositiveInt  # noqa: N815 - the data set's name
+    naive: PositiveInt
+    diagnosis: PositiveInt
+
+
+@params.section
+class ModelSize:
+    """An entry of the section model_sizes; see model.Shape."""
+
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    stem_stride: Annotated[int, Field(ge=1, le=2)]
+    pool_after: tuple[NonNegativeInt, ...]
+    head_pool: PositiveInt
+
+
+def load(path: Path, model_size: str, seeds: int) -> list[Network]:
+    """Return the first `seeds` networks of a model size in a pretrained checkpoint.
 
     Raises InputError if there are fewer.
     """
-    name = getattr(params.load(f"digits.{source}", Uses), use).strength
-    path = Path(f"artifacts/{source}/bases/{start}.pt")
     networks = [
-        network
-        for network, about in model.load_all(path)
-        if about["name"].rpartition(" ")[0] == name
+        each.network for each in checkpoint.load(path) if each.about["model_size"] == model_size
     ]
     if len(networks) < seeds:
         raise InputError(
-            f"params.yaml: digits.{source}.{use}.bases: {seeds} seeds need as many bases,"
-            f" and {path} has {len(networks)} of strength {name}"
+            f"{path}: {len(networks)} networks of model size {model_size}, and {seeds} seeds"
         )
     return networks[:seeds]
+
+
+def path(source: str, init: str) -> Path:
+    """Return where the checkpoint of an init is."""
+    return Path(f"artifacts/{source}/pretrained/{init}.pt")

@@ -1,215 +1,152 @@
-"""An arm of the study: networks of one kind, trained side by side and stored."""
+"""Runs: networks trained side by side, and the files that they are stored in."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from pydantic import Field
+from numpy.typing import NDArray
 from torch import Tensor
 
-from handwriting.characters import writer_model as hand
-from handwriting.core import cli as entry
-from handwriting.core import files, params
-from handwriting.data import dataset
+from handwriting.core import files
+from handwriting.data import geometry
 from handwriting.data.dataset import Split
-from handwriting.training import engine as parallel
-from handwriting.training import loop as training
-from handwriting.training import model
-from handwriting.training.augmentation import Augmentation
-from handwriting.training.checkpoint import Checkpoint
+from handwriting.training import checkpoint, engine, loop
+from handwriting.training.checkpoint import Run, Saved
 from handwriting.training.compute import Compute, is_writer
-from handwriting.training.live import Point
-from handwriting.training.loop import Labelled, Recipe, fit
-from handwriting.training.losses import Objective
-from handwriting.training.model import Network, Shape
+from handwriting.training.loop import Labelled, Plan, fit
+from handwriting.training.model import Network
+from handwriting.training.resume import CurvePoint, Progress
 
-Count = Annotated[int, Field(gt=0)]
 _CURVE_SHARE = 0.1  # of a training's arithmetic, at most, that its learning curve costs
+Rows = NDArray[np.intp]
 
 
-@params.section
-class Strength:
-    """How much the networks may cost: fast, middle or strong. A body fits into any of its own."""
-
-    widths: Annotated[tuple[Count, ...], Field(min_length=1)]  # channels of each convolution
-    stem_stride: Literal[1, 2]  # of the first of them
-    pooled: tuple[Annotated[int, Field(ge=0)], ...]  # which of them are followed by a halving
-    grid: Count  # the head sees means over grid x grid parts of what the last one gives
-    epochs: Annotated[float, Field(gt=0)]  # passes over MNIST's training images
-    augmentation: Augmentation  # of the digits
-
-
-def shape_of(strength: Strength, margin: int, size: int, box: int, classes: Sequence[str]) -> Shape:
-    """The shape of a network for size x size images with ink in a box, and their classes."""
-    return Shape(
-        classes=tuple(classes),
-        size=size,
-        box=box,
-        margin=margin,
-        widths=strength.widths,
-        stem_stride=strength.stem_stride,
-        pooled=strength.pooled,
-        grid=strength.grid,
-        place=0,
-        temperature=1.0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What one network learns from, and what its learning curve is measured on, if anything."""
+class Data(NamedTuple):
+    """The images that the jobs of a stage choose theirs from."""
 
     train: Split
-    validation: Split | None
-    hands: Sequence[str] | None = None  # who wrote each row of train, for a network with a hand
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How networks are trained: small enough to be sent to another process."""
-
-    title: str
-    data: Callable[["Job"], Data]  # read where the training runs
-    objective: Objective
-    recipe: Recipe
-    augmentation: Augmentation
-    epochs: float
-    compute: Compute
-    scratch: Path  # for checkpoints
+    validation: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One network to train."""
 
-    name: str  # among those of its arm: "seed 0"
-    seed: int  # of the order of the images and of their augmentation
+    run: Run
     network: Network
     plan: Plan
+    train: Rows | None = None  # of Data.train; None: all
+    validation: Rows | None = None  # of Data.validation; None: all
+    about: dict[str, Any] = field(default_factory=dict)  # further settings, for the checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One network of an arm."""
+    """One trained network."""
 
-    name: str
-    network: Network
-    curve: list[Point]
-    early: Tensor  # see fit()
-    about: dict[str, Any]
+    saved: Saved
+    curve: list[CurvePoint]
+    first_steps: Tensor  # see loop.fit()
 
 
-def of_seeds(networks: Iterable[Network], plan: Plan) -> list[Job]:
-    """Jobs for networks whose place in the list is their seed."""
-    return [Job(f"seed {seed}", seed, network, plan) for seed, network in enumerate(networks)]
+def train(jobs: Sequence[Job], data: Data, compute: Compute, scratch: Path) -> list[Trained]:
+    """Return the networks, trained."""
+    return engine.map(train_one, jobs, compute, data, compute, scratch)
 
 
-def held_out(splits: Path, _: Job) -> Data:
-    """The train split, and the validation split, the first of which are for the learning curve."""
-    return Data(
-        dataset.load(splits / "train.safetensors"), dataset.load(splits / "validation.safetensors")
+def train_one(job: Job, data: Data, compute: Compute, scratch: Path) -> Trained:
+    """Return the network of a job, trained."""
+    data = chosen(job, data)
+    about = describe(job, data, compute)
+    progress = Progress(str(job.run), key(job.network, about), scratch)
+    place_on_device(job.network, compute)
+    measured = curve_split(data, job.plan)
+    curve, first_steps = fit(
+        job.network,
+        labelled(data.train, job.network, compute),
+        labelled(measured, job.network, compute) if measured else None,
+        job.plan,
+        progress,
     )
+    return finished(job, curve, first_steps, about)
 
 
-def train(jobs: Sequence[Job], compute: Compute) -> list[Trained]:
-    """The networks, trained."""
-    return parallel.run(_train, jobs, compute)
+def chosen(job: Job, data: Data) -> Data:
+    """Return the data of a job."""
+    train, validation = data
+    if job.train is not None:
+        train = train.rows(job.train)
+    if validation is not None and job.validation is not None:
+        validation = validation.rows(job.validation)
+    return Data(train, validation)
 
 
-def _train(job: Job) -> Trained:
-    plan, network = job.plan, job.network
-    title = f"{plan.title} {job.name}"
-    data = plan.data(job)
-    about = about_of(job, data)
-    checkpoint = Checkpoint(title, key(network, about), plan.scratch, entry.LIVE)
-    if data.hands and network.shape.place:
-        place, labels = placed(data.train), torch.from_numpy(data.train.labels)
-        network.hand.learn(place, labels, hand.numbered(data.hands))
-    place_on_device(network, plan.compute)
-    measured = watched(data, plan.epochs, plan.recipe)
-    curve, early = fit(
-        network,
-        labelled(data.train, network, plan.compute),
-        labelled(measured, network, plan.compute) if measured else None,
-        plan.recipe,
-        plan.augmentation,
-        plan.epochs,
-        plan.objective,
-        job.seed,
-        checkpoint,
-    )
-    return finished(job, curve, early, about)
-
-
-def about_of(job: Job, data: Data) -> dict[str, Any]:
-    """What a checkpoint says of where it comes from: params, digests of the data and the start."""
+def describe(job: Job, data: Data, compute: Compute) -> dict[str, Any]:
+    """Return what a checkpoint says of its origin: settings, digests of the data and the init."""
     plan = job.plan
     return {
-        "name": job.name,
-        "seed": job.seed,
-        "start": _weights(job.network),
+        **job.about,
+        "init": _weights(job.network),
         "epochs": plan.epochs,
-        "judged": judged(data, plan.epochs, plan.recipe),
-        "objective": repr(plan.objective),
-        "recipe": asdict(plan.recipe),
+        "curve_images": curve_images(data, plan),
+        "objective": plan.objective.settings(),
+        "training": asdict(plan.recipe),
         "augmentation": asdict(plan.augmentation),
-        "compute": asdict(plan.compute),
-        "data": {
-            "train": _digest(data.train),
-            "validation": _digest(data.validation),
-            "hands": sha256(repr(data.hands).encode()).hexdigest(),
-        },
+        "compute": asdict(compute),
+        "data": {"train": _digest(data.train), "validation": _digest(data.validation)},
     }
 
 
-def judged(data: Data, epochs: float, recipe: Recipe) -> int:
-    """On how many of the images held out a training may measure each point of its curve: a tenth
-    of its arithmetic, at most, is spent on that.
+def curve_images(data: Data, plan: Plan) -> int:
+    """Return on how many held-out images a training may measure each point of its curve.
 
-    A step costs three times an answer: forward, and backward to weights and inputs. Where the body
-    is frozen, only the answer.
+    At most a tenth of its arithmetic is spent on that. A step costs three predictions: forward, and
+    backward to weights and inputs; with a frozen body one.
     """
-    if not data.validation:
+    if data.validation is None:
         return 0
-    images, held_out = len(data.train.labels), len(data.validation.labels)
-    steps = training.step_count(epochs, images, recipe.batch_size)
-    answers = steps * min(recipe.batch_size, images) * (1 if recipe.rates.layer_decay == 0 else 3)
-    affordable = int(answers * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points)
+    recipe, images, held_out = plan.recipe, len(data.train.labels), len(data.validation.labels)
+    steps = loop.step_count(plan.epochs, images, recipe.batch_size)
+    predictions = steps * min(recipe.batch_size, images) * (1 if recipe.layer_decay == 0 else 3)
+    affordable = int(predictions * _CURVE_SHARE / (1 - _CURVE_SHARE) / recipe.curve_points)
     return max(1, min(held_out, affordable))
 
 
-def watched(data: Data, epochs: float, recipe: Recipe) -> Split | None:
-    """The images held out that a learning curve is measured on, if any."""
-    return data.validation and data.validation.rows(slice(judged(data, epochs, recipe)))
+def curve_split(data: Data, plan: Plan) -> Split | None:
+    """Return the held-out images that a learning curve is measured on, if any."""
+    return data.validation and data.validation.rows(slice(curve_images(data, plan)))
 
 
 def place_on_device(network: Network, compute: Compute) -> None:
     """Make a network ready to be trained where and how `compute` says."""
-    network.to(compute.place).to(memory_format=torch.channels_last)
+    network.to(compute.torch_device).to(memory_format=torch.channels_last)
     network.precision = compute.dtype
 
 
-def finished(job: Job, curve: list[Point], early: Tensor, about: dict[str, Any]) -> Trained:
-    """The network of a job that is done, ready to be sent and stored."""
+def finished(
+    job: Job, curve: list[CurvePoint], first_steps: Tensor, about: dict[str, Any]
+) -> Trained:
+    """Return the trained network of a job, ready to be sent and stored."""
     job.network.precision = torch.float32
-    return Trained(job.name, job.network.cpu().eval(), curve, early, about)
+    return Trained(Saved(job.network.cpu().eval(), job.run, about), curve, first_steps)
 
 
 def _digest(split: Split | None) -> str | None:
-    """The sha256 of all that a split holds."""
+    """Return the sha256 of all that a split holds."""
     if split is None:
         return None
-    digest = sha256(f"{split.classes} {split.box}".encode())
-    for column in (split.images, split.labels, split.place):
+    digest = sha256(f"{split.classes} {split.ink_size}".encode())
+    for column in (split.images, split.labels, split.geometry):
         digest.update(column.tobytes())
     return digest.hexdigest()
 
 
 def _weights(network: Network) -> str:
-    """The sha256 of all that a network has learnt."""
+    """Return the sha256 of a network's weights."""
     digest = sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -217,60 +154,53 @@ def _weights(network: Network) -> str:
 
 
 def key(network: Network, about: dict[str, Any]) -> str:
-    """A digest of all that a training depends on: start, data, params, code and torch."""
+    """Return a digest of all that a training depends on: init, data, settings, code and torch."""
     digest = sha256(f"{torch.__version__} {network.shape} {about} {_weights(network)}".encode())
-    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 def labelled(split: Split, network: Network, compute: Compute) -> Labelled:
-    """A split on the device, with what the network asks for beside the pixels."""
+    """Return a split on the device, with the geometry features if the network takes them."""
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
-    place = placed(split) if network.shape.place else None
-    return Labelled(images.to(compute.place), labels.to(compute.place), place)
+    features = standardised(split) if network.shape.geometry_channels else None
+    return Labelled(images.to(compute.torch_device), labels.to(compute.torch_device), features)
 
 
-def placed(split: Split) -> Tensor:
-    """Size and place of the ink of each image, float32 [N, 4] of hand.standardised()."""
-    return hand.standardised(torch.from_numpy(split.place))
+def standardised(split: Split) -> Tensor:
+    """Return the geometry features of each image, float32 [N, 4]."""
+    return torch.from_numpy(geometry.standardised(split.geometry))
 
 
-def store(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
-    """Write the networks of an arm in one file, <path>.pt, and their learning curves, if they have
-    any, in <path>-curves.csv."""
+def store_curves(trained: Iterable[Trained], path: Path, scratch: Path) -> None:
+    """Write the learning curves of several runs as a table."""
+    rows = ((*each.saved.run.values(), *point) for each in trained for point in each.curve)
+    files.write_csv(path, [*Run.columns(), *CurvePoint._fields], rows, scratch)
+
+
+def store_first_steps(trained: Iterable[Trained], path: Path, scratch: Path) -> None:
+    """Write loss and gradient norm of the first steps of several runs as a table."""
+    rows = (
+        (*each.saved.run.values(), step, *values)
+        for each in trained
+        for step, values in enumerate(each.first_steps.tolist(), 1)
+    )
+    files.write_csv(path, [*Run.columns(), "step", "loss", "gradient_norm"], rows, scratch)
+
+
+def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path) -> None:
+    """Write networks.pt, curves.csv and first_steps.csv of a stage's runs, and the first network,
+    alone, as `shipped`."""
     if not is_writer():
         return
-    model.save([(each.network, each.about) for each in arm], path.with_suffix(".pt"), scratch)
-    if rows := [[each.name, *point] for each in arm for point in each.curve]:
-        curves = path.with_name(f"{path.name}-curves.csv")
-        files.write_csv(curves, ["run", *Point._fields], rows, scratch)
-    for each in arm:
-        result = ""
-        if each.curve:
-            last = each.curve[-1]
-            result = (
-                f": validation accuracy {last.accuracy:.4f} after {last.step:,} steps,"
-                f" {last.images_seen:,} images"
-            )
-        print(f"{path}.pt: {each.name}{result}")
-
-
-def store_early(arm: Sequence[Trained], path: Path, scratch: Path) -> None:
-    """Write the first steps of each network, <path>-early.csv."""
-    if is_writer():
-        rows = (
-            (each.name, step, *values)
-            for each in arm
-            for step, values in enumerate(each.early.tolist(), 1)
+    networks = [each.saved for each in trained]
+    checkpoint.save(networks, folder / "networks.pt", scratch)
+    checkpoint.save(networks[:1], shipped, scratch)
+    store_curves(trained, folder / "curves.csv", scratch)
+    store_first_steps(trained, folder / "first_steps.csv", scratch)
+    for each in trained:
+        last = each.curve[-1]
+        print(
+            f"{each.saved.run}: validation accuracy {last.accuracy:.4f} after {last.step:,} steps"
         )
-        columns = ("run", "step", "loss", "gradient_norm")
-        files.write_csv(path.with_name(f"{path.name}-early.csv"), columns, rows, scratch)
-
-
-def store_shipped(arm: Sequence[Trained], source: str, name: str, scratch: Path) -> None:
-    """Write the first network where users look for it, <name>.pt, and all of them apart."""
-    if is_writer():
-        store(arm, Path(f"artifacts/{source}/seeds/{name}"), scratch)
-        first = arm[0]
-        model.save([(first.network, first.about)], Path(f"artifacts/{source}/{name}.pt"), scratch)

@@ -1,77 +1,77 @@
-"""Measure the recipe of question one: train it on all folds but one, for every fold, in two ways.
+"""Cross-validate the recipe of question one: a network for each fold, trained on the others.
 
-With known hands, the held-out images are by writers who are also learnt from, as in the
-assignment's own test set; with new hands they are by writers never seen. The recipe was chosen on
-another drawing of the folds than `draw`.
+With seen writers the held-out images are by writers who are also trained on, as in the assignment's
+own test set; with unseen writers they are not. The recipe was chosen with another split seed.
 
-reads   data/tensors/<source>/characters/{train,validation}.safetensors,
-        data/tensors/<source>/characters-hands.csv
-writes  artifacts/<source>/folds/: known-hands.pt, new-hands.pt: a network for each fold; and
-        their curves; folds.csv, the fold of every row
-params  compute, train.{network,smoothing,recipe,augmentation}, train.epochs.<source>,
-        crossvalidate.<source>
+reads   data/tensors/<source>/characters/{train.safetensors,writers.csv}
+writes  artifacts/<source>/crossvalidation/: seen-writers.pt, unseen-writers.pt, a network for each
+        fold; curves.csv; folds.csv, the fold of each row
 """
 
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from handwriting.characters import protocols as reader
-from handwriting.core import cli as entry
-from handwriting.core import files, params
+from handwriting.characters import protocols
+from handwriting.characters.protocols import Characters, OfSource
+from handwriting.core import cli, params
 from handwriting.data import dataset, folds
-from handwriting.training import runs as arms
+from handwriting.training import checkpoint, runs
+from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_writer
-
-_DRAWING, _WAY = 1000, 100  # no two networks start alike, of whatever drawing and way
+from handwriting.training.optimizer import Recipe
+from handwriting.training.runs import Data, Job
 
 
 @params.section
 class CrossValidation:
-    """How the folds are drawn."""
+    """The section <source>.crossvalidation."""
 
     folds: Annotated[int, Field(ge=2)]
-    draw: Annotated[int, Field(ge=0, lt=2**32)]  # the seed of the drawing
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
+    training = params.load("training", Recipe)
+    settings = params.load("characters", Characters)
+    of_source = params.load(f"{source}.characters", OfSource)
+    design = params.load(f"{source}.crossvalidation", CrossValidation)
     compute.launch()
-    tensors = Path(f"data/tensors/{source}")
-    split = dataset.load_all(tensors / "characters")
-    hands = dataset.load_hands(tensors / "characters-hands.csv")
-    recipe = params.load(f"crossvalidate.{source}", CrossValidation)
-    drawn = folds.draw(split.labels, hands, recipe.folds, recipe.draw)
-    plan = reader.plan(source, partial(all_but, tensors, drawn), compute, scratch)
+    tensors = Path(f"data/tensors/{source}/characters")
+    split = dataset.load(tensors / "train.safetensors")
+    writers = np.array(dataset.load_writers(tensors / "writers.csv"))
+    drawn = folds.draw(split.labels, writers.tolist(), design.folds, design.split_seed)
     jobs = []
-    for i, way in enumerate(drawn):
-        for fold in range(recipe.folds):
-            seed = _DRAWING * recipe.draw + _WAY * i + fold
-            jobs.append(arms.Job(f"{way}, fold {fold}", seed, reader.fresh(split, seed), plan))
-    folder = Path(f"artifacts/{source}/folds")
-    trained = arms.train(jobs, compute)  # of both ways side by side, so that no core waits
-    for i, way in enumerate(drawn):
-        arm = trained[i * recipe.folds : (i + 1) * recipe.folds]
-        arms.store(arm, folder / way, scratch)
+    for protocol, fold_of in drawn.items():
+        stream = f"characters {protocol} {design.split_seed}"
+        jobs += [
+            Job(
+                Run(data="characters", method=protocol, seed=fold),
+                protocols.fresh(split, settings.model, stream, fold),
+                protocols.plan(training, settings, of_source.epochs, stream, fold),
+                np.flatnonzero(fold_of != fold),
+                np.flatnonzero(fold_of == fold),
+            )
+            for fold in range(design.folds)
+        ]
+    trained = [
+        protocols.with_writer_model(each, split.rows(job.train), writers[job.train].tolist())
+        for job, each in zip(
+            jobs, runs.train(jobs, Data(split, split), compute, scratch), strict=True
+        )
+        if job.train is not None
+    ]
     if is_writer():
-        rows = ((row, *each) for row, each in enumerate(zip(*drawn.values(), strict=True)))
-        files.write_csv(folder / "folds.csv", ["row", *drawn], rows, scratch)
-
-
-def all_but(tensors: Path, drawn: Mapping[str, NDArray[np.int64]], job: arms.Job) -> arms.Data:
-    """Everything but the job's fold to learn from, and the fold for the learning curve."""
-    split = dataset.load_all(tensors / "characters")
-    hands = np.array(dataset.load_hands(tensors / "characters-hands.csv"))
-    way, _, fold = job.name.partition(", fold ")
-    held_out = np.flatnonzero(drawn[way] == int(fold))
-    others = np.flatnonzero(drawn[way] != int(fold))
-    return arms.Data(split.rows(others), split.rows(held_out), hands[others].tolist())
+        folder = Path(f"artifacts/{source}/crossvalidation")
+        for protocol in drawn:
+            networks = [each.saved for each in trained if each.saved.run.method == protocol]
+            checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
+        runs.store_curves(trained, folder / "curves.csv", scratch)
+        folds.store(drawn, folder / "folds.csv", scratch)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -1,40 +1,43 @@
 """Train the network of question one that is shipped: the recipe of crossvalidate, on all images.
 
-reads   data/tensors/<source>/characters/{train,validation}.safetensors,
-        data/tensors/<source>/characters-hands.csv
+reads   data/tensors/<source>/characters/{train.safetensors,writers.csv}
 writes  artifacts/<source>/characters.pt
-params  compute, train.{network,smoothing,recipe,augmentation}, train.epochs.<source>
 """
 
-from functools import partial
 from pathlib import Path
 
-from handwriting.characters import protocols as reader
-from handwriting.core import cli as entry
-from handwriting.core import params
+from handwriting.characters import protocols
+from handwriting.characters.protocols import Characters, OfSource
+from handwriting.core import cli, params
 from handwriting.data import dataset
-from handwriting.training import model
-from handwriting.training import runs as arms
+from handwriting.training import checkpoint, runs
+from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_writer
+from handwriting.training.optimizer import Recipe
+from handwriting.training.runs import Data, Job
+
+_STREAM = "characters"
 
 
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
+    training = params.load("training", Recipe)
+    settings = params.load("characters", Characters)
+    of_source = params.load(f"{source}.characters", OfSource)
     compute.launch()
-    tensors = Path(f"data/tensors/{source}")
-    split = dataset.load_all(tensors / "characters")
-    plan = reader.plan(source, partial(everything, tensors), compute, scratch)
-    [trained] = arms.train(arms.of_seeds([reader.fresh(split, 0)], plan), compute)
+    tensors = Path(f"data/tensors/{source}/characters")
+    split = dataset.load(tensors / "train.safetensors")
+    writers = dataset.load_writers(tensors / "writers.csv")
+    job = Job(
+        Run(data="characters", method="all"),
+        protocols.fresh(split, settings.model, _STREAM, 0),
+        protocols.plan(training, settings, of_source.epochs, _STREAM, 0),
+    )
+    [trained] = runs.train([job], Data(split), compute, scratch)
+    trained = protocols.with_writer_model(trained, split, writers)
     if is_writer():
-        path = Path(f"artifacts/{source}/characters.pt")
-        model.save([(trained.network, trained.about)], path, scratch)
-
-
-def everything(tensors: Path, _: arms.Job) -> arms.Data:
-    """All images; nothing is held out."""
-    hands = dataset.load_hands(tensors / "characters-hands.csv")
-    return arms.Data(dataset.load_all(tensors / "characters"), None, hands)
+        checkpoint.save([trained.saved], Path(f"artifacts/{source}/characters.pt"), scratch)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -1,179 +1,176 @@
-"""Train on MNIST, all of it and a few images of each class, from one kind of base network.
+"""Fine-tune one kind of pretrained checkpoint on MNIST, all of it and few labels per class.
 
-Seed i carries the body of base network i and a head that only i decides: arms with one seed start
-with the same head and see the same images in the same batches, moved the same way. Besides the
-whole network (full), the head alone is trained on a frozen body (probe; the statistics of its
-batch normalisation follow the new images, the weights do not), and, of a pretrained network, the
-layers at rates that fall with their distance from the head (discriminative).
+Seed i has the body of pretrained network i and a head that only i decides: runs of one seed start
+with the same head and see the same images in the same batches, augmented alike. Methods: `full`
+trains all weights, `linear_probe` the head on a frozen body (the statistics of its batch
+normalisation still follow the new images), and `layerwise_decay`, of a pretrained body, all weights
+at learning rates that fall with the distance from the head.
 
 reads   data/tensors/<source>/mnist/{train,validation}.safetensors,
-        artifacts/<source>/bases/<start>.pt
-writes  artifacts/<source>/mnist-<start>.pt (all images, seed 0),
-        artifacts/<source>/seeds/mnist-<start>.pt (all images, all seeds),
-        artifacts/<source>/budgets/<start>.pt (few images, and all in the other ways), and their
-        curves;
-        artifacts/<source>/budgets/<start>-early.csv: the first steps of each
-params  compute, digits.<source>, strengths, finetune.{smoothing,recipe,ways},
-        finetune.{full,budgets}.<source>
+        artifacts/<source>/pretrained/<init>.pt
+writes  artifacts/<source>/mnist-<init>.pt (all images, seed 0) and, of all runs,
+        artifacts/<source>/runs/mnist/<init>/{networks.pt,curves.csv,first_steps.csv}
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from handwriting.core import cli as entry
-from handwriting.core import params
+from handwriting.core import cli, params
 from handwriting.core.errors import InputError
-from handwriting.data import alphabet, budget
-from handwriting.training import model, pretrained
-from handwriting.training import runs as arms
+from handwriting.data import alphabet, dataset
+from handwriting.training import model, pretrained, runs
+from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
-from handwriting.training.loop import Recipe
-from handwriting.training.losses import Clean, Smoothing
+from handwriting.training.loop import Plan
+from handwriting.training.losses import CrossEntropy
+from handwriting.training.model import Network
+from handwriting.training.optimizer import Recipe
+from handwriting.training.pretrained import Digits, FullData, Labels
+from handwriting.training.runs import Data, Job
+
+STREAM = "mnist"
+ALL = "all"
 
 
 @params.section
-class Full:
-    """Training on all images."""
+class Settings:
+    """The section finetune_mnist."""
 
-    seeds: PositiveInt
-    times: PositiveFloat  # the strength's epochs: a small set is passed over more often
-    convolutions: PositiveFloat  # their rate (see Rates), in place of the recipe's
-    curve_points: Annotated[int, Field(ge=2)]
+    layerwise_decay: Annotated[float, Field(gt=0, lt=1)]  # see optimizer.Recipe.layer_decay
 
 
 @params.section
-class Budget:
-    """Training on a few images of each class."""
+class Methods:
+    """The section <source>.methods: where linear_probe and layerwise_decay are trained too."""
 
-    images: PositiveInt  # of each class
-    seeds: PositiveInt
-    epochs: PositiveFloat
-
-
-Budgets = Annotated[list[Budget], Field(min_length=1)]
+    labels: list[Annotated[str, Field(pattern=r"^[1-9]\d*$")] | Literal["all"]]
+    epochs: PositiveFloat  # with all labels
 
 
-@params.section
-class Ways:
-    """How else than in full."""
+class Seeds(NamedTuple):
+    """How many networks there are of each kind."""
 
-    budgets: list[PositiveInt | Literal["all"]]  # the budgets at which to
-    seeds: PositiveInt  # at most: a budget may have fewer
-    discriminative: Annotated[float, Field(gt=0, lt=1)]  # see Rates.layer_decay
+    full_data: int
+    labels: Labels  # at each number of labels per class
+    methods: int  # at most, of linear_probe and layerwise_decay
 
 
-def main(scratch: Path, source: str, start: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All settings of an init's runs."""
+
+    init: str
+    training: Recipe
+    digits: Digits
+    full_data: FullData
+    labels: Labels  # epochs at each number of labels per class
+    methods: Methods
+    seeds: Seeds
+    layerwise_decay: float
+    data: Data
+    full_size: list[Network]  # pretrained networks of full_data's model size,
+    default_size: list[Network]  # and of the others'
+
+
+def main(scratch: Path, source: str, init: str) -> None:
     compute = params.load("compute", Compute)
+    training = params.load("training", Recipe)
+    settings = params.load("finetune_mnist", Settings)
+    digits = params.load(f"{source}.digits", Digits)
+    full_data = params.load(f"{source}.full_data", FullData)
+    labels = params.load(f"{source}.labels", Labels)
+    methods = params.load(f"{source}.methods", Methods)
+    seeds = Seeds(
+        params.load(f"{source}.seeds.full_data", int),
+        params.load(f"{source}.seeds.labels", Labels),
+        params.load(f"{source}.seeds.methods", int),
+    )
     compute.launch()
-    common = plan(source, start, compute, scratch)
-    whole = on_all(common, source, start)
-    less = on_all_otherwise(common, source, start) + on_few(common, source, start)
-    trained = arms.train(whole + less, compute)  # the longest first, so that no core waits
-    arm, others = trained[: len(whole)], trained[len(whole) :]
-    arms.store_shipped(arm, source, common.title, scratch)
-    path = Path(f"artifacts/{source}/budgets/{start}")
-    arms.store(others, path, scratch)
-    arms.store_early(trained, path, scratch)
-
-
-def plan(source: str, start: str, compute: Compute, scratch: Path) -> arms.Plan:
-    """What all trainings of an arm have in common."""
-    return arms.Plan(
-        title=f"mnist-{start}",
-        data=partial(arms.held_out, splits(source)),
-        objective=Clean(params.load("finetune.smoothing", Smoothing)),
-        recipe=params.load("finetune.recipe", Recipe),
-        augmentation=pretrained.strength(source, "usual").augmentation,
-        epochs=0,
-        compute=compute,
-        scratch=scratch,
+    tensors, path = Path(f"data/tensors/{source}/mnist"), pretrained.path(source, init)
+    train, validation = (
+        dataset.load(tensors / f"{name}.safetensors") for name in ("train", "validation")
     )
-
-
-def splits(source: str) -> Path:
-    """The folder of MNIST's tensors."""
-    return Path(f"data/tensors/{source}/mnist")
-
-
-def on_all(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
-    """The jobs with all training images."""
-    how = params.load(f"finetune.full.{source}", Full)
-    strength = pretrained.strength(source, "full")
-    rates = replace(plan.recipe.rates, convolutions=how.convolutions)
-    plan = replace(
-        plan,
-        recipe=replace(plan.recipe, rates=rates, curve_points=how.curve_points),
-        augmentation=strength.augmentation,
-        epochs=strength.epochs * how.times,
+    if seeds.labels.keys() != labels.keys():
+        raise InputError(f"{params.PATH}: {source}.labels and {source}.seeds.labels: other keys")
+    full_size = pretrained.load(path, full_data.model_size, seeds.full_data)
+    default_size = pretrained.load(
+        path, digits.model_size, max(seeds.methods, *seeds.labels.values())
     )
-    bases = pretrained.load(source, start, "full", how.seeds)
-    return jobs(bases, plan, "full all")
+    study = Study(
+        *(init, training, digits, full_data, labels, methods, seeds, settings.layerwise_decay),
+        *(Data(train, validation), full_size, default_size),
+    )
+    jobs = all_jobs(study)  # the longest first, so that no core waits
+    trained = runs.train(jobs, study.data, compute, scratch)
+    folder = Path(f"artifacts/{source}")
+    runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
 
 
-def on_all_otherwise(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
-    """The jobs with all training images in the other ways, at the usual strength."""
-    how, ways = params.load(f"finetune.full.{source}", Full), params.load("finetune.ways", Ways)
-    if "all" not in ways.budgets:
-        return []
-    bases = pretrained.load(source, start, "usual", min(how.seeds, ways.seeds))
-    epochs = pretrained.strength(source, "usual").epochs * how.times
-    return otherwise(bases, replace(plan, epochs=epochs), ways, "all", start)
+def all_jobs(study: Study) -> list[Job]:
+    """Return the jobs of all methods, at all numbers of labels."""
+    jobs = with_all_labels(study)
+    if ALL in study.methods.labels:
+        count = min(study.seeds.full_data, study.seeds.methods)
+        jobs += otherwise(study, ALL, study.methods.epochs, count)
+    for labels, epochs in study.labels.items():
+        count = study.seeds.labels[labels]
+        jobs += jobs_of(study, "full", labels, epochs, count)
+        if labels in study.methods.labels:
+            jobs += otherwise(study, labels, epochs, min(count, study.seeds.methods))
+    return jobs
 
 
-def on_few(plan: arms.Plan, source: str, start: str) -> list[arms.Job]:
-    """The jobs with a few images of each class, in all ways."""
-    found, ways = [], params.load("finetune.ways", Ways)
-    name = f"finetune.budgets.{source}"
-    budgets = params.load(name, Budgets)
-    if len({each.images for each in budgets}) < len(budgets):
-        raise InputError(f"{params.PATH}: {name}: some number of images is there twice")
-    for each in budgets:
-        data = partial(few, splits(source), each.images)
-        cut = replace(plan, data=data, epochs=each.epochs)
-        bases = pretrained.load(source, start, "usual", each.seeds)
-        found += jobs(bases, cut, f"full {each.images}")
-        if each.images in ways.budgets:
-            found += otherwise(bases, cut, ways, each.images, start)
-    return found
-
-
-def otherwise(
-    bases: Sequence[model.Network],
-    plan: arms.Plan,
-    ways: Ways,
-    size: int | Literal["all"],
-    start: str,
-) -> list[arms.Job]:
-    """The jobs of a budget in the other ways."""
-    decays = {"probe": 0.0} | ({"discriminative": ways.discriminative} if start != "random" else {})
-    found = []
-    for way, decay in decays.items():
-        rates = replace(plan.recipe.rates, layer_decay=decay)
-        other = replace(plan, recipe=replace(plan.recipe, rates=rates))
-        found += jobs(bases[: ways.seeds], other, f"{way} {size}")
-    return found
-
-
-def jobs(bases: Sequence[model.Network], plan: arms.Plan, name: str) -> list[arms.Job]:
-    """A job for each base network, whose place is its seed."""
-    classes = alphabet.DIGITS
+def with_all_labels(study: Study) -> list[Job]:
+    """Return the jobs of full fine-tuning on all images."""
+    how = study.full_data
+    changes = {"muon_lr": how.muon_lr, "curve_points": how.curve_points}
+    recipe = params.changed(study.training, changes, "full_data")
+    networks = study.full_size[: study.seeds.full_data]
     return [
-        arms.Job(f"{name} {seed}", seed, model.transplant(base, classes, seed), plan)
-        for seed, base in enumerate(bases)
+        Job(
+            Run(data=STREAM, init=study.init, seed=seed),
+            model.transplant(network, alphabet.DIGITS, seed),
+            Plan(recipe, how.augmentation, how.epochs, loss(recipe), STREAM, seed),
+            about={"model_size": how.model_size},
+        )
+        for seed, network in enumerate(networks)
     ]
 
 
-def few(folder: Path, images: int, job: arms.Job) -> arms.Data:
-    """The images of a budget, and the validation split."""
-    whole = arms.held_out(folder, job)
-    chosen = budget.choose(whole.train.labels, images, job.seed)
-    return arms.Data(whole.train.rows(chosen), whole.validation)
+def otherwise(study: Study, labels: str, epochs: float, count: int) -> list[Job]:
+    """Return the jobs of the other methods."""
+    jobs = jobs_of(study, "linear_probe", labels, epochs, count, layer_decay=0.0)
+    if study.init != "random":
+        decay = study.layerwise_decay
+        jobs += jobs_of(study, "layerwise_decay", labels, epochs, count, layer_decay=decay)
+    return jobs
+
+
+def jobs_of(
+    study: Study, method: str, labels: str, epochs: float, count: int, **changes: float
+) -> list[Job]:
+    """Return the jobs of a method at a number of labels, one for each seed."""
+    recipe = params.changed(study.training, changes, method)
+    train = study.data.train.labels
+    return [
+        Job(
+            Run(data=STREAM, init=study.init, method=method, labels=labels, seed=seed),
+            model.transplant(network, alphabet.DIGITS, seed),
+            Plan(recipe, study.digits.augmentation, epochs, loss(recipe), STREAM, seed),
+            None if labels == ALL else dataset.per_class(train, int(labels), seed),
+            about={"model_size": study.digits.model_size},
+        )
+        for seed, network in enumerate(study.default_size[:count])
+    ]
+
+
+def loss(recipe: Recipe) -> CrossEntropy:
+    """Return the objective of a recipe."""
+    return CrossEntropy(label_smoothing=recipe.label_smoothing)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -1,93 +1,118 @@
-"""Train the networks that fine-tuning starts from, on trainPart1 and nothing else.
+"""Train the checkpoints that fine-tuning starts from, on trainPart1 and nothing else.
 
-`characters` learns all 62 classes, `digits` the images of 0 to 9 alone, and `random` nothing: it is
-the weights that the others start from, so that the arms of every comparison are one program. All
-images are learnt from: nothing is chosen by these networks, so nothing is held out.
+`characters` learns all 62 classes, `digits` the images of 0 to 9, and `random` nothing: it holds
+the weights that the others start from, so that all runs of a comparison are one program. Nothing is
+chosen by these networks, so nothing is held out.
 
-reads   data/tensors/<source>/bases/{train,validation}.safetensors, which are framed as MNIST is
-writes  artifacts/<source>/bases/{random,digits,characters}.pt, a network for each seed and each
-        strength that is used
-params  compute, digits.<source>, strengths, network,
-        pretrain.{smoothing,recipe,augmentation}, pretrain.epochs.<source>
+reads   data/tensors/<source>/characters28/train.safetensors, framed as MNIST is
+writes  artifacts/<source>/pretrained/{random,digits,characters}.pt: a network for each seed and
+        each model size in use
 """
 
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeInt, PositiveFloat
 
-from handwriting.core import cli as entry
-from handwriting.core import params
+from handwriting.core import cli, params
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet, dataset
-from handwriting.training import model
-from handwriting.training import runs as arms
+from handwriting.data.dataset import Split
+from handwriting.training import checkpoint, model, pretrained, runs
 from handwriting.training.augmentation import Augmentation
-from handwriting.training.compute import Compute
-from handwriting.training.loop import Recipe
-from handwriting.training.losses import Clean, Smoothing
-from handwriting.training.pretrained import Uses
+from handwriting.training.checkpoint import Run
+from handwriting.training.compute import Compute, is_writer
+from handwriting.training.loop import Plan
+from handwriting.training.losses import CrossEntropy
+from handwriting.training.model import Network, Shape
+from handwriting.training.optimizer import Recipe
+from handwriting.training.pretrained import ModelSize, Seeds
+from handwriting.training.runs import Data, Job
 
-_APART = 1 << 20  # from fine-tuning's seeds: batches and changes of its own
-STARTS = {"random": alphabet.DIGITS, "digits": alphabet.DIGITS, "characters": alphabet.CHARACTERS}
+STREAM = "characters28"
+CLASSES = {
+    "random": alphabet.DIGITS,
+    "digits": alphabet.DIGITS,
+    "characters": alphabet.CHARACTERS,
+}
+
+
+@params.section
+class Pretrain:
+    """The section pretrain."""
+
+    training: dict[str, Any]  # what differs from the section training
+    augmentation: Augmentation
+    crop_border: NonNegativeInt  # see model.Shape
 
 
 @params.section
 class Epochs:
-    """How often the images are passed over, for each start."""
+    """The section <source>.pretrain: epochs of each checkpoint."""
 
-    random: NonNegativeFloat
-    digits: NonNegativeFloat
-    characters: NonNegativeFloat
+    digits: PositiveFloat
+    characters: PositiveFloat
 
 
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
+    training = params.load("training", Recipe)
+    sizes = params.load("model_sizes", dict[str, ModelSize])
+    settings = params.load("pretrain", Pretrain)
+    epochs = vars(params.load(f"{source}.pretrain", Epochs)) | {"random": 0.0}
+    default_size = params.load(f"{source}.digits.model_size", str)
+    full_size = params.load(f"{source}.full_data.model_size", str)
+    seeds = params.load(f"{source}.seeds", Seeds)
     compute.launch()
-    splits = Path(f"data/tensors/{source}/bases")
-    margin = params.load("network.margin", NonNegativeInt)
-    split = dataset.load(splits / "train.safetensors")
-    epochs = params.load(f"pretrain.epochs.{source}", Epochs)
-    counts = wanted(params.load(f"digits.{source}", Uses))
-    for start, classes in STARTS.items():
-        plan = arms.Plan(
-            title=start,
-            data=partial(everything, splits),
-            objective=Clean(params.load("pretrain.smoothing", Smoothing)),
-            recipe=params.load("pretrain.recipe", Recipe),
-            augmentation=params.load("pretrain.augmentation", Augmentation),
-            epochs=getattr(epochs, start),
-            compute=compute,
-            scratch=scratch,
-        )
-        jobs = []
-        for name, count in counts.items():
-            strength = params.load(f"strengths.{name}", arms.Strength)
-            shape = arms.shape_of(strength, margin, split.images.shape[-1], split.box, classes)
-            try:
-                networks = [model.fresh(shape, seed) for seed in range(count)]
-            except InputError as error:
-                raise InputError(f"{params.PATH}: network, strengths.{name}: {error}") from None
-            jobs += [
-                arms.Job(f"{name} {seed}", _APART + seed, network, plan)
-                for seed, network in enumerate(networks)
-            ]
-        arm = arms.train(jobs, compute)
-        arms.store(arm, Path(f"artifacts/{source}/bases/{start}"), scratch)
+    recipe = params.changed(training, settings.training, "pretrain.training")
+    objective = CrossEntropy(label_smoothing=recipe.label_smoothing)
+    split = dataset.load(Path(f"data/tensors/{source}/characters28/train.safetensors"))
+    for init, classes in CLASSES.items():
+        part = split.of_classes(classes)
+        jobs = [
+            Job(
+                Run(data=STREAM, init=init, seed=seed),
+                fresh(part, sizes, name, settings.crop_border, seed),
+                Plan(recipe, settings.augmentation, epochs[init], objective, STREAM, seed),
+                about={"model_size": name},
+            )
+            for name, count in checkpoints(seeds, default_size, full_size).items()
+            for seed in range(count)
+        ]
+        trained = runs.train(jobs, Data(part), compute, scratch)
+        if is_writer():
+            networks = [each.saved for each in trained]
+            checkpoint.save(networks, pretrained.path(source, init), scratch)
 
 
-def wanted(uses: Uses) -> dict[str, int]:
-    """How many bases of each strength there must be."""
-    counts: dict[str, int] = {}
-    for use in (uses.full, uses.usual):  # the longest trainings first: no core waits in the end
-        counts[use.strength] = max(use.bases, counts.get(use.strength, 0))
+def checkpoints(seeds: Seeds, default_size: str, full_size: str) -> dict[str, int]:
+    """Return how many checkpoints of each model size there must be, the largest size first."""
+    counts = {full_size: max(seeds.full_data, seeds.mnistTask3)}
+    default = max(seeds.naive, seeds.diagnosis, seeds.methods, *seeds.labels.values())
+    counts[default_size] = max(default, counts.get(default_size, 0))
     return counts
 
 
-def everything(splits: Path, job: arms.Job) -> arms.Data:
-    """All images of the classes that the network knows."""
-    return arms.Data(dataset.load_all(splits).of_classes(job.network.shape.classes), None)
+def fresh(
+    split: Split, sizes: dict[str, ModelSize], name: str, crop_border: int, seed: int
+) -> Network:
+    """Return a network of a model size with random weights. Raises InputError for no such size."""
+    if name not in sizes:
+        raise InputError(f"{params.PATH}: model_sizes: there is no {name}")
+    try:
+        shape = Shape(
+            classes=split.classes,
+            size=split.images.shape[-1],
+            ink_size=split.ink_size,
+            crop_border=crop_border,
+            geometry_channels=0,
+            temperature=1.0,
+            **vars(sizes[name]),
+        )
+        return model.fresh(shape, STREAM, seed)
+    except InputError as error:
+        raise InputError(f"{params.PATH}: model_sizes.{name}: {error}") from None
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

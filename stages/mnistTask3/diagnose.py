@@ -1,19 +1,17 @@
-"""What is wrong with the labels of a digit set, told from them and the base networks alone.
+"""Diagnose what is wrong with the labels of a digit set, from them and the digits checkpoints.
 
-The base networks come from other writers and pens, and are wrong too often to tell a label's fault
-from their own. So each half of the images is learnt from, by forward correction with the matrix
-estimated so far, to answer the other half; with these better answers the matrix is estimated anew.
+Those networks come from other writers and pens, and err too often to tell a wrong label from their
+own mistake. So networks are trained on each half of the images, by forward correction with the
+matrix estimated so far, to predict the other half; from these predictions the matrix is estimated
+again.
 
-reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/bases/digits.pt
-writes  artifacts/<source>/audit/<dataset>.json: the diagnosis, its matrix, and the rows of train
-        whose labels are believed to be right
-params  compute, digits.<source>, strengths, audit.{bases,rounds,recipe,augmentation},
-        audit.epochs.<source>
+reads   data/tensors/<source>/<dataset>/train.safetensors, artifacts/<source>/pretrained/digits.pt
+writes  artifacts/<source>/label_noise/<dataset>.json: the diagnosis, its matrix, and the rows of
+        train whose labels are believed correct
 """
 
 from copy import deepcopy
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,113 +20,134 @@ import torch
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
-from handwriting.core import cli as entry
-from handwriting.core import files, params
+from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.data.dataset import Split
-from handwriting.noise import diagnosis as corruption
+from handwriting.noise import diagnosis
 from handwriting.noise.diagnosis import Floats
-from handwriting.noise.forward_correction import Corrected
-from handwriting.training import loop as training
-from handwriting.training import pretrained
-from handwriting.training import runs as arms
+from handwriting.noise.forward_correction import ForwardCorrected
+from handwriting.training import loop, pretrained, runs
 from handwriting.training.augmentation import Augmentation
+from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_writer
-from handwriting.training.loop import Recipe
+from handwriting.training.loop import Plan
 from handwriting.training.model import Network
+from handwriting.training.optimizer import Recipe
+from handwriting.training.runs import Data, Job
 
-DATASETS = ("mnist", "mnistTask3")
-_DOUBT = 0.02  # of every estimate on the way: what looks impossible at first must stay possible
-_LISTED = 1000  # rows of labels believed right, at most
+_DOUBT = 0.02  # of each estimate on the way: what looks impossible at first must stay possible
+_LISTED = 1000  # rows of labels believed correct, at most
 
 
-def main(scratch: Path, source: str) -> None:
+@params.section
+class DiagnoseLabels:
+    """The section diagnose_labels."""
+
+    rounds: PositiveInt  # of training on one half to predict the other
+    training: dict[str, Any]  # what differs from the section training
+    augmentation: Augmentation
+
+
+@params.section
+class OfSource:
+    """The section <source>.diagnose_labels."""
+
+    epochs: PositiveFloat  # passes over a half
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How networks are trained on a half, and where."""
+
+    dataset: str
+    plan: Plan
+    rounds: int
+    compute: Compute
+    scratch: Path
+
+
+def main(scratch: Path, source: str, name: str) -> None:
     compute = params.load("compute", Compute)
+    recipe = params.load("training", Recipe)
+    settings = params.load("diagnose_labels", DiagnoseLabels)
+    model_size = params.load(f"{source}.digits.model_size", str)
+    of_source = params.load(f"{source}.diagnose_labels", OfSource)
+    seeds = params.load(f"{source}.seeds.diagnosis", PositiveInt)
     compute.launch()
-    count = params.load("audit.bases", PositiveInt)
-    bases = pretrained.load(source, "digits", "usual", count)
-    for name in DATASETS:
-        path = Path(f"data/tensors/{source}/{name}/train.safetensors")
-        split = dataset.load(path)
-        posteriors = adapted(split, bases, plan(source, path, compute, scratch))
-        found = corruption.diagnose(posteriors, split.labels)
-        if is_writer():
-            content = report(found, posteriors, split.labels)
-            files.write_json(Path(f"artifacts/{source}/audit/{name}.json"), content, scratch)
-            print(f"{source} {name}: {found.family}. {found.sentence}")
+    recipe = params.changed(recipe, settings.training, "diagnose_labels.training")
+    networks = pretrained.load(pretrained.path(source, "digits"), model_size, seeds)
+    split = dataset.load(Path(f"data/tensors/{source}/{name}/train.safetensors"))
+    plan = Plan(recipe, settings.augmentation, of_source.epochs, ForwardCorrected(()), "", 0)
+    training = Training(name, plan, settings.rounds, compute, scratch)
+    posteriors = adapted(split, networks, training)
+    found = diagnosis.diagnose(posteriors, split.labels)
+    if is_writer():
+        path = Path(f"artifacts/{source}/label_noise/{name}.json")
+        files.write_json(path, report(found, posteriors, split.labels), scratch)
+        print(f"{source} {name}: {found.kind}. {found.sentence}")
 
 
-def plan(source: str, path: Path, compute: Compute, scratch: Path) -> arms.Plan:
-    """How half of the split that `path` holds is learnt from."""
-    return arms.Plan(
-        title=f"audit {path.parent.name}",
-        data=partial(half, path),
-        objective=Corrected(()),
-        recipe=params.load("audit.recipe", Recipe),
-        augmentation=params.load("audit.augmentation", Augmentation),
-        epochs=params.load(f"audit.epochs.{source}", PositiveFloat),
-        compute=compute,
-        scratch=scratch,
-    )
+def adapted(split: Split, networks: list[Network], training: Training) -> Floats:
+    """Return the posteriors of all images, [N, C], by networks that saw none of their labels.
 
-
-def adapted(split: Split, bases: list[Network], plan: arms.Plan) -> Floats:
-    """Posteriors over the classes of all images, [N, C], of networks that saw none of the labels
-    that they are to be held against: of those that have learnt from the other half in the last
-    round, unless the bases' own make the labels likelier. Of a few wrong labels a network unlearns
-    more than it learns.
+    They are of networks trained on the other half in the last round, unless the pretrained
+    networks' own make the labels likelier: from a few wrong labels a network unlearns more than it
+    learns.
     """
-    rounds = params.load("audit.rounds", PositiveInt)
-    own: Floats = np.mean([answers(base, split.images) for base in bases], axis=0)
-    posteriors, at_first = own, corruption.fit(own, split.labels, corruption.general)
-    found = at_first
-    for i in range(rounds):
+    own: Floats = np.mean([predictions(each, split.images) for each in networks], axis=0)
+    posteriors, first = own, diagnosis.fit(own, split.labels, diagnosis.general)
+    found = first
+    for i in range(training.rounds):
         matrix = (1 - _DOUBT) * found.matrix + _DOUBT / len(found.matrix)
-        objective = Corrected(tuple(map(tuple, matrix.tolist())))
-        informed = replace(plan, objective=objective)
+        objective = ForwardCorrected(tuple(map(tuple, matrix.tolist())))
+        plan = replace(training.plan, objective=objective, stream=f"diagnosis round {i}")
         jobs = [
-            arms.Job(f"round {i} half {part}", seed, deepcopy(bases[part % len(bases)]), informed)
-            for part, seed in enumerate((2 * i, 2 * i + 1))
+            Job(
+                Run(data=training.dataset, init="digits", method=plan.stream, seed=half),
+                deepcopy(networks[half % len(networks)]),
+                replace(plan, seed=half),
+                np.arange(half, len(split.labels), 2),
+            )
+            for half in (0, 1)
         ]
         posteriors = np.empty_like(own)
-        for part, trained in enumerate(arms.train(jobs, plan.compute)):
-            posteriors[1 - part :: 2] = answers(trained.network, split.images[1 - part :: 2])
-        found = corruption.fit(posteriors, split.labels, corruption.general)
-    return posteriors if found.log_likelihood > at_first.log_likelihood else own
+        trained = runs.train(jobs, Data(split), training.compute, training.scratch)
+        for half, each in enumerate(trained):
+            other = slice(1 - half, None, 2)
+            posteriors[other] = predictions(each.saved.network, split.images[other])
+        found = diagnosis.fit(posteriors, split.labels, diagnosis.general)
+    return posteriors if found.log_likelihood > first.log_likelihood else own
 
 
-def half(path: Path, job: arms.Job) -> arms.Data:
-    """Every second row of a split, the odd ones for an odd seed. The rows are in no order but that
-    of the pixels' hashes."""
-    split = dataset.load(path)
-    return arms.Data(split.rows(np.arange(job.seed % 2, len(split.labels), 2)), None)
-
-
-def answers(network: Network, images: NDArray[np.uint8]) -> Floats:
-    """The posteriors of a network, [N, C]."""
-    logits = training.logits_of(network, torch.from_numpy(np.ascontiguousarray(images)))
+def predictions(network: Network, images: NDArray[np.uint8]) -> Floats:
+    """Return the posteriors of a network, [N, C]."""
+    logits = loop.logits_of(network, torch.from_numpy(np.ascontiguousarray(images)))
     return np.asarray(logits.double().softmax(1).numpy())
 
 
 def report(
-    found: corruption.Diagnosis, posteriors: Floats, labels: NDArray[np.int64]
+    found: diagnosis.Diagnosis, posteriors: Floats, labels: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """The diagnosis as JSON has it."""
-    sure = corruption.believed_right(posteriors, labels, found.matrix)
-    likely = np.flatnonzero(sure > 0.5)
+    """Return the diagnosis as JSON has it."""
+    p_correct = diagnosis.believed_correct(posteriors, labels, found.matrix)
+    likely = np.flatnonzero(p_correct > 0.5)
+    low, high = found.interval
     return {
-        "family": found.family,
+        "kind": found.kind,
         "sentence": found.sentence,
         "images": len(labels),
-        "right": found.right,
-        "right_interval": list(found.interval),
+        "clean_fraction": found.clean_fraction,
+        "low": low,
+        "high": high,
         "bic": found.bic,
         "matrix": found.matrix.tolist(),
         "estimated": found.estimated.tolist(),
-        "believed_right": len(likely),
-        "rows_believed_right": likely[np.argsort(-sure[likely], kind="stable")][:_LISTED].tolist(),
+        "believed_correct": len(likely),
+        "rows_believed_correct": likely[np.argsort(-p_correct[likely], kind="stable")][
+            :_LISTED
+        ].tolist(),
     }
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -1,48 +1,64 @@
-"""Question three's trap: train on mnistTask3 from random weights, taking its labels at their word.
+"""Train on mnistTask3 from random weights with its wrong labels used as given.
 
 reads   data/tensors/<source>/mnistTask3/{train,validation}.safetensors,
-        artifacts/<source>/bases/random.pt
-writes  artifacts/<source>/mnistTask3-naive.pt (seed 0),
-        artifacts/<source>/seeds/mnistTask3-naive.pt (all seeds) and their curves
-params  compute, digits.<source>, strengths, naive
+        artifacts/<source>/pretrained/random.pt
+writes  artifacts/<source>/mnistTask3-naive.pt (seed 0) and, of all seeds,
+        artifacts/<source>/runs/mnistTask3/naive/{networks.pt,curves.csv,first_steps.csv}
 """
 
-from functools import partial
 from pathlib import Path
 
 from pydantic import PositiveFloat, PositiveInt
 
-from handwriting.core import cli as entry
-from handwriting.core import params
-from handwriting.data import dataset
-from handwriting.training import model, pretrained
-from handwriting.training import runs as arms
+from handwriting.core import cli, params
+from handwriting.data import alphabet, dataset
+from handwriting.training import model, pretrained, runs
+from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
-from handwriting.training.loop import Recipe
-from handwriting.training.losses import Clean, Smoothing
+from handwriting.training.loop import Plan
+from handwriting.training.losses import CrossEntropy
+from handwriting.training.optimizer import Recipe
+from handwriting.training.pretrained import Digits
+from handwriting.training.runs import Data, Job
+
+STREAM = "mnistTask3 naive"
+
+
+@params.section
+class Naive:
+    """The section naive."""
+
+    epochs: PositiveFloat
 
 
 def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
+    training = params.load("training", Recipe)
+    settings = params.load("naive", Naive)
+    digits = params.load(f"{source}.digits", Digits)
+    seeds = params.load(f"{source}.seeds.naive", PositiveInt)
     compute.launch()
-    splits = Path(f"data/tensors/{source}/mnistTask3")
-    classes = dataset.load(splits / "train.safetensors").classes
-    plan = arms.Plan(
-        title="mnistTask3-naive",
-        data=partial(arms.held_out, splits),
-        objective=Clean(params.load("naive.smoothing", Smoothing)),
-        recipe=params.load("naive.recipe", Recipe),
-        augmentation=pretrained.strength(source, "usual").augmentation,
-        epochs=params.load("naive.epochs", PositiveFloat),
-        compute=compute,
-        scratch=scratch,
+    data = Data(
+        *(
+            dataset.load(Path(f"data/tensors/{source}/mnistTask3/{name}.safetensors"))
+            for name in ("train", "validation")
+        )
     )
-    bases = pretrained.load(source, "random", "usual", params.load("naive.seeds", PositiveInt))
-    jobs = arms.of_seeds(
-        (model.transplant(base, classes, seed) for seed, base in enumerate(bases)), plan
-    )
-    arms.store_shipped(arms.train(jobs, compute), source, plan.title, scratch)
+    objective = CrossEntropy(label_smoothing=training.label_smoothing)
+    networks = pretrained.load(pretrained.path(source, "random"), digits.model_size, seeds)
+    jobs = [
+        Job(
+            Run(data="mnistTask3", method="naive", seed=seed),
+            model.transplant(network, alphabet.DIGITS, seed),
+            Plan(training, digits.augmentation, settings.epochs, objective, STREAM, seed),
+            about={"model_size": digits.model_size},
+        )
+        for seed, network in enumerate(networks)
+    ]
+    trained = runs.train(jobs, data, compute, scratch)
+    folder = Path(f"artifacts/{source}")
+    runs.store(trained, folder / "runs/mnistTask3/naive", folder / "mnistTask3-naive.pt", scratch)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    cli.run(main)

@@ -19,29 +19,29 @@ def folders(tmp_dir: Path) -> None:
     (tmp_dir / SCRATCH).mkdir()
 
 
-def split(count: int = 5, place: int = 4) -> Split:
+def split(count: int = 5, geometry: int = 4) -> Split:
     rng = np.random.default_rng(0)
     return Split(
         rng.integers(0, 256, (count, 1, 28, 28), dtype=np.uint8),
         rng.integers(0, 3, count),
-        rng.random((count, place), np.float32),
+        rng.random((count, geometry), np.float32),
         ("a", "é", "字"),
         20,
     )
 
 
 def assert_equal(one: Split, other: Split) -> None:
-    for name in ("images", "labels", "place"):
+    for name in ("images", "labels", "geometry"):
         expected, found = getattr(one, name), getattr(other, name)
         assert (expected.dtype, expected.shape) == (found.dtype, found.shape)
         assert np.array_equal(expected, found)
-    assert (one.classes, one.box) == (other.classes, other.box)
+    assert (one.classes, one.ink_size) == (other.classes, other.ink_size)
 
 
-@pytest.mark.parametrize(("count", "place"), [(5, 4), (5, 0), (1, 4), (0, 0)])
-def test_what_is_stored_is_loaded(count: int, place: int) -> None:
-    dataset.store(split(count, place), PATH, SCRATCH)
-    assert_equal(dataset.load(PATH), split(count, place))
+@pytest.mark.parametrize(("count", "geometry"), [(5, 4), (5, 0), (1, 4), (0, 0)])
+def test_what_is_stored_is_loaded(count: int, geometry: int) -> None:
+    dataset.store(split(count, geometry), PATH, SCRATCH)
+    assert_equal(dataset.load(PATH), split(count, geometry))
     assert not list(SCRATCH.iterdir())
 
 
@@ -57,7 +57,7 @@ def test_equal_splits_are_equal_bytes() -> None:
 def test_rows_that_do_not_lie_in_order_in_memory_are_stored_in_order() -> None:
     chosen = split().rows(np.array([4, 0, 2]))
     images = np.asfortranarray(chosen.images)[::-1]
-    odd = Split(images, chosen.labels[::-1], chosen.place[::-1], chosen.classes, chosen.box)
+    odd = Split(images, chosen.labels[::-1], chosen.geometry[::-1], chosen.classes, chosen.ink_size)
     dataset.store(odd, PATH, SCRATCH)
     assert_equal(dataset.load(PATH), split().rows(np.array([2, 0, 4])))
 
@@ -101,3 +101,22 @@ def test_columns_of_other_types_or_lengths_are_refused(changes: dict[str, Any]) 
     dataset.store(replace(split(), **changes), PATH, SCRATCH)
     with pytest.raises(InputError, match=str(PATH)):
         dataset.load(PATH)
+
+
+def test_more_labels_per_class_of_a_seed_include_the_fewer() -> None:
+    labels = np.arange(90) % 3
+    few, more = (dataset.per_class(labels, count, 5) for count in (4, 9))
+    assert np.bincount(labels[few]).tolist() == [4, 4, 4]
+    assert set(few) < set(more)
+    assert set(dataset.per_class(labels, 4, 6)) != set(few)
+    with pytest.raises(InputError, match="31 images of each class are asked for"):
+        dataset.per_class(labels, 31, 0)
+
+
+def test_writers_are_read_in_order_and_another_table_is_refused() -> None:
+    PATH.parent.mkdir()
+    PATH.write_text("split,row,writer\ntrain,0,7\ntrain,1,3\n")
+    assert dataset.load_writers(PATH) == ["7", "3"]
+    PATH.write_text("split,row\ntrain,0\n")
+    with pytest.raises(InputError, match="no column 'writer'"):
+        dataset.load_writers(PATH)

@@ -5,23 +5,18 @@ import resource
 import time
 import warnings
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 
-from handwriting.core import cores, params
-from handwriting.data import alphabet
-from handwriting.training import engine as parallel
-from handwriting.training import model
-from handwriting.training import runs as arms
+from handwriting.training import engine, model
 from handwriting.training.compute import Compute
+from tests.networks import COMPUTE, SHAPE
 
-COMPUTE = Compute(device="cpu", precision="float32", threads=1, launcher="")
 
-
-def company(folder: Path, patience: float, job: int) -> tuple[int, int]:
+def company(job: int, folder: Path, patience: float) -> tuple[int, int]:
     """(job, how many processes have worked), once that is three or patience is at an end."""
     (folder / f"{os.getpid()}").touch()
     deadline = time.monotonic() + patience
@@ -34,8 +29,8 @@ def company(folder: Path, patience: float, job: int) -> tuple[int, int]:
 def test_three_jobs_share_two_cores_and_four_take_turns(
     jobs: int, at_once: int, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "available", lambda: 2)
-    found = parallel.run(partial(company, tmp_path, patience), range(jobs), COMPUTE)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    found = engine.map(company, range(jobs), COMPUTE, tmp_path, patience)
     assert [job for job, _ in found] == list(range(jobs))
     assert max(count for _, count in found) == at_once
 
@@ -45,14 +40,12 @@ def returned(network: model.Network) -> model.Network:
 
 
 def test_many_networks_need_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "available", lambda: 2)
-    strength = params.load("strengths.fast", arms.Strength)
-    shape = arms.shape_of(strength, 2, 28, 20, alphabet.DIGITS)
-    networks = [model.fresh(shape, seed) for seed in range(40)]  # of 22 tensors each
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    networks = [model.fresh(SHAPE, "a test", seed) for seed in range(60)]  # of 14 tensors each
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        found = parallel.run(returned, networks, COMPUTE)
+        found = engine.map(returned, networks, COMPUTE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for one, other in zip(networks, found, strict=True):
@@ -67,18 +60,18 @@ def convolved(images: torch.Tensor) -> float:
 def test_several_threads_of_several_trainings_do_not_wait_for_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cores, "available", lambda: 4)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     compute, images = replace(COMPUTE, threads=2), torch.ones(32, 64, 28, 28)
-    compute.settle()
+    compute.configure_torch()
     try:
         expected = convolved(images)  # in threads of OpenMP, which a fork would not have
-        assert parallel.run(convolved, [images] * 4, compute) == [expected] * 4
+        assert engine.map(convolved, [images] * 4, compute) == [expected] * 4
     finally:
-        COMPUTE.settle()
+        COMPUTE.configure_torch()
 
 
 def test_float32_is_not_rounded_to_tensorfloat_on_a_gpu() -> None:
-    COMPUTE.settle()
+    COMPUTE.configure_torch()
     assert not torch.backends.cudnn.allow_tf32
 
 
@@ -87,12 +80,12 @@ def test_bfloat16_on_a_cpu_without_hardware_for_it_warns_once_that_it_is_slow(
     monkeypatch: pytest.MonkeyPatch, capability: str, slow: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
-    monkeypatch.setattr(Compute, "settle", lambda *_: None)
+    monkeypatch.setattr(Compute, "configure_torch", lambda *_: None)
     for precision in ("float32", "bfloat16"):
         compute = replace(COMPUTE, precision=precision)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            assert parallel.run(abs, [-1], compute) == [1]
+            assert engine.map(abs, [-1], compute) == [1]
         said = [str(each.message) for each in caught]
         assert len(said) == (slow and precision == "bfloat16")
         assert all("compute.precision is bfloat16" in each for each in said)

@@ -16,8 +16,8 @@ from tests import workspace
 PATIENCE = 120  # seconds for what takes a few
 # The stage as it is, but for a checkpoint at every step: it is over before the first is due.
 PROGRAM = (
-    "import runpy, sys; from handwriting.training import checkpoint;"
-    "checkpoint._INTERVAL = 0; sys.argv = ['stages/characters/train.py', 'sample'];"
+    "import runpy, sys; from handwriting.training import resume;"
+    "resume._INTERVAL = 0; sys.argv = ['stages/characters/train.py', 'sample'];"
     "runpy.run_module('stages.characters.train', run_name='__main__', alter_sys=True)"
 )
 
@@ -25,10 +25,10 @@ PROGRAM = (
 @pytest.fixture
 def folder(reproduced: Path, tmp_path: Path) -> Path:
     """What `train` reads, with enough epochs to be interrupted."""
-    for name in ("stages", "data/tensors/sample"):
+    for name in ("stages", "handwriting", "data/tensors/sample"):
         shutil.copytree(reproduced / name, tmp_path / name)
     params = workspace.read_params(reproduced)
-    params["train"]["epochs"]["sample"] = 60
+    params["sample"]["characters"]["epochs"] = 60
     workspace.write_params(tmp_path, params)
     return tmp_path
 
@@ -49,7 +49,7 @@ def test_a_training_ended_by_a_signal_goes_on_to_the_bytes_of_one_that_was_not(
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + PATIENCE
-    while not list(folder.glob("scratch/train-sample/*.checkpoint")):
+    while not list(folder.glob("scratch/characters.train-sample/*.checkpoint")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -57,14 +57,14 @@ def test_a_training_ended_by_a_signal_goes_on_to_the_bytes_of_one_that_was_not(
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == (130 if how == signal.SIGINT else -how)
     if how == signal.SIGINT:
-        assert "interrupted; kept in scratch/train-sample for the next run: " in said
-        assert "characters-seed-0.checkpoint" in said
+        assert "interrupted; kept in scratch/characters.train-sample for the next run: " in said
+        assert "characters-from-random-all-all-labels-0.checkpoint" in said
     assert not result.exists()
     resumed = workspace.run(folder, "python", "-m", "stages.characters.train", "sample").stdout
-    assert "characters seed 0: goes on after step " in resumed
+    assert "characters from random, all, all labels, 0: resumes after step " in resumed
     assert not (folder / "scratch").exists()
     bytes_of_it = result.read_bytes()
     result.unlink()
     whole = workspace.run(folder, "python", "-m", "stages.characters.train", "sample").stdout
-    assert "goes on" not in whole
+    assert "resumes" not in whole
     assert result.read_bytes() == bytes_of_it

@@ -3,19 +3,16 @@
 import base64
 import hashlib
 import json
-import os
 import shutil
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 import requests
-import yaml
 from axe_core_python.selenium import Axe
 from filelock import FileLock
 from plotly.offline import get_plotlyjs_version
@@ -26,34 +23,24 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from handwriting.classifier import Classifier
 from handwriting.core.errors import InputError
-from handwriting.reporting import charts, drawing, page
-from stages.report.report import report as report_stage
+from handwriting.reporting import charts, page
 from tests import browser
-from tests.workspace import ROOT, read_params, run
+from tests.workspace import ROOT, run
 from tools import report as tool
 
-ABLATION = (
-    "choice,accuracy,sd,folds,images,difference,low,high,why,source\n"
-    "recipe,0.9,0.01,5,100,0,0,0,as it is,measured\n"
-    "no augmentation,0.85,0.01,5,100,-0.05,-0.11,0.01,few images,Simard 2003\n"
-    "<b>no place</b>,0.83,0.01,5,100,-0.07,-0.12,-0.02,c and C,measured\n"
-)
+REPORT = Path("artifacts/sample/report.html")
 BUNDLE = ROOT / "handwriting/reporting/plotly-cartesian.min.js"
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
-STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 @pytest.fixture(scope="module")
 def folder(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the report has been made of all that it may be made of."""
     folder = tmp_path_factory.mktemp("report")
-    for name in ("stages", "metrics", "data/sample"):
+    for name in ("stages", "handwriting", "metrics", "data/sample", "artifacts"):
         shutil.copytree(reproduced / name, folder / name)
     for name in ("params.yaml", "requirements.txt"):
         shutil.copy(reproduced / name, folder)
-    shutil.copytree(reproduced / "artifacts", folder / "artifacts")
-    (folder / "metrics/sample/ablation.csv").write_text(ABLATION)
-    shutil.copy(ROOT / "metrics/dropbox/rates.csv", folder / "metrics/sample")
     run(folder, "python", "-m", "stages.report.report", "sample")
     return folder
 
@@ -67,30 +54,21 @@ def chromium() -> Iterator[Chrome]:
 @pytest.fixture
 def seen(chromium: Chrome, folder: Path) -> Chrome:
     """The report, scrolled through on a wide screen; its logs begin with it."""
-    browser.look(chromium, 1600, "light")
     browser.requests(chromium)
-    browser.complaints(chromium)
-    chromium.get((folder / "artifacts/sample/report.html").as_uri())
-    browser.scroll_through(chromium)
-    return chromium
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    """The runtime of the drawing box, fetched once for all workers."""
-    target = ROOT / tool.RUNTIME
-    try:
-        target.parent.mkdir(exist_ok=True)
-        with FileLock(target.parent / "lock"):
-            tool.fetch_runtime(target)
-    except InputError as problem:
-        pytest.skip(f"no runtime for the drawing box: {problem}")
-    return target
+    browser.console(chromium)
+    return scrolled(chromium, folder, 1600, "light")
 
 
 @pytest.fixture
-def address(folder: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The report as `make report` serves it."""
+def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The report as `make report` serves it; its runtime is fetched once for all workers."""
+    runtime = ROOT / tool.RUNTIME
+    try:
+        runtime.parent.mkdir(exist_ok=True)
+        with FileLock(runtime.parent / "lock"):
+            tool.fetch_runtime(runtime)
+    except InputError as problem:
+        pytest.skip(f"no runtime for the demo: {problem}")
     monkeypatch.chdir(folder)
     serving = tool.server("sample", 0, runtime)
     thread = threading.Thread(target=serving.serve_forever, daemon=True)
@@ -101,54 +79,32 @@ def address(folder: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     thread.join()
 
 
-def test_the_drawing_has_every_stage_and_no_arrow_that_is_not_there() -> None:
-    drawn = {name for column in drawing.COLUMNS for name in column}
-    assert drawn == {name for name in STAGES if not name.endswith("-test")}
-
-    for first, then in drawing.FOLLOWS:
-        outs, deps = paths(first, "outs", "metrics"), paths(then, "deps")
-        assert any(d.startswith(o) or o.startswith(d) for o in outs for d in deps), (first, then)
+def scrolled(chromium: Chrome, folder: Path, width: int, theme: str) -> Chrome:
+    browser.look(chromium, width, theme)
+    chromium.get((folder / REPORT).as_uri())
+    browser.scroll_through(chromium)
+    return chromium
 
 
-def paths(stage: str, *kinds: str) -> set[str]:
-    """What a stage of dvc.yaml reads or writes, for every value of its matrix."""
-    given = [each for kind in kinds for each in STAGES[stage].get(kind, [])]
-    found = {each if isinstance(each, str) else next(iter(each)) for each in given}
-    for name, values in STAGES[stage]["matrix"].items():
-        found = {path.replace(f"${{item.{name}}}", value) for path in found for value in values}
-    return {path for path in found if not path.startswith("stages")}
-
-
-def test_the_report_depends_on_the_params_that_it_shows_and_not_on_which_source_is_run() -> None:
-    of_source = {f"{name}.${{item.source}}" for name in ("archives", "preprocess")}
-    assert set(STAGES["report"]["params"]) == {*report_stage.SHOWN_PARAMS, *of_source}
-    assert "params.yaml" not in STAGES["report"]["deps"]
-    elsewhere = {"source", "archives", "preprocess", "download", "unzip", "ablation"}
-    assert set(report_stage.SHOWN_PARAMS) == set(read_params(ROOT)) - elsewhere
-
-
-def test_names_are_escaped_wherever_they_stand() -> None:
+def test_names_are_escaped_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "</script><img src=x onerror=alert(1)>"
-    table = page.Table([evil], [[evil]])
+    monkeypatch.setitem(page.TEXTS, "evil", {"title": f"One: {evil}", "text": "{evil}"})
+    table = pd.DataFrame({evil: [evil]})
     figure = json.dumps({"data": [{"name": evil}], "layout": {}})
-    parts: list[page.Part] = [
-        page.Chart("chart", evil, evil, figure, table),
-        page.Sheet("sheet", evil, evil, b"", 12, [(evil, evil)]),
-        page.Sheet("rows", evil, evil, b"", 12, (), [evil]),
+    numbers = {"evil": evil}
+    parts: list[page.Part | str] = [
+        page.Chart("evil", numbers, figure, table),
+        page.Sheet("evil", numbers, b"", 12, [(evil, evil)]),
+        page.Sheet("evil", numbers, b"", 12, rows=[evil]),
         evil,
     ]
-    section = page.Section("one", f"One: {evil}", evil, parts)
     text = page.render(
         "report.html",
         source=evil,
-        sections=[section],
-        pipeline=drawing.drawing(),
-        card=evil,
-        model_card=evil,
-        digests=table,
-        params=table,
+        sections=[page.Section("evil", numbers, parts)],
+        **dict.fromkeys(("data_card", "model_card"), evil),
         packages=table,
-        plotly="",
+        palette=charts.PALETTE,
     )
     assert "<img" not in text
     assert text.count("</script>") == 3 + 1  # the page's own, and the chart's
@@ -164,84 +120,47 @@ def test_the_page_draws_with_the_plotly_js_as_published_that_the_figures_are_wri
     content = BUNDLE.read_bytes()
     assert f"plotly.js (cartesian - minified) v{version}\n".encode() in content[:200], renew
     assert hashlib.sha256(content).hexdigest() == BUNDLE_SHA256, renew
-    assert charts.library().encode() == content
 
 
 def test_the_report_is_small_and_the_same_every_time(folder: Path) -> None:
-    path = folder / "artifacts/sample/report.html"
-    before = path.read_bytes()
+    before = (folder / REPORT).read_bytes()
     assert len(before) < 4_000_000  # less than the whole of plotly.js by itself
     run(folder, "python", "-m", "stages.report.report", "sample")
-    assert path.read_bytes() == before
+    assert (folder / REPORT).read_bytes() == before
 
 
-def test_question_two_is_told_and_the_ablation_where_it_was_measured(
-    folder: Path, reproduced: Path
-) -> None:
-    whole = (folder / "artifacts/sample/report.html").read_text()
-    bare = (reproduced / "artifacts/sample/report.html").read_text()
-    parts = (
-        *("budgets", "ways", "comparisons", "curves-few", "measures", "digits", "cka"),
-        *("agreement", "looked-up", "beside-clean"),
-    )
-    for identity in parts:
-        assert f'<figure id="{identity}">' in whole
-        assert f'<figure id="{identity}">' in bare
-    for identity in ("ablation", "rates"):
-        assert f'<figure id="{identity}">' in whole
-        assert f'<figure id="{identity}">' not in bare
-    assert "Too few images are held out to tell how soon" in whole  # in the small cut
-    answer = json.loads((folder / "metrics/sample/transfer.json").read_text())["answer"]
+def test_every_part_and_the_answer_are_there(folder: Path) -> None:
+    whole = (folder / REPORT).read_text()
+    for identity in page.TEXTS.keys() - {"one", "two", "three", "speed"}:
+        assert f'<figure id="{identity}"' in whole, identity
+    assert '<figure id="speed"' in whole or page.TEXTS["speed"]["none"] in whole
+    answer = json.loads((folder / "metrics/sample/transfer/answer.json").read_text())["answer"]
     assert answer in whole
-    assert "&lt;b&gt;no place&lt;/b&gt; loses most: -7.00 points (95% interval -12.00" in whole
-    assert "leaves out 0 for 1 of them" in whole
-    assert "has not been measured on this source" in bare
 
 
 def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_network(
     seen: Chrome,
 ) -> None:
-    empty = seen.execute_script(
-        "return [...document.querySelectorAll('main section')].filter(s => s.innerText.length < 80)"
-        ".map(s => s.id)"
+    found = seen.execute_script(
+        "const all = (query, of) => [...document.querySelectorAll(query)].map(of);"
+        "const count = (query) => (e) => [e.parentElement.id, e.querySelectorAll(query).length];"
+        "return [all('main section', s => [s.id, s.innerText.length]), all('.plot', count("
+        "'.point, .textpoint text, .hm image, .js-line, .bars path')),"
+        "all('figure details', count('tbody tr')), all('.modebar-btn', b => b.dataset.title)]"
     )
-    assert empty == []
-    plots = seen.find_elements(By.CSS_SELECTOR, ".plot")
-    assert len(plots) == 29
-    marks = seen.execute_script(
-        "return [...document.querySelectorAll('.plot')].map(p => [p.parentElement.id,"
-        " p.querySelectorAll('.point, .textpoint text, .hm image, .js-line, .bars path').length])"
-    )
-    assert [name for name, count in marks if not count] == []
-    rows = seen.execute_script(
-        "return [...document.querySelectorAll('figure details')].map(d => d.querySelectorAll("
-        "'tbody tr').length)"
-    )
-    assert min(rows) > 0
-    buttons = seen.execute_script(
-        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
-    )
+    sections, marks, rows, buttons = found
+    assert [name for name, length in sections if length < 80] == []
+    assert len(marks) >= 28
+    assert [name for name, count in marks + rows if not count] == []
     assert "Zoom" in buttons
     assert not any(title.startswith("Share") for title in buttons)
-    assert browser.complaints(seen) == []
+    assert browser.console(seen) == []
     assert {url.partition(":")[0] for url in browser.requests(seen)} == {"file"}
-
-
-def test_the_slider_shows_the_images_of_the_map(seen: Chrome) -> None:
-    said = seen.execute_script(
-        "const look = document.querySelector('.look'), slider = look.querySelector('input');"
-        "return [3, 4].map(i => { slider.value = i; slider.dispatchEvent(new Event('input'));"
-        "return [look.querySelector('output').textContent,"
-        " getComputedStyle(look.querySelector('.tile')).backgroundPosition]; })"
-    )
-    (first, at_first), (_, at_second) = said
-    assert ", read as " in first
-    assert at_first != at_second
 
 
 def test_the_page_stands_before_plotly_has_run(chromium: Chrome, folder: Path) -> None:
     browser.look(chromium, 1600, "light", height=300)  # too low for a chart to be near
-    chromium.get((folder / "artifacts/sample/report.html").as_uri())
+    chromium.get((folder / REPORT).as_uri())
     wait = WebDriverWait(chromium, 20)
     wait.until(lambda page: page.execute_script("return document.readyState === 'complete'"))
     assert chromium.execute_script("return typeof Plotly") == "undefined"
@@ -254,41 +173,35 @@ def test_the_page_stands_before_plotly_has_run(chromium: Chrome, folder: Path) -
 def test_both_themes_fit_three_widths(
     chromium: Chrome, folder: Path, width: int, theme: str
 ) -> None:
-    browser.look(chromium, width, theme)
-    chromium.get((folder / "artifacts/sample/report.html").as_uri())
-    browser.scroll_through(chromium)
-    assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
-    overflow = chromium.execute_script(
-        "return [...document.querySelectorAll('figure, .plot svg')].filter(e =>"
-        " e.getBoundingClientRect().right > innerWidth + 1).length"
+    scrolled(chromium, folder, width, theme)
+    whole, wide, ground = chromium.execute_script(
+        "return [document.documentElement.scrollWidth,"
+        " [...document.querySelectorAll('figure, .plot svg')].filter(e =>"
+        " e.getBoundingClientRect().right > innerWidth + 1).length,"
+        " getComputedStyle(document.body).backgroundColor]"
     )
-    assert overflow == 0
-    ground = chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert whole <= width
+    assert wide == 0
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}[theme]
-    if kept := os.environ.get("SCREENSHOTS"):
-        picture = chromium.execute_cdp_cmd(
-            "Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"}
-        )
-        path = Path(kept, f"{width}-{theme}.png")
-        path.write_bytes(base64.b64decode(picture["data"]))
+    if width == max(browser.WIDTHS):
+        assert serious(chromium) == []
 
 
-def test_the_switch_changes_the_theme_of_page_and_charts(seen: Chrome) -> None:
-    ink = "return getComputedStyle(document.querySelector('#classes .xtick text')).fill"
-    before = seen.execute_script(ink)
+def test_the_slider_shows_the_images_of_the_map_and_the_switch_the_themes(seen: Chrome) -> None:
+    ink = "getComputedStyle(document.querySelector('#classes .xtick text')).fill"
+    (first, at_first), (_, at_second), before = seen.execute_script(
+        "const look = document.querySelector('.look'), slider = look.querySelector('input');"
+        "return [...[3, 4].map(i => { slider.value = i; slider.dispatchEvent(new Event('input'));"
+        "return [look.querySelector('output').textContent,"
+        f" getComputedStyle(look.querySelector('.tile')).backgroundPosition]; }}), {ink}]"
+    )
+    assert ", classified as " in first
+    assert at_first != at_second
     choice = Select(seen.find_element(By.ID, "theme"))
     choice.select_by_value("dark")
     time.sleep(0.5)
-    assert seen.execute_script(ink) != before
+    assert seen.execute_script(f"return {ink}") != before
     choice.select_by_value("auto")
-
-
-@pytest.mark.parametrize("theme", browser.THEMES)
-def test_no_serious_violation_of_accessibility(chromium: Chrome, folder: Path, theme: str) -> None:
-    browser.look(chromium, 1600, theme)
-    chromium.get((folder / "artifacts/sample/report.html").as_uri())
-    browser.scroll_through(chromium)
-    assert serious(chromium) == []
 
 
 # Not looked at: the strokes of the drawings and the folded tables, which would take minutes and are
@@ -309,99 +222,87 @@ def serious(chromium: Chrome) -> list[tuple[str, list[str]]]:
     ]
 
 
-def ready(chromium: Chrome, address: str) -> None:
-    """The drawing box, its network loaded."""
+@pytest.fixture
+def demo(chromium: Chrome, url: str) -> Chrome:
+    """The demo, its network loaded; its logs begin with it."""
     browser.look(chromium, 900, "light")
-    browser.complaints(chromium)
+    browser.console(chromium)
     browser.requests(chromium)
-    chromium.get(f"{address}draw.html")
-    for _ in range(100):
-        if chromium.find_element(By.ID, "state").text == "The network is ready.":
-            return
-        time.sleep(0.1)
-    pytest.fail(f"the network was not loaded: {browser.complaints(chromium)}")
+    chromium.get(f"{url}demo.html")
+    ready = "return document.getElementById('state').textContent === 'The network is ready.'"
+    WebDriverWait(chromium, 20).until(lambda page: page.execute_script(ready))
+    return chromium
 
 
-def test_what_is_drawn_is_answered_with_five_classes(chromium: Chrome, address: str) -> None:
-    ready(chromium, address)
-    pad = chromium.find_element(By.ID, "pad")
-    stroke = ActionChains(chromium, duration=20).move_to_element_with_offset(pad, 0, -150)
+def test_what_is_drawn_is_answered_with_five_classes(demo: Chrome, url: str) -> None:
+    pad = demo.find_element(By.ID, "pad")
+    stroke = ActionChains(demo, duration=20).move_to_element_with_offset(pad, 0, -150)
     stroke.click_and_hold().move_by_offset(20, 150).move_by_offset(-20, 150).release().perform()
-    for _ in range(50):
-        answers = chromium.find_elements(By.CSS_SELECTOR, "#answers-list li")
-        if answers:
-            break
-        time.sleep(0.1)
-    assert len(answers) == 5
+    answers = WebDriverWait(demo, 10).until(
+        lambda page: page.find_elements(By.CSS_SELECTOR, "#predictions li")
+    )
     shares = [float(each.text.split()[1].rstrip("%")) for each in answers]
+    assert len(shares) == 5
     assert shares == sorted(shares, reverse=True)
-    assert serious(chromium) == []
-    assert browser.complaints(chromium) == []
-    assert all(url.startswith(address) for url in browser.requests(chromium))
-    chromium.find_element(By.ID, "clear").click()
-    assert not chromium.find_elements(By.CSS_SELECTOR, "#answers-list li")
+    assert serious(demo) == []
+    assert browser.console(demo) == []
+    assert all(each.startswith(url) for each in browser.requests(demo))
+    demo.find_element(By.ID, "clear").click()
+    assert not demo.find_elements(By.CSS_SELECTOR, "#predictions li")
 
 
-READ = """
+CLASSIFY = """
 const [urls, done] = arguments;
-(async () => {
+Promise.all(urls.map(async (src) => {
+  const image = Object.assign(new Image(), { src });
+  await image.decode();
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, image.width, image.height);
+})).then(async (images) => {
   const found = [];
-  for (const url of urls) {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    const context = canvas.getContext("2d");
-    context.drawImage(image, 0, 0);
-    const { image: square, place, probabilities } = await read(
-      context.getImageData(0, 0, image.width, image.height));
-    found.push({ square: [...square], place, probabilities: [...probabilities] });
+  for (const each of images) {
+    const { image, geometry, probabilities } = await classify(each);
+    found.push({ image: [...image], geometry, probabilities: [...probabilities] });
   }
   return found;
-})().then(done, (error) => done(String(error)));
+}).then(done, (error) => done(String(error)));
 """
 
 
-def test_page_and_python_agree_on_100_images(chromium: Chrome, address: str, folder: Path) -> None:
-    ready(chromium, address)
+def test_page_and_python_agree_on_100_images(demo: Chrome, folder: Path) -> None:
     with zipfile.ZipFile(folder / "data/sample/trainPart1.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".png"))[::3][:100]
         contents = [archive.read(name) for name in names]
     urls = [f"data:image/png;base64,{base64.b64encode(each).decode()}" for each in contents]
-    found = chromium.execute_async_script(READ, urls)
+    found = demo.execute_async_script(CLASSIFY, urls)
     classifier = Classifier(folder / "artifacts/sample/characters.pt")
     assert len(found) == 100
     for content, said in zip(contents, found, strict=True):
         framed = classifier.prepare(content, "image")
-        square = np.array(said["square"], np.uint8).reshape(framed.image.shape)
-        assert (square == framed.image).all()
-        assert said["place"] == pytest.approx(framed.place, abs=1e-12)
+        assert said["image"] == framed.image.ravel().tolist()
+        assert said["geometry"] == pytest.approx(framed.geometry, abs=1e-12)
         wanted = classifier.predict(content).probabilities
         assert said["probabilities"] == pytest.approx(wanted, abs=1e-5)
 
 
-def test_the_server_gives_the_report_and_no_other_file(address: str) -> None:
-    assert b"Three questions" in requests.get(address, timeout=10).content
+def test_the_server_gives_the_report_and_no_other_file(url: str) -> None:
+    assert b"Three questions" in requests.get(url, timeout=10).content
     for path in ("params.yaml", "../params.yaml", "%2e%2e/params.yaml", "artifacts/", "runtime/"):
-        assert requests.get(address + path, timeout=10).status_code == 404
+        assert requests.get(url + path, timeout=10).status_code == 404
 
 
-def test_without_npm_the_report_says_so_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("npm", "problem"), [("", "npm is not installed"), ("echo other > $4/package.tgz", "sha512")]
+)
+def test_without_the_pinned_package_of_npm_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, npm: str, problem: str
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="npm is not installed"):
-        tool.fetch_runtime(tmp_path / "runtime")
-
-
-def test_another_package_than_the_pinned_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho other > $4/package.tgz\n")
-    npm.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    with pytest.raises(InputError, match="sha512"):
+    if npm:
+        (tmp_path / "npm").write_text(f"#!/bin/sh\n{npm}\n")
+        (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if npm else str(tmp_path))
+    with pytest.raises(InputError, match=problem):
         tool.fetch_runtime(tmp_path / "runtime")
     assert not (tmp_path / "runtime").exists()
 

@@ -1,0 +1,5 @@
+"""python -m handwriting."""
+
+from handwriting.cli import main
+
+main()

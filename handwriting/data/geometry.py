@@ -1,0 +1,19 @@
+"""Geometry features: size and position of the ink on its canvas, which framing removes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMBERS = 4  # log height, log width, centre y, centre x
+# Mean and standard deviation over trainPart1, lengths as shares of the canvas.
+_MEAN = np.array([-0.747, -1.321, 0.525, 0.488], np.float32)
+DEVIATION = (0.264, 0.338, 0.053, 0.060)
+
+
+def standardised(geometry: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 [N, 4] of about mean 0 and deviation 1.
+
+    `geometry` is float32 [N, 4]: height, width, centre y, centre x as shares of the canvas.
+    """
+    logs = np.log(np.maximum(geometry[:, :2], np.float32(1e-3)))
+    values = np.concatenate([logs, geometry[:, 2:]], axis=1)
+    return np.asarray((values - _MEAN) / np.array(DEVIATION, np.float32), np.float32)

@@ -1,0 +1,127 @@
+"""Images in class folders, [<root>/]<class>/<image>, read from a tar and framed on all cores."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from handwriting.core import cli
+from handwriting.core.errors import InputError
+from handwriting.data import alphabet
+from handwriting.data.dataset import Split
+from handwriting.preprocessing import duplicates
+from handwriting.preprocessing.duplicates import Digests
+from handwriting.preprocessing.framing import prepare
+from handwriting.preprocessing.settings import Framing, Images
+from handwriting.preprocessing.tables import Table, refuse
+from handwriting.raw import tars
+
+_CHUNK = 64  # images per task of a worker
+_WORKER_BYTES = 2_000_000  # of images: their decoding takes as long as a worker's start
+
+
+class Chunk(NamedTuple):
+    """Some framed images, stacked."""
+
+    images: NDArray[np.uint8]  # [N, size, size]
+    geometry: NDArray[np.float32]  # [N, 4]
+    keys: Digests
+    errors: list[str]  # of images that are not among the N
+
+
+def read(
+    archive: Path, classes: Sequence[str], images: Images, framing: Framing
+) -> tuple[Table, Digests]:
+    """Return the images, in the archive's order, and the digests of their ink: uint64 [N].
+
+    Raises InputError listing every fault of folders, names, counts and images.
+    """
+    listing = tars.listing(archive)
+    paths, count = listing.paths, len(listing.paths)
+    labels, faults = _labelled(paths, classes, images.train)
+    pixels = np.empty((count, 1, framing.size, framing.size), np.uint8)
+    geometry = np.empty((count, 4), np.float32)
+    keys = np.empty(count, np.uint64)
+    done, errors = 0, list[str]()
+    with (
+        closing(_framed(archive, framing, listing)) as chunks,
+        tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None) as bar,
+    ):
+        for chunk in chunks:
+            rows = slice(done, done + len(chunk.keys))
+            pixels[rows, 0], geometry[rows], keys[rows] = chunk[:3]
+            done = rows.stop
+            errors += chunk.errors
+            bar.update(len(chunk.keys) + len(chunk.errors))
+    refuse(archive, faults | {"unusable images": errors})
+    split = Split(pixels, labels, geometry, tuple(classes), framing.ink_size)
+    return Table(split, duplicates.digests(pixels), np.arange(count), paths.__getitem__), keys
+
+
+def _labelled(
+    paths: Sequence[str], classes: Sequence[str], expected: int
+) -> tuple[NDArray[np.int64], dict[str, Sequence[str]]]:
+    """Return the class of each image, int64 [N], and the faults of the layout by kind."""
+    characters = classes == alphabet.CHARACTERS
+    names = alphabet.CHARACTER_FOLDERS if characters else alphabet.DIGIT_FOLDERS
+    roots = Counter("/".join(path.split("/")[:-2]) for path in paths)
+    root = max(roots, key=lambda each: roots[each], default="")
+    label_of = {f"{root}/{name}".lstrip("/"): label for name, label in names.items()}
+    found = (label_of.get(path.rpartition("/")[0], -1) for path in paths)
+    labels = np.fromiter(found, np.int64, len(paths))
+    number = [f"{len(paths):,}, where params.yaml expects {expected:,}"]
+    return labels, {
+        "not in the folder of a class": [paths[i] for i in np.flatnonzero(labels < 0).tolist()],
+        "no image of the class": [each for each, label in names.items() if label not in labels],
+        "wrong number of images": number if len(paths) != expected else [],
+        "no writer in the name": [
+            path for path in paths if characters and not alphabet.WRITER.search(path)
+        ],
+    }
+
+
+def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator[Chunk]:
+    """Yield all members framed, in their order, by one process per core or, if few, by this one."""
+    from joblib import cpu_count  # slow to import
+
+    frame = partial(_frame, archive, framing)
+    parts = [listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK)]
+    workers = min(cpu_count(), sum(listing.sizes) // _WORKER_BYTES)
+    if workers < 2:
+        yield from map(frame, parts)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (os.getpid(),)) as pool:
+        yield from pool.map(frame, parts)
+
+
+def _start(parent: int) -> None:
+    """Make a worker end with its parent, which alone handles Ctrl-C."""
+    cli.follow_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
+    size, framed, errors = framing.size, [], []
+    with archive.open("rb") as file:
+        for path, offset, length in listing.members():
+            content = os.pread(file.fileno(), length, offset)
+            try:
+                framed.append(prepare(content, path, size, framing.ink_size))
+            except InputError as error:
+                errors.append(str(error))
+    return Chunk(
+        np.array([each.image for each in framed], np.uint8).reshape(-1, size, size),
+        np.array([each.geometry for each in framed], np.float32).reshape(-1, 4),
+        np.array([each.key for each in framed], np.uint64),
+        errors,
+    )

@@ -1,0 +1,43 @@
+"""Question two's accuracy: MNIST's test split by the networks trained on all of MNIST.
+
+reads   artifacts/<source>/runs/mnist/<init>/{networks.pt,curves.csv},
+        data/tensors/<source>/mnist/test.safetensors
+writes  metrics/<source>/mnist-<init>.json, metrics/<source>/mnist/ (tables of calibration and mean
+        learning curves), artifacts/<source>/evaluation/mnist/ (predictions, worst mistakes)
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from handwriting.classifier import Classifier
+from handwriting.core import cli, files
+from handwriting.data import dataset
+from handwriting.evaluation import digits, metrics, study
+from handwriting.training import engine
+
+SHOWN = "mnist-characters"
+
+
+def main(scratch: Path, source: str) -> None:
+    test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
+    folders = [Path(f"artifacts/{source}/runs/mnist/{init}") for init in study.INITS]
+    models = [
+        model
+        for folder in folders
+        for model in Classifier.all_of(folder / "networks.pt")
+        if (model.run.method, model.run.labels) == (study.FULL, "all")
+    ]
+    predictions = engine.map(study.predict, models, study.ONE_CORE, test)
+    networks: dict[str, list[metrics.Predictions]] = {}
+    for model, each in zip(models, predictions, strict=True):
+        networks.setdefault(f"mnist-{model.run.init}", []).append(each)
+    digits.write(source, "mnist", test, networks, SHOWN, scratch)
+    curves = pd.concat([study.read(folder / "curves.csv") for folder in folders])
+    whole = curves[(curves["method"] == study.FULL) & (curves["labels"] == "all")]
+    path = Path(f"metrics/{source}/mnist/curves.csv")
+    files.write_frame(path, metrics.mean_curves(whole, "init"), scratch)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,347 @@
+"""archives: every member of a plain tree of files, and a clear error for anything else."""
+
+import gzip
+import io
+import stat
+import struct
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handwriting.core.errors import InputError
+from handwriting.raw.archives import Limits, content_digest, opened
+from tests.raw.packing import DIRECTORY, END, LOCAL, Unseekable, bounded, entry, patched, zipped
+from tests.raw.packing import content_digest as expected_digest
+
+LIMITS: dict[str, Any] = {"max_bytes": 100_000_000, "max_ratio": 400, "max_members": 1000}
+MEMBERS = {"train/b/2": b"two" * 100, "train/a": b"", "train/b/10": b"ten"}
+IDX = gzip.compress(bytes(range(256)) * 10)
+BOMB = gzip.compress(bytes(50_000_000), 9)
+COUNTED = {"max_bytes": 1 << 33}  # more than the size in a .gz can express
+
+pytestmark = pytest.mark.usefixtures("tmp_dir")
+
+
+def opens(archives: dict[str, bytes] | bytes, **limits: Any) -> AbstractContextManager[Any]:
+    """Open archives that are written to files."""
+    named = {"a.zip": archives} if isinstance(archives, bytes) else archives
+    for name, content in named.items():
+        Path(name).write_bytes(content)
+    return opened([Path(name) for name in named], Limits(**(LIMITS | limits)))
+
+
+def read(archives: dict[str, bytes] | bytes, **limits: Any) -> dict[str, bytes]:
+    with opens(archives, **limits) as members:
+        return {member.path: b"".join(member.chunks()) for member in members}
+
+
+def refusal(archives: dict[str, bytes] | bytes, **limits: Any) -> str:
+    """Return the one-line error that reading all members ends in."""
+    with pytest.raises(InputError) as caught, opens(archives, **limits) as members:
+        deque(chain.from_iterable(member.chunks() for member in members), 0)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What is read.
+
+
+def variants() -> Iterator[bytes]:
+    """MEMBERS, packed in different ways."""
+    yield zipped(MEMBERS, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+    attributes: dict[str, Any] = {
+        "date_time": (2021, 3, 31, 1, 2, 4),
+        "external_attr": 0o100600 << 16,
+    }
+    backwards = [(entry(name, **attributes), each) for name, each in reversed(MEMBERS.items())]
+    folders = [(entry("train/"), b""), (entry("train/b/"), b"")]
+    yield zipped([*folders, *backwards], compression=zipfile.ZIP_DEFLATED)
+    junk = ("__MACOSX/train/._a", ".DS_Store", "train/.DS_Store", "train/b/Thumbs.db")
+    yield zipped(MEMBERS | dict.fromkeys(junk, b"junk"))
+    streamed = io.BytesIO()
+    with zipfile.ZipFile(Unseekable(streamed), "w") as archive:
+        archive.comment = b"with data descriptors and a comment"
+        for name, content in MEMBERS.items():
+            archive.writestr(name, content)
+    yield streamed.getvalue()
+
+
+@pytest.mark.parametrize("archive", [zipped(MEMBERS), *variants()])
+def test_members_are_sorted_and_the_same_however_they_are_packed(archive: bytes) -> None:
+    assert list(read(archive).items()) == sorted(MEMBERS.items())
+    assert content_digest(Path("a.zip"), Limits(**LIMITS)) == expected_digest(MEMBERS)
+
+
+def test_names_are_utf_8_with_and_without_the_flag() -> None:
+    flagged = zipped({"é/字": b"x"})
+    unflagged = patched(patched(flagged, 8, "<H", 0, where=DIRECTORY), 6, "<H", 0, where=LOCAL)
+    assert read(flagged) == read(unflagged) == {"é/字": b"x"}
+
+
+def test_gzip_files_are_uncompressed() -> None:
+    content = {"train-images": bytes(1000), "t10k-images": b"", "t10k-labels": b"x" * 3_000_000}
+    for options in ({}, {"compresslevel": 1, "mtime": 0}):
+        archives = {f"{name}.gz": gzip.compress(x, **options) for name, x in content.items()}
+        assert list(read(archives, max_ratio=1100).items()) == sorted(content.items())
+
+
+@pytest.mark.slow
+def test_a_gzip_of_more_than_4_gib_is_read_whole() -> None:
+    size = (1 << 32) + 5
+    with gzip.open("a.gz", "wb", compresslevel=1) as file:
+        for _ in range(1 << 12):
+            file.write(bytes(1 << 20))
+        file.write(bytes(5))
+    with opened([Path("a.gz")], Limits(max_bytes=1 << 33, max_ratio=2000, max_members=1)) as (
+        member,
+    ):
+        assert member.size == size == sum(len(chunk) for chunk in member.chunks())
+
+
+# Names.
+
+OUTSIDE = ("../x", "a/../../x", "a/..", "a/./x", "a//x", "/etc/passwd", "//host/x", "/", "../")
+
+
+@pytest.mark.parametrize(
+    ("reason", "names"),
+    [
+        ("is not a path within a folder", OUTSIDE),
+        (
+            "has a drive letter or a backslash in its name",
+            ("C:/x", "C:x", "..\\x", "\\\\host\\share"),
+        ),
+        ("has control characters in its name", ("a\nb", "a\x1b[31m", "a\u202egnp")),
+        ("is longer than 255 characters", ("a" * 256, "/".join("a" * 2000))),
+    ],
+)
+def test_a_name_that_is_not_a_plain_path_is_refused(reason: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        assert refusal(zipped(MEMBERS | {name: b""})) == f"a.zip: {name[:255]!r} {reason}"
+
+
+COLLIDING = [
+    *(["a", "A"], ["d/a", "D/A"], ["straße", "STRASSE"], ["e\u0301", "é"], ["\u212b", "å"]),
+    *(["a", "a/b"], ["x/a", "x/A/b/c", "x/a!", "x/a-"], ["a", "a/"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        *((names, "collides with") for names in COLLIDING),
+        (["d/1", "D/2"], "differ only by case or Unicode form"),
+        (["d/e/1", "d/f", "d/E/2"], "differ only by case or Unicode form"),
+    ],
+)
+def test_names_that_collide_are_refused(names: list[str], reason: str) -> None:
+    assert reason in refusal(zipped(dict.fromkeys(names, b"")))
+    assert reason in refusal(zipped(dict.fromkeys(reversed(names), b"")))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_given_twice_is_refused() -> None:
+    assert "'a' collides with 'a'" in refusal(zipped([("a", b"1"), ("b", b""), ("a", b"2")]))
+
+
+def test_names_that_only_look_alike_are_accepted() -> None:
+    names = ["a", "ab", "a.b", "a-/b", "a b", "b/a", "b/A1", "c/Ä", "c/A", "d/\u0430", "d/a"]
+    assert set(read(zipped(dict.fromkeys(names, b"")))) == set(names)
+
+
+# Archives of one fault.
+
+KINDS = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR)
+METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+HEADERS = [
+    (6, "<H", 100, "not a whole zip archive: zip file version 10.0"),
+    (8, "<H", 0x1, "is encrypted"),
+    (8, "<H", 0x41, "is encrypted"),
+    (8, "<H", 0x20, "is a patch"),
+    (10, "<H", 12, "is packed by method 12, neither stored nor deflated"),
+    (10, "<H", 99, "is packed by method 99"),
+    (20, "<L", 2, "its last member overlaps the directory"),
+    (34, "<H", 3, "is on disk 3 of an archive of several"),
+]
+
+
+def renamed(name: bytes) -> bytes:
+    """Return a zip with a name of three bytes that zipfile does not write."""
+    return zipped({"aXb": b"x" * 10}).replace(b"aXb", name)
+
+
+def empty_name() -> bytes:
+    """Return a zip whose only name has become a byte of the extra field."""
+    archive = patched(zipped({"a": b"x"}), 26, "<L", 1 << 16, where=LOCAL)
+    return patched(archive, 28, "<L", 1 << 16, where=DIRECTORY)
+
+
+def special(kind: int) -> bytes:
+    return zipped([("a", b""), (entry("x", external_attr=(kind | 0o777) << 16), b"/etc/passwd")])
+
+
+def prefixed() -> bytes:
+    """Return a zip appended to other bytes, with offsets that count these."""
+    file = io.BytesIO(b"0123456789")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("a", b"x")
+    return file.getvalue()
+
+
+def shared_data() -> bytes:
+    """Return David Fifield's bomb: the headers of many members point at the data of one."""
+    archive = zipped({"a": b"kernel" * 100})
+    start, end = archive.index(DIRECTORY), archive.index(END)
+    header = archive[start:end]
+    bomb = bytearray(archive[:start] + header * 3 + archive[end:])
+    struct.pack_into("<HHL", bomb, len(bomb) - 14, 3, 3, 3 * len(header))
+    return bytes(bomb)
+
+
+def broken_stream() -> bytes:
+    archive = bytearray(zipped({"a": b"x" * 1000}, compression=zipfile.ZIP_DEFLATED))
+    archive[31] = 0xFF
+    return bytes(archive)
+
+
+def wrong_sizes() -> Iterator[bytes]:
+    for method, size in product(
+        (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), (0, 5, 999, 1001, 30_000)
+    ):
+        archive = zipped({"a": bytes(range(250)) * 4}, compression=method)
+        yield patched(archive, 24, "<L", size, where=DIRECTORY)
+
+
+REFUSED = [
+    (renamed(b"a\0b"), "'a\\x00b' has control characters"),
+    (renamed(b"\0ab"), "'\\x00ab' has control characters"),
+    (renamed(b"a\xffb"), "can't decode byte 0xff"),
+    (renamed(b"ab/"), "'ab/' is a folder with content"),
+    (empty_name(), "'' is not a path within a folder"),
+    *((special(kind), "'x' is a link, a device or another special file") for kind in KINDS),
+    *((patched(zipped({"a": b"x"}), *x[:3], where=DIRECTORY), x[3]) for x in HEADERS),
+    *((zipped({"a": bytes(10**6)}, compression=x), "neither stored nor def") for x in METHODS),
+    (b"0123456789" + zipped(MEMBERS), "10 bytes before the first member"),
+    (prefixed(), "10 bytes before the first member"),
+    (shared_data(), "'a' overlaps another member"),
+    (broken_stream(), "'a' is corrupt (Error -3"),
+    *((archive, "'a' is corrupt") for archive in wrong_sizes()),
+    (zipped({}), "a.zip: no file in it"),
+    (zipped([(entry("a/"), b"")]), "a.zip: no file in it"),
+    (zipped({"__MACOSX/a": b""}), "a.zip: no file in it"),
+    *((x, "not a whole zip archive") for x in (b"", b"PK", b"no" * 500, b"<html>" * 100, END)),
+]
+
+
+@pytest.mark.parametrize(("archive", "reason"), REFUSED)
+def test_a_faulty_archive_is_refused(archive: bytes, reason: str) -> None:
+    assert reason in refusal(archive)
+
+
+def test_ten_problems_are_listed() -> None:
+    names = [f"../{i}" for i in range(12)]
+    message = refusal(zipped(dict.fromkeys(names[:10], b"") | {"a": b""}))
+    assert all(f"'{name}'" in message for name in names[:10])
+    message = refusal(zipped(dict.fromkeys(names, b"") | {"a": b""}))
+    assert message.count("is not a path") == 10
+    assert message.endswith("; and 2 more")
+
+
+def test_an_unknown_or_missing_file_is_refused() -> None:
+    assert "readme.txt: neither a .zip nor a .gz file" in refusal({"readme.txt": b"", "a.gz": b""})
+    with pytest.raises(InputError, match=r"b\.zip: there is no such file"):
+        content_digest(Path("b.zip"), Limits(**LIMITS))
+
+
+def test_a_truncated_zip_is_refused_at_any_length() -> None:
+    archive = zipped(MEMBERS)
+    for end in range(0, len(archive), 3):
+        assert refusal(archive[:end])
+
+
+def test_every_corrupt_member_is_named() -> None:
+    archive = zipped({"a": b"AAAA", "b": b"BBBB", "c": b"CCCC"})
+    message = refusal(archive.replace(b"AAAA", b"AAAX").replace(b"CCCC", b"XCCC"))
+    assert "'a' is corrupt (Bad CRC-32" in message
+    assert "'c' is corrupt (Bad CRC-32" in message
+    assert "'b' is corrupt" not in message
+
+
+@pytest.mark.parametrize("limits", [{}, COUNTED])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (IDX[:-1], "cut off before its end"),
+        (IDX[:20], "cut off before its end"),
+        (IDX[:200] + IDX[-4:], "is corrupt"),
+        (b"", "cut off before its end"),
+        (IDX + b"\0" * 4, "bytes after its end"),
+        (IDX + b"\0" * 8 + IDX[-4:], "bytes after its end"),
+        (IDX + IDX, "bytes after its end"),
+        (IDX[:-8] + b"\0" * 4 + IDX[-4:], "incorrect data check"),
+        (IDX[:-4] + b"\1\0\0\0", "incorrect length check"),
+        (IDX[:-4] + b"\0\xff\0\0", "incorrect length check"),
+        (b"plain" * 10, "incorrect header check"),
+        (b"\0\1\0\0" * 10, "incorrect header check"),
+    ],
+)
+def test_a_damaged_gzip_is_refused(content: bytes, reason: str, limits: dict[str, Any]) -> None:
+    message = refusal({"images.gz": content}, max_ratio=10_000, **limits)
+    assert message.startswith("images.gz: 'images' is corrupt (")
+    assert reason in message
+
+
+# Zip bombs.
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "reason"),
+    [
+        ("max_bytes", 120, "it declares 120 bytes, over unzip.max_bytes"),
+        ("max_members", 3, "3 members, over unzip.max_members"),
+    ],
+)
+def test_a_limit_is_exact(limit: str, most: int, reason: str) -> None:
+    archive = zipped(dict.fromkeys("abc", bytes(40)))
+    assert read(archive, **{limit: most})
+    assert reason in refusal(archive, **{limit: most - 1})
+
+
+@pytest.mark.parametrize(
+    "archives",
+    [
+        {"a.zip": zipped({"a": bytes(10**6)}, compression=zipfile.ZIP_DEFLATED, compresslevel=9)},
+        {"b.gz": gzip.compress(bytes(10**6))},
+    ],
+)
+def test_a_high_ratio_is_refused(archives: dict[str, bytes]) -> None:
+    assert "over unzip.max_ratio" in refusal(archives)
+
+
+def test_a_large_directory_is_not_read() -> None:
+    archive = zipped({f"{i:0200}": b"" for i in range(5000)})
+    with bounded(memory=len(archive) + 2_000_000):
+        assert "its directory is larger" in refusal(archive, max_members=10)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({}, "over unzip.max_ratio"),
+        (COUNTED, "over unzip.max_ratio"),
+        ({"max_bytes": 10_000_000}, "over unzip.max_bytes"),
+        (
+            {"max_ratio": 2000},
+            "'a' is corrupt (Error -3 while decompressing data: incorrect length",
+        ),
+    ],
+)
+def test_a_gzip_that_hides_its_size_is_refused(limits: dict[str, Any], reason: str) -> None:
+    with bounded(memory=5_000_000):
+        assert reason in refusal({"a.gz": BOMB[:-4] + bytes([100, 0, 0, 0])}, **limits)

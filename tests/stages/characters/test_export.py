@@ -1,0 +1,99 @@
+"""What is shipped: the exported network predicts as the network does, whatever its shape."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from handwriting.classifier import Classifier
+from handwriting.data import dataset, geometry
+from handwriting.training import model
+from handwriting.training.model import Network, Shape
+from stages.characters import export
+
+SHAPE = Shape(
+    classes=("a", "b", "c"),
+    size=36,
+    ink_size=28,
+    crop_border=2,
+    widths=(8, 12, 16),
+    stem_stride=2,
+    pool_after=(1,),
+    head_pool=1,
+    geometry_channels=5,
+    temperature=0.67,
+)
+
+
+def trained(shape: Shape) -> Network:
+    """A network whose every weight and statistic is its own."""
+    network = model.fresh(shape, "a test", 0).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.add_((torch.rand(tensor.shape, generator=generator) - 0.5) * 0.2)
+    return network
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"geometry_channels": 0},
+        {"head_pool": 3},  # parts that overlap
+        {"stem_stride": 1, "pool_after": (0, 2), "crop_border": 0, "size": 28, "head_pool": 2},
+    ],
+    ids=str,
+)
+def test_onnxruntime_and_torch_agree_on_100_images(changes: dict[str, object]) -> None:
+    shape = replace(SHAPE, **changes)  # type: ignore[arg-type]
+    network = trained(shape)
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (100, 1, shape.size // 4, shape.size // 4), np.uint8)
+    images = np.kron(coarse, np.ones((4, 4), np.uint8))
+    shares = random.random((100, 4), np.float32)
+    shares[0] = 0  # a height that has no logarithm
+    given = {"image": images.astype(np.float32)}
+    given |= {"geometry": shares} if shape.geometry_channels else {}
+    session = onnxruntime.InferenceSession(export.to_onnx(network, {}))
+    [found] = session.run(["probabilities"], given)
+    with torch.no_grad():
+        features = torch.from_numpy(geometry.standardised(shares))
+        wanted = network(torch.from_numpy(images), features).softmax(1).numpy()
+    assert np.abs(found - wanted).max() < 1e-6
+    assert wanted.std(0).max() > 1e-4  # the predictions differ between the images
+
+
+def test_equal_networks_give_equal_bytes_that_name_the_classes_and_no_path() -> None:
+    first, second = (export.to_onnx(trained(SHAPE), {"train": "digest"}) for _ in range(2))
+    assert first == second
+    assert str(Path(__file__).parents[3]).encode() not in first
+    about = onnxruntime.InferenceSession(first).get_modelmeta().custom_metadata_map
+    assert about == {"classes": "a b c", "train": "digest"}
+
+
+def test_the_shipped_network_predicts_the_same_without_torch(reproduced: Path) -> None:
+    folder = reproduced / "artifacts/sample"
+    tensors = reproduced / "data/tensors/sample/characters/train.safetensors"
+    split = dataset.load(tensors).rows(slice(100))
+    wanted = Classifier(folder / "characters.pt").probabilities(split.images, split.geometry)
+    session = onnxruntime.InferenceSession(folder / "characters.onnx")
+    given = {"image": split.images.astype(np.float32), "geometry": split.geometry}
+    [found] = session.run(None, given)
+    assert np.abs(found - wanted).max() < 1e-5
+
+
+def test_the_ensemble_has_all_networks_and_the_model_card_the_metrics(reproduced: Path) -> None:
+    folder = reproduced / "artifacts/sample"
+    members = Classifier(folder / "characters-ensemble.pt").saved
+    protocols = ["full", *["seen-writers"] * 2, *["unseen-writers"] * 2]
+    assert [each.run.method for each in members] == protocols
+    card = (folder / "model-card.md").read_text()
+    for name in ("characters", "characters-ensemble-adapted"):
+        found = json.loads((reproduced / f"metrics/sample/{name}.json").read_text())
+        interval = f"{100 * found['low']:.2f} to {100 * found['high']:.2f}%"
+        assert f"| `{name}` | {100 * found['accuracy']:.2f}% | {interval} |" in card
