@@ -88,7 +88,9 @@ def diagnosed(split: Split, case: str, seed: int, networks: list[Network], how: 
     labels = corrupted(split.labels, case, np.random.default_rng(seed))
     clean = float((labels == split.labels).mean())
     begun = cpu_seconds()
-    posteriors = diagnose.adapted(replace(split, labels=labels), networks, how)
+    with tempfile.TemporaryDirectory() as scratch:
+        how = replace(how, scratch=Path(scratch))
+        posteriors = diagnose.adapted(replace(split, labels=labels), networks, how)
     found = diagnosis.diagnose(posteriors, labels)
     low, high = (round(each, 5) for each in found.interval)
     return {
@@ -105,7 +107,7 @@ def diagnosed(split: Split, case: str, seed: int, networks: list[Network], how: 
     }
 
 
-def setup(source: str, scratch: Path) -> tuple[list[Network], Training]:
+def setup(source: str) -> tuple[list[Network], Training]:
     """Return the stage's pretrained networks, and how it trains them, on the CPU."""
     compute = replace(params.load("compute", Compute), device="cpu")
     settings = params.load("diagnose_labels", diagnose.DiagnoseLabels)
@@ -118,7 +120,7 @@ def setup(source: str, scratch: Path) -> tuple[list[Network], Training]:
     path = pretrained.path(source, "digits")
     networks = pretrained.load(path, digits.model_size, seeds.diagnosis)
     plan = Plan(recipe, settings.augmentation, epochs, ForwardCorrected(()), "", 0)
-    return networks, Training("mnist", plan, settings.rounds, compute, scratch)
+    return networks, Training("mnist", plan, settings.rounds, compute, Path())
 
 
 def main() -> int:
@@ -132,12 +134,10 @@ def main() -> int:
     parts = (dataset.load(folder / f"{name}.safetensors") for name in ("train", "validation"))
     mnist = dataset.join(*parts)
     rows = []
-    with tempfile.TemporaryDirectory() as scratch:
-        networks, how = setup(given.source, Path(scratch))
-        for images, case in tqdm([(n, c) for n in given.images for c in CASES], disable=None):
-            part = mnist.rows(slice(images))
-            rows.append(diagnosed(part, case, given.seed, networks, how))
-            print(*rows[-1].values(), flush=True)
+    networks, how = setup(given.source)
+    for images, case in tqdm([(n, c) for n in given.images for c in CASES], disable=None):
+        rows.append(diagnosed(mnist.rows(slice(images)), case, given.seed, networks, how))
+        print(*rows[-1].values(), flush=True)
     report.write(
         f"diagnosis-{given.source}", {"source": given.source, "seed": given.seed, "cases": rows}
     )

@@ -1,4 +1,4 @@
-"""One picture, black on white and the same in no mirror, in every way that files may hold it."""
+"""One picture, black on white and without symmetry, in every kind of file that may hold it."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 
 
 def letter(width: int = 96, height: int = 72) -> Image.Image:
-    """A mode L picture of something like an F, a little to the left."""
+    """Return a mode L picture like an F, a little to the left."""
     image = Image.new("L", (width, height), 255)
     x, y, pen = width // 4, height // 6, max(2, height // 9)
     draw = ImageDraw.Draw(image)
@@ -25,14 +25,14 @@ def letter(width: int = 96, height: int = 72) -> Image.Image:
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
-    """The bytes of a file of the picture."""
+    """Return the bytes of a file of the picture."""
     file = io.BytesIO()
     image.save(file, kind, **how)
     return file.getvalue()
 
 
 def oriented(image: Image.Image, kind: str = "JPEG") -> bytes:
-    """A file whose pixels lie on their side and whose EXIF says so."""
+    """Return a file whose pixels lie on their side, as its EXIF says."""
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise to look at it
     how = {"quality": 95} if kind == "JPEG" else {}
@@ -40,15 +40,15 @@ def oriented(image: Image.Image, kind: str = "JPEG") -> bytes:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     checksum = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def png(rows: Pixels, depth: int, colour: int, extra: Iterable[bytes] = ()) -> bytes:
-    """A PNG whose rows, uint8 [height, bytes of a row], are as given; `extra` chunks precede them.
+    """Return a PNG of rows, uint8 [height, bytes of a row], after `extra` chunks.
 
-    For what Pillow does not write: 16-bit colours, chunks that are too much.
+    Pillow writes neither 16-bit colours nor such chunks.
     """
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
     width = rows.shape[1] * 8 // (depth * channels)
@@ -58,73 +58,63 @@ def png(rows: Pixels, depth: int, colour: int, extra: Iterable[bytes] = ()) -> b
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def see_through(image: Image.Image, ink: int) -> Image.Image:
-    """The picture as RGBA: ink of one grey, and paper that is not there."""
+def transparent(image: Image.Image, ink: int) -> Image.Image:
+    """Return the picture as RGBA: ink of one grey on transparent paper."""
     plain = Image.new("L", image.size, ink)
     return Image.merge("RGBA", (plain, plain, plain, Image.eval(image, lambda value: 255 - value)))
 
 
 def exact() -> dict[str, bytes]:
-    """Files, of as many modes and formats as there are, that hold the very same picture."""
-    gray = letter()
-    rgb = gray.convert("RGB")
-    wide = np.asarray(gray).repeat(2, axis=1)  # of 16 bits, the upper and the lower 8 are the same
-    with_alpha = Image.merge("LA", (gray, Image.new("L", gray.size, 255)))
-    two_colours = Image.eval(gray, lambda value: value // 255).convert("P")
-    two_colours.putpalette([0, 0, 0, 255, 255, 255])
-    third = {"compression": "tiff_lzw"}
+    """Return files of many modes and formats that hold the very same picture."""
+    gray, rgb = letter(), letter().convert("RGB")
+    alpha = Image.merge("LA", (gray, Image.new("L", gray.size, 255)))
+    colours = Image.eval(gray, lambda value: value // 255).convert("P")
+    colours.putpalette([0, 0, 0, 255, 255, 255])
+    # Of 16 bits, the upper and the lower 8 are the same.
+    wide = {mode: np.asarray(each).repeat(2, -1) for mode, each in (("L", gray), ("LA", alpha))}
+    wide["RGB"] = np.asarray(rgb).repeat(2, -1)
+    frames = [Image.new("L", gray.size)]
     return {
-        "png RGB": encoded(rgb),
+        **{f"png {mode}": encoded(gray.convert(mode)) for mode in ("RGB", "L", "1", "RGBA")},
         "png RGB interlaced": encoded(rgb, interlace=True),
-        "png L": encoded(gray),
-        "png 1": encoded(gray.convert("1")),
-        "png LA": encoded(with_alpha),
-        "png P": encoded(two_colours),
-        "png P with a see-through colour": encoded(two_colours, transparency=1),
-        "png RGB with a see-through colour": encoded(rgb, transparency=(255, 255, 255)),
-        "png RGBA": encoded(rgb.convert("RGBA")),
-        "png RGBA, black on nothing": encoded(see_through(gray, 0)),
-        "png RGBA, white on nothing": encoded(see_through(gray, 255)),
-        "png L 16": png(wide, 16, 0),
-        "png RGB 16": png(np.asarray(rgb).repeat(2, axis=2).reshape(gray.height, -1), 16, 2),
-        "png LA 16": png(np.asarray(with_alpha).repeat(2, axis=2).reshape(gray.height, -1), 16, 4),
-        "png on its side": oriented(rgb, "PNG"),
-        "png L on its side": oriented(gray, "PNG"),
-        "png animated": encoded(rgb, save_all=True, append_images=[Image.new("RGB", rgb.size)]),
+        "png LA": encoded(alpha),
+        "png P": encoded(colours),
+        "png P with a transparent colour": encoded(colours, transparency=1),
+        "png RGB with a transparent colour": encoded(rgb, transparency=(255, 255, 255)),
+        **{f"png RGBA, {ink} on nothing": encoded(transparent(gray, ink)) for ink in (0, 255)},
+        "png L 16": png(wide["L"], 16, 0),
+        "png RGB 16": png(wide["RGB"].reshape(gray.height, -1), 16, 2),
+        "png LA 16": png(wide["LA"].reshape(gray.height, -1), 16, 4),
+        **{f"png {each.mode} on its side": oriented(each, "PNG") for each in (gray, rgb)},
+        "png animated": encoded(gray, save_all=True, append_images=frames),
         "png white on black": encoded(Image.eval(rgb, lambda value: 255 - value)),
         "gif": encoded(gray, "GIF"),
-        "gif with a see-through colour": encoded(two_colours, "GIF", transparency=1),
-        "gif animated": encoded(
-            gray, "GIF", save_all=True, append_images=[Image.new("L", gray.size)]
-        ),
-        "bmp L": encoded(gray, "BMP"),
-        "bmp 1": encoded(gray.convert("1"), "BMP"),
-        "bmp RGB": encoded(rgb, "BMP"),
+        "gif with a transparent colour": encoded(colours, "GIF", transparency=1),
+        "gif animated": encoded(gray, "GIF", save_all=True, append_images=frames),
+        **{f"bmp {mode}": encoded(gray.convert(mode), "BMP") for mode in ("L", "1", "RGB")},
         "tiff RGB": encoded(rgb, "TIFF"),
-        "tiff L packed": encoded(gray, "TIFF", **third),
+        "tiff L packed": encoded(gray, "TIFF", compression="tiff_lzw"),
         "tiff 1 as fax": encoded(gray.convert("1"), "TIFF", compression="group4"),
         "tiff L 16": encoded(Image.fromarray(np.asarray(gray).astype(np.uint16) * 257), "TIFF"),
         "tiff I": encoded(Image.fromarray(np.asarray(gray).astype(np.int32) * 257), "TIFF"),
-        "tiff CMYK": encoded(rgb.convert("CMYK"), "TIFF", **third),
+        "tiff CMYK": encoded(rgb.convert("CMYK"), "TIFF", compression="tiff_lzw"),
         "tiff on its side": oriented(rgb, "TIFF"),
         "pgm": encoded(gray, "PPM"),
         "webp": encoded(rgb, "WEBP", lossless=True),
-        "webp see-through": encoded(see_through(gray, 0), "WEBP", lossless=True, exact=True),
+        "webp transparent": encoded(transparent(gray, 0), "WEBP", lossless=True, exact=True),
     }
 
 
 def lossy() -> dict[str, bytes]:
-    """Files that hold nearly the same picture."""
-    gray = letter()
-    rgb = gray.convert("RGB")
+    """Return files that hold nearly the same picture."""
+    gray, rgb = letter(), letter().convert("RGB")
     return {
         "jpeg L": encoded(gray, "JPEG", quality=95),
         "jpeg L progressive": encoded(gray, "JPEG", quality=95, progressive=True),
         "jpeg RGB": encoded(rgb, "JPEG", quality=95),
         "jpeg RGB coarse colours": encoded(rgb, "JPEG", quality=90, subsampling=2),
         "jpeg CMYK": encoded(rgb.convert("CMYK"), "JPEG", quality=95),
-        "jpeg on its side": oriented(rgb),
-        "jpeg L on its side": oriented(gray),
+        **{f"jpeg {each.mode} on its side": oriented(each) for each in (gray, rgb)},
         "webp lossy": encoded(rgb, "WEBP", quality=95),
         "tiff jpeg": encoded(rgb, "TIFF", compression="jpeg", quality=95),
     }

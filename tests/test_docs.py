@@ -59,7 +59,10 @@ WITHIN = {
         "dvc get . artifacts/sample/characters.pt --rev main --out got.pt"
     ),
     "dvc gc -w": "dvc gc -w --force",  # which asks
+    "dvc pull": "dvc pull -d dvc.yaml",  # the real archives have not run in the tests' repository
     "dvc pull -d real/dvc.yaml": "dvc pull -d dvc.yaml",
+    "dvc push": "dvc push --with-deps dvc.yaml",
+    "dvc push --run-cache": "dvc push --run-cache --with-deps dvc.yaml",
     "dvc remote add": "dvc remote add --help",
     "dvc remote modify": "dvc remote modify --help",
     "dvc remote modify --local storage ask_password true": (

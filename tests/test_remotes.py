@@ -132,7 +132,6 @@ def interrupted(folder: Path, server: Server, arrived: Path, verb: str) -> None:
     assert "ERROR: " in failed(folder, "dvc", verb, "--jobs", "1")
     over.set()
     watcher.join()
-    assert broken(arrived) == []
     server.start()
 
 
@@ -149,6 +148,7 @@ def test_push_and_pull_end_well_after_a_kill_and_a_damaged_object_is_refused_and
     clone(tiny, second)
     if server.process and on_disk:
         interrupted(second, server, second / ".dvc/cache", "pull")
+        assert broken(second / ".dvc/cache") == []
     run(second, "dvc", "pull")
     assert written(second) == written(tiny)
     if not on_disk:

@@ -8,15 +8,7 @@ from handwriting.data.alphabet import CHARACTERS
 from handwriting.reporting import charts
 from handwriting.reporting.networks import NETWORKS
 from handwriting.reporting.page import Chart, Section, Sheet
-from handwriting.reporting.results import (
-    Results,
-    accuracies,
-    calibration,
-    chart,
-    curves,
-    mistakes,
-    tiles,
-)
+from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
 
 
 def section(results: Results) -> Section:
@@ -111,5 +103,5 @@ def feature_map(results: Results) -> Chart:
 
 def magnitudes(results: Results) -> Sheet:
     """Return each augmentation alone, then all of them."""
-    rows = tiles(results, "characters", "magnitudes")["row"].tolist()
+    rows = results.tiles("characters", "magnitudes")["row"].tolist()
     return Sheet("magnitudes", {}, results.picture("characters/magnitudes"), 12, rows=rows)

@@ -1,21 +1,16 @@
 """The report's section on question two: does pretraining on the characters help on MNIST?"""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from handwriting.reporting import charts
 from handwriting.reporting.page import TEXTS, Chart, Section
-from handwriting.reporting.results import (
-    Results,
-    accuracies,
-    calibration,
-    chart,
-    curves,
-    mistakes,
-    spread,
-)
+from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
 
 INITS = ("random", "digits", "characters")
 _SEEDS = ("first_seed", "second_seed")  # columns of what two networks have in common
@@ -144,3 +139,30 @@ def pairs(identity: str, rows: pd.DataFrame, value: str, by: list[str]) -> Chart
     figure = charts.intervals(means, "mean", title, names, scale=1)
     least = int(means["mean"].to_numpy().argmin())
     return chart(identity, figure, means, least=names[least], value=means["mean"].iloc[least])
+
+
+def spread(
+    rows: pd.DataFrame, by: Sequence[str], value: str, seeds: Sequence[str], most: float = math.inf
+) -> pd.DataFrame:
+    """Return the mean of `value` over the rows that are alike in `by`, with its 95% interval, from
+    0 to at most `most`, over the seeds in the columns `seeds`, and the number of rows."""
+    found = []
+    for key, each in rows.groupby(list(by), sort=False):
+        mean, reach = float(each[value].mean()), jackknife(each, value, seeds)
+        found.append((*key, mean, max(0.0, mean - reach), min(most, mean + reach), len(each)))
+    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "n"])
+
+
+def jackknife(rows: pd.DataFrame, value: str, seeds: Sequence[str]) -> float:
+    """Return half of the 95% interval of the mean of a column, whose values depend on seeds.
+
+    It is taken from the means that leave out one of the seeds (Tukey 1958; Efron and Stein 1981).
+    With one value per seed that is Student's. 0 for too few seeds to leave one out.
+    """
+    of_rows, values = rows[list(seeds)].to_numpy(int), rows[value].to_numpy(float)
+    rest = [values[(of_rows != seed).all(1)] for seed in np.unique(of_rows)]
+    if len(rest) < 2 or not all(map(len, rest)):
+        return 0.0
+    means = np.array([each.mean() for each in rest])
+    square = ((means - means.mean()) ** 2).sum() * (len(rest) - 1) / len(rest)
+    return float(stats.t.ppf(0.975, len(rest) - 1)) * math.sqrt(square)

@@ -33,7 +33,7 @@ def section(results: Results) -> Section:
         curves("mnistTask3", results.table("mnistTask3/curves_mean"), "init"),
         clean_labels(results),
         inits(results.table("mnistTask3/comparisons")),
-        calibration(results, "mnistTask3", shown["corrected"]),
+        calibration(results, "mnistTask3", shown["forward"]),
         worst(results),
     )
     return Section("three", shown, parts)
@@ -41,7 +41,7 @@ def section(results: Results) -> Section:
 
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
-    names = {"naive": "mnistTask3-naive", "corrected": "mnistTask3-random"}
+    names = {"naive": "mnistTask3-naive", "forward": "mnistTask3-random"}
     metrics = {name: results.json(network) for name, network in names.items()}
     noise = results.table("mnistTask3/label_noise").set_index("dataset").loc["mnistTask3"]
     return metrics | {"noise": noise, "oracle": results.json("oracle/summary")}

@@ -20,7 +20,7 @@ TEXTS = tomllib.loads((FOLDER / "texts.toml").read_text(encoding="utf-8"))
 class Part:
     """A part of the page; its title and text are those of its identity in texts.toml."""
 
-    identity: str  # of the HTML element
+    identity: str  # of its HTML element
     numbers: dict[str, Any]  # that the text names
 
     @property
@@ -49,7 +49,7 @@ class Sheet(Part):
 
     png: bytes
     columns: int
-    captions: Sequence[tuple[str, str]] = ()  # shown, and read aloud
+    captions: Sequence[tuple[str, str]] = ()  # on the page, and for screen readers
     rows: Sequence[str] = ()
 
 

@@ -51,15 +51,15 @@
   }
 
   function looking(element, look) {
-    const tile = look.querySelector(".tile"), slider = look.querySelector("input"), said = look.querySelector("output");
+    const tile = look.querySelector(".tile"), slider = look.querySelector("input"), shown = look.querySelector("output");
     const rows = element.parentElement.querySelectorAll("tbody tr");
     const columns = Number(getComputedStyle(look).getPropertyValue("--columns"));
     const show = (index) => {
       const [, , actual, predicted] = [...rows[index].children].map((cell) => cell.textContent);
       tile.style.setProperty("--column", index % columns);
       tile.style.setProperty("--row", Math.floor(index / columns));
-      said.textContent = `${actual}, classified as ${predicted}`;
-      tile.setAttribute("aria-label", said.textContent);
+      shown.textContent = `${actual}, classified as ${predicted}`;
+      tile.setAttribute("aria-label", shown.textContent);
       slider.value = index;
     };
     element.on("plotly_hover", (event) => show(event.points[0].customdata));

@@ -1,15 +1,11 @@
 """The measurements of one source, and the parts that several sections have."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from plotly.graph_objects import Figure
-from scipy import stats
 
 from handwriting.core import files
 from handwriting.reporting import charts
@@ -57,6 +53,11 @@ class Results:
         """Return artifacts/<source>/evaluation/<path>.png."""
         return Path("artifacts", self.source, "evaluation", f"{path}.png").read_bytes()
 
+    def tiles(self, data: str, sheet: str) -> pd.DataFrame:
+        """Return what is on a sheet, a row for each tile or each row of tiles."""
+        rows = self.evaluated(f"{data}/tiles")
+        return rows[rows["sheet"] == sheet]
+
 
 def chart(
     identity: str, figure: Figure, table: pd.DataFrame, sheet: bytes = b"", **numbers: Any
@@ -91,43 +92,10 @@ def calibration(results: Results, data: str, metrics: dict[str, float]) -> Chart
 
 def mistakes(results: Results, data: str, sheet: str, **numbers: Any) -> Sheet:
     """Return a sheet of misclassified images, each captioned with its classes and confidence."""
-    rows = tiles(results, data, sheet)
+    rows = results.tiles(data, sheet)
     captions = [
         (f"{actual} → {predicted} {float(share):.0%}", f"a {actual} classified as {predicted}")
         for actual, predicted, share in rows[["actual", "predicted", "confidence"]].values
     ]
     numbers |= {"count": len(rows)}
     return Sheet(f"{sheet}-{data}", numbers, results.picture(f"{data}/{sheet}"), 12, captions)
-
-
-def tiles(results: Results, data: str, sheet: str) -> pd.DataFrame:
-    """Return what is on a sheet, a row for each tile or each row of tiles."""
-    rows = results.evaluated(f"{data}/tiles")
-    return rows[rows["sheet"] == sheet]
-
-
-def spread(
-    rows: pd.DataFrame, by: Sequence[str], value: str, seeds: Sequence[str], most: float = math.inf
-) -> pd.DataFrame:
-    """Return the mean of `value` over the rows that are alike in `by`, with its 95% interval, from
-    0 to at most `most`, over the seeds in the columns `seeds`, and the number of rows."""
-    found = []
-    for key, each in rows.groupby(list(by), sort=False):
-        mean, reach = float(each[value].mean()), jackknife(each, value, seeds)
-        found.append((*key, mean, max(0.0, mean - reach), min(most, mean + reach), len(each)))
-    return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "n"])
-
-
-def jackknife(rows: pd.DataFrame, value: str, seeds: Sequence[str]) -> float:
-    """Return half of the 95% interval of the mean of a column, whose values depend on seeds.
-
-    It is taken from the means that leave out one of the seeds (Tukey 1958; Efron and Stein 1981).
-    With one value per seed that is Student's. 0 for too few seeds to leave one out.
-    """
-    of_rows, values = rows[list(seeds)].to_numpy(int), rows[value].to_numpy(float)
-    rest = [values[(of_rows != seed).all(1)] for seed in np.unique(of_rows)]
-    if len(rest) < 2 or not all(map(len, rest)):
-        return 0.0
-    means = np.array([each.mean() for each in rest])
-    square = ((means - means.mean()) ** 2).sum() * (len(rest) - 1) / len(rest)
-    return float(stats.t.ppf(0.975, len(rest) - 1)) * math.sqrt(square)

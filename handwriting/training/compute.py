@@ -111,8 +111,8 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, 512 << 20)
 
 
-def is_writer() -> bool:
-    """Whether this process writes what several have computed."""
+def is_driver() -> bool:
+    """Return whether this process writes files: the first of those that share a training."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from handwriting.core import files
-from handwriting.training.compute import is_writer
+from handwriting.training.compute import is_driver
 
 _INTERVAL = 20.0  # seconds between two checkpoints: when they are made changes no bit
 
@@ -40,7 +40,7 @@ class Progress:
     def save(self, state: dict[str, Any], step: int, curve: Sequence[CurvePoint]) -> None:
         """Keep the state after `step`; the previous file stays until this one is whole."""
         self._saved = time.monotonic()
-        if is_writer():
+        if is_driver():
             content = {"key": self.key, "step": step, "curve": [tuple(each) for each in curve]}
             buffer = io.BytesIO()
             torch.save(content | {"state": state}, buffer)

@@ -16,7 +16,7 @@ from handwriting.data import geometry
 from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, engine, loop
 from handwriting.training.checkpoint import Run, Saved
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Labelled, Plan, fit
 from handwriting.training.model import Network
 from handwriting.training.resume import CurvePoint, Progress
@@ -192,7 +192,7 @@ def store_first_steps(trained: Iterable[Trained], path: Path, scratch: Path) -> 
 def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path) -> None:
     """Write networks.pt, curves.csv and first_steps.csv of a stage's runs, and the first network,
     alone, as `shipped`."""
-    if not is_writer():
+    if not is_driver():
         return
     networks = [each.saved for each in trained]
     checkpoint.save(networks, folder / "networks.pt", scratch)

@@ -27,7 +27,7 @@ from handwriting.data import dataset, folds
 from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Factors, Recipe
 from handwriting.training.runs import Data, Job, Rows
 from stages.ablation import tta
@@ -73,7 +73,7 @@ def main(scratch: Path, source: str) -> None:
         for fold in range(seen.fold_of.max() + 1)
     ]
     trained = runs.train([*sweeps, *further], Data(split), compute, scratch)
-    if is_writer():
+    if is_driver():
         table = losses(test, [each.first_steps[:, 0] for each in trained[: len(sweeps)]])
         files.write_frame(Path(f"metrics/ablation/{source}/learning_rate.csv"), table, scratch)
         saved = [seen.fitted(each) for each in trained[len(sweeps) :]]

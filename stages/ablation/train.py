@@ -23,7 +23,7 @@ from handwriting.core import cli, files, params
 from handwriting.data import dataset, folds
 from handwriting.training import engine, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data, Job, Trained
 from stages.ablation.choices import Averaged, Choice, framed_all, hide
@@ -62,7 +62,7 @@ def main(scratch: Path, source: str, group: str) -> None:
 
     jobs = [job(name, fold) for name in choices for fold in range(schedule.folds)]
     trained = engine.map(train, jobs, compute, images, compute, scratch)
-    if is_writer():
+    if is_driver():
         tables = [held_out(name, images[name], trained) for name in choices]
         path = Path(f"artifacts/{source}/ablation/choices/{group}.csv")
         files.write_frame(path, pd.concat(tables), scratch)

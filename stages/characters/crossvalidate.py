@@ -20,7 +20,7 @@ from handwriting.core import cli, params
 from handwriting.data import dataset, folds
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data, Job
 
@@ -64,7 +64,7 @@ def main(scratch: Path, source: str) -> None:
         )
         if job.train is not None
     ]
-    if is_writer():
+    if is_driver():
         folder = Path(f"artifacts/{source}/crossvalidation")
         for protocol in drawn:
             networks = [each.saved for each in trained if each.saved.run.method == protocol]

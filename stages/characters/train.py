@@ -12,7 +12,7 @@ from handwriting.core import cli, params
 from handwriting.data import dataset
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data, Job
 
@@ -35,7 +35,7 @@ def main(scratch: Path, source: str) -> None:
     )
     [trained] = runs.train([job], Data(split), compute, scratch)
     trained = protocols.with_writer_model(trained, split, writers)
-    if is_writer():
+    if is_driver():
         checkpoint.save([trained.saved], Path(f"artifacts/{source}/characters.pt"), scratch)
 
 

@@ -21,7 +21,7 @@ from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, model, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Plan
 from handwriting.training.losses import CrossEntropy
 from handwriting.training.model import Network, Shape
@@ -80,7 +80,7 @@ def main(scratch: Path, source: str) -> None:
             for seed in range(count)
         ]
         trained = runs.train(jobs, Data(part), compute, scratch)
-        if is_writer():
+        if is_driver():
             networks = [each.saved for each in trained]
             checkpoint.save(networks, pretrained.path(source, init), scratch)
 

@@ -29,7 +29,7 @@ from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.training import loop, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Plan
 from handwriting.training.model import Network
 from handwriting.training.optimizer import Recipe
@@ -81,7 +81,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     training = Training(name, plan, settings.rounds, compute, scratch)
     posteriors = adapted(split, networks, training)
     found = diagnosis.diagnose(posteriors, split.labels)
-    if is_writer():
+    if is_driver():
         path = Path(f"artifacts/{source}/label_noise/{name}.json")
         files.write_json(path, report(found, posteriors, split.labels), scratch)
         print(f"{source} {name}: {found.kind}. {found.sentence}")

@@ -28,7 +28,7 @@ from handwriting.noise.self_training import PseudoLabels, SelfTraining
 from handwriting.training import engine, model, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_writer
+from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Plan, fit
 from handwriting.training.optimizer import Recipe
 from handwriting.training.resume import CurvePoint, Progress
@@ -84,7 +84,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     trained, rounds = zip(*results, strict=True)
     runs_of = folder / f"runs/mnistTask3/{init}"
     runs.store(trained, runs_of, folder / f"mnistTask3-{init}.pt", scratch)
-    if is_writer():
+    if is_driver():
         self_training.store(np.stack(rounds), runs_of / "pseudo_labels.npy", scratch)
 
 

@@ -1,4 +1,10 @@
-"""Show everything measured on one self-contained page, and write a page to draw on."""
+"""Show everything measured on one self-contained page, and write the demo.
+
+The demo needs characters.onnx and a runtime in its folder: `make report` serves them.
+reads   metrics/<source>/, artifacts/<source>/{evaluation,label_noise}/, model-card.md,
+        data/<source>/README.md, requirements.txt
+writes  artifacts/<source>/{report,demo}.html
+"""
 
 from pathlib import Path
 
