@@ -11,12 +11,10 @@ reads   artifacts/<source>/characters.pt, data/images/<source>/characters.tar
 writes  bench/results/predict-<source>.json
 """
 
-import argparse
 import os
 import resource
-import statistics
-import sys
 import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,17 +23,8 @@ import torch
 
 from bench import report
 from handwriting.classifier import Classifier
-from handwriting.core.errors import InputError
 from handwriting.raw import tars
-
-
-def images(archive: Path, count: int) -> list[tuple[str, bytes]]:
-    """Return (name, content) of the first images of an archive."""
-    with archive.open("rb") as tar:
-        return [
-            (name, os.pread(tar.fileno(), size, start))
-            for name, start, size in islice(tars.listing(archive).members(), count)
-        ]
+from tools import frame
 
 
 def measure(classifier: Classifier, files: list[tuple[str, bytes]]) -> dict[str, float]:
@@ -48,33 +37,29 @@ def measure(classifier: Classifier, files: list[tuple[str, bytes]]) -> dict[str,
     return {"decode and frame": between - start, "predict": time.process_time() - between}
 
 
-def main() -> None:
+def main(source: str = "sample", images: int = 600, repetitions: int = 5) -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--source", default="sample")
-    parser.add_argument("--images", type=int, default=600)
-    parser.add_argument("--repetitions", type=int, default=5)
-    given = parser.parse_args()
     torch.set_num_threads(1)
-    classifier = Classifier(f"artifacts/{given.source}/characters.pt")
-    files = images(Path(f"data/images/{given.source}/characters.tar"), given.images)
-    runs = [measure(classifier, files) for _ in range(given.repetitions)]
-    medians = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
+    classifier = Classifier(f"artifacts/{source}/characters.pt")
+    path = Path(f"data/images/{source}/characters.tar")
+    with path.open("rb") as tar:
+        files = [
+            (name, os.pread(tar.fileno(), size, start))
+            for name, start, size in islice(tars.listing(path).members(), images)
+        ]
+    medians = report.medians(partial(measure, classifier, files), repetitions)
     rates = {part: len(files) / spent for part, spent in medians.items()}
     content = {
         "processor": report.processor(),
-        "source": given.source,
+        "source": source,
         "images": len(files),
-        "repetitions": given.repetitions,
+        "repetitions": repetitions,
         "images_per_cpu_second": rates | {"both": len(files) / sum(medians.values())},
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
-    report.write(f"predict-{given.source}", content)
+    report.write(f"predict-{source}", content)
     print(content)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (InputError, OSError) as error:
-        sys.exit(f"bench.predict: {error}; has `dvc repro` run?")
+    frame.run(main, "; has `dvc repro` run?")

@@ -11,7 +11,6 @@ reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml
 writes  bench/results/scale.json
 """
 
-import argparse
 import gzip
 import os
 import struct
@@ -23,32 +22,27 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench import report
 from handwriting.core import params
 from handwriting.core.errors import InputError
+from tools import frame
 
 _CHUNK = 3000  # images drawn at a time
 _TESTED = 6  # one test image for so many training images, as MNIST has it
 
 
-def read(kind: str, header: int) -> NDArray[np.uint8]:
-    """Return the bytes of one of the sample's files."""
-    content = gzip.decompress((report.SAMPLE / f"train-{kind}-ubyte.gz").read_bytes())
-    return np.frombuffer(content, np.uint8, offset=header)
-
-
 def draw(folder: Path, images: int) -> None:
     """Write MNIST's four files with so many training images, and a sixth as many for tests."""
-    pixels = read("images-idx3", 16).reshape(-1, 28, 28)[:_CHUNK]
-    labels = read("labels-idx1", 8)[:_CHUNK]
+    content = [gzip.decompress((report.SAMPLE / name).read_bytes()) for name in report.MNIST[:2]]
+    pixels = np.frombuffer(content[0], np.uint8, offset=16).reshape(-1, 28, 28)[:_CHUNK]
+    labels = np.frombuffer(content[1], np.uint8, offset=8)[:_CHUNK]
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    for split, count in (("train", images), ("t10k", images // _TESTED)):
-        paths = (folder / f"{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-        with gzip.open(next(paths), "wb", 1) as first, gzip.open(next(paths), "wb", 1) as second:
+    for names, count in ((report.MNIST[:2], images), (report.MNIST[2:], images // _TESTED)):
+        paths = [folder / name for name in names]
+        with gzip.open(paths[0], "wb", 1) as first, gzip.open(paths[1], "wb", 1) as second:
             first.write(struct.pack(">4I", 0x803, count, 28, 28))
             second.write(struct.pack(">2I", 0x801, count))
             for begin in range(0, count, len(pixels)):
@@ -89,19 +83,13 @@ def at(images: int, content: dict[str, Any]) -> dict[str, Any]:
     return {"images": images + images // _TESTED, **stages, "disk_mb": disk}
 
 
-def main() -> None:
+def main(images: tuple[int, ...] = (60_000, 600_000, 6_000_000)) -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--images", type=int, nargs="+", default=[60_000, 600_000, 6_000_000])
-    given = parser.parse_args()
     content = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    rows = [at(images, content) for images in tqdm(given.images, disable=None)]
+    rows = [at(count, content) for count in tqdm(images, disable=None)]
     report.write("scale", rows)
     print(*rows, sep="\n")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"bench.scale: {error}")
+    frame.run(main)

@@ -4,23 +4,9 @@ import importlib.util
 import os
 import sys
 
-_PACKAGES = (
-    "jinja2",
-    "kornia_rs",
-    "markdown_it",
-    "numpy",
-    "onnx",
-    "PIL",
-    "plotly",
-    "pydantic",
-    "requests",
-    "safetensors",
-    "scipy",
-    "sklearn",
-    "torch",
-    "tqdm",
-    "yaml",
-)
+_PACKAGES = ["numpy", "pandas", "pydantic", "requests", "safetensors", "scipy", "sklearn", "torch"]
+_PACKAGES += ["PIL", "jinja2", "kornia_rs", "markdown_it", "onnx", "onnxscript", "plotly", "tqdm"]
+_PACKAGES += ["yaml"]
 
 if sys.version_info < (3, 11):  # noqa: UP036 - the message is for those who have an older one
     sys.exit(

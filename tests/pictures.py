@@ -35,14 +35,12 @@ def oriented(image: Image.Image, kind: str = "JPEG") -> bytes:
     """Return a file whose pixels lie on their side, as its EXIF says."""
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise to look at it
-    how = {"quality": 95} if kind == "JPEG" else {}
-    return encoded(image.transpose(Image.Transpose.ROTATE_90), kind, exif=exif, **how)
+    return encoded(image.transpose(Image.Transpose.ROTATE_90), kind, exif=exif, quality=95)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
     """Return a chunk of a PNG."""
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
 
 
 def png(rows: Pixels, depth: int, colour: int, extra: Iterable[bytes] = ()) -> bytes:
@@ -64,27 +62,27 @@ def transparent(image: Image.Image, ink: int) -> Image.Image:
     return Image.merge("RGBA", (plain, plain, plain, Image.eval(image, lambda value: 255 - value)))
 
 
+def wide(image: Image.Image) -> Pixels:
+    """Return rows of 16 bits, of which the upper and the lower 8 are the same."""
+    return np.asarray(image).repeat(2, -1).reshape(image.height, -1)
+
+
 def exact() -> dict[str, bytes]:
     """Return files of many modes and formats that hold the very same picture."""
     gray, rgb = letter(), letter().convert("RGB")
     alpha = Image.merge("LA", (gray, Image.new("L", gray.size, 255)))
     colours = Image.eval(gray, lambda value: value // 255).convert("P")
     colours.putpalette([0, 0, 0, 255, 255, 255])
-    # Of 16 bits, the upper and the lower 8 are the same.
-    wide = {mode: np.asarray(each).repeat(2, -1) for mode, each in (("L", gray), ("LA", alpha))}
-    wide["RGB"] = np.asarray(rgb).repeat(2, -1)
+    modes = {0: gray, 2: rgb, 4: alpha}  # by the number that a PNG has for them
     frames = [Image.new("L", gray.size)]
     return {
         **{f"png {mode}": encoded(gray.convert(mode)) for mode in ("RGB", "L", "1", "RGBA")},
         "png RGB interlaced": encoded(rgb, interlace=True),
-        "png LA": encoded(alpha),
-        "png P": encoded(colours),
+        **{f"png {each.mode}": encoded(each) for each in (alpha, colours)},
         "png P with a transparent colour": encoded(colours, transparency=1),
         "png RGB with a transparent colour": encoded(rgb, transparency=(255, 255, 255)),
         **{f"png RGBA, {ink} on nothing": encoded(transparent(gray, ink)) for ink in (0, 255)},
-        "png L 16": png(wide["L"], 16, 0),
-        "png RGB 16": png(wide["RGB"].reshape(gray.height, -1), 16, 2),
-        "png LA 16": png(wide["LA"].reshape(gray.height, -1), 16, 4),
+        **{f"png {each.mode} 16": png(wide(each), 16, colour) for colour, each in modes.items()},
         **{f"png {each.mode} on its side": oriented(each, "PNG") for each in (gray, rgb)},
         "png animated": encoded(gray, save_all=True, append_images=frames),
         "png white on black": encoded(Image.eval(rgb, lambda value: 255 - value)),
@@ -108,12 +106,11 @@ def exact() -> dict[str, bytes]:
 def lossy() -> dict[str, bytes]:
     """Return files that hold nearly the same picture."""
     gray, rgb = letter(), letter().convert("RGB")
+    images = (gray, rgb, rgb.convert("CMYK"))
     return {
-        "jpeg L": encoded(gray, "JPEG", quality=95),
+        **{f"jpeg {each.mode}": encoded(each, "JPEG", quality=95) for each in images},
         "jpeg L progressive": encoded(gray, "JPEG", quality=95, progressive=True),
-        "jpeg RGB": encoded(rgb, "JPEG", quality=95),
         "jpeg RGB coarse colours": encoded(rgb, "JPEG", quality=90, subsampling=2),
-        "jpeg CMYK": encoded(rgb.convert("CMYK"), "JPEG", quality=95),
         **{f"jpeg {each.mode} on its side": oriented(each) for each in (gray, rgb)},
         "webp lossy": encoded(rgb, "WEBP", quality=95),
         "tiff jpeg": encoded(rgb, "TIFF", compression="jpeg", quality=95),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,8 +18,7 @@ from tests import workspace
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
@@ -27,6 +27,8 @@ class Server:
 
     `settings` are options of `dvc remote modify`. A local folder is a server without a program.
     """
+
+    form = "{0.store}"  # of the URL
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.store = folder, folder / "store"
@@ -37,7 +39,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return str(self.store)
+        return self.form.format(self, user=getpass.getuser())
 
     def command(self) -> list[str]:
         return []
@@ -52,9 +54,8 @@ class Server:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + 60
         while time.monotonic() < until and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
             time.sleep(0.1)
         self.kill()
         raise AssertionError((self.folder / "log").read_text())
@@ -74,6 +75,8 @@ class Server:
 class Ssh(Server):
     """OpenSSH's own sshd on a port of its own, with keys that are thrown away."""
 
+    form = "ssh://{user}@127.0.0.1:{0.port}{0.store}"
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         for name in ("host", "user"):
@@ -87,10 +90,6 @@ class Ssh(Server):
         )
         self.settings = {"keyfile": f"{folder}/user"}
 
-    @property
-    def url(self) -> str:
-        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{self.store}"
-
     def command(self) -> list[str]:
         program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
         if program is None:
@@ -101,9 +100,7 @@ class Ssh(Server):
 
 
 class WebDav(Server):
-    @property
-    def url(self) -> str:
-        return f"webdav://127.0.0.1:{self.port}/"
+    form = "webdav://127.0.0.1:{0.port}/"
 
     def command(self) -> list[str]:
         words = f"--host 127.0.0.1 --port {self.port} --root {self.store} --auth anonymous -q"
@@ -113,18 +110,12 @@ class WebDav(Server):
 class S3(Server):
     """moto, which speaks S3 and holds the objects in memory: a kill loses them."""
 
+    form = "s3://bucket/folder"
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.settings = {
-            "endpointurl": f"http://127.0.0.1:{self.port}",
-            "access_key_id": "key",
-            "secret_access_key": "secret",
-            "region": "us-east-1",
-        }
-
-    @property
-    def url(self) -> str:
-        return "s3://bucket/folder"
+        self.settings = {"access_key_id": "key", "secret_access_key": "secret"}
+        self.settings |= {"endpointurl": f"http://127.0.0.1:{self.port}", "region": "us-east-1"}
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
@@ -135,9 +126,5 @@ class S3(Server):
         return self
 
 
-KINDS: dict[str, Callable[[Path], Server]] = {
-    "folder": Server,
-    "ssh": Ssh,
-    "webdav": WebDav,
-    "s3": S3,
-}
+KINDS: dict[str, Callable[[Path], Server]]
+KINDS = {"folder": Server, "ssh": Ssh, "webdav": WebDav, "s3": S3}

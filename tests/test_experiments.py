@@ -39,7 +39,7 @@ def test_experiments_of_a_source(source: str, other: str, committed: Path, tmp_p
     assert up_to_date(folder, target)
     assert (files(folder, other), records(folder, other)) == before
     run(folder, "git", "checkout", ".")
-    run(folder, "dvc", "checkout")
+    run(folder, "dvc", "checkout", "--with-deps", target)
     assert files(folder, source) == files(committed, source)
 
     run(folder, "dvc", "exp", "run", "--queue", "--set-param", f"{param}=3,4", target)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import workspace
+from tests.test_pipeline import instances
 from tests.workspace import run
 
 pytestmark = pytest.mark.slow
@@ -21,27 +22,6 @@ pytestmark = pytest.mark.slow
 KILLS = 10  # of each kind of stage, by turns of the whole process group and of dvc alone
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
-# An instance of each kind of stage, in the order of the pipeline.
-INSTANCES = [
-    "data:download@sample-characters",
-    "data:unzip@sample-characters",
-    "data:preprocess-characters@sample-characters",
-    "characters:crossvalidate@sample",
-    "characters:train@sample",
-    "characters:export@sample",
-    "characters:evaluate@sample",
-    "mnist:pretrain@sample",
-    "data:preprocess@sample-mnist",
-    "mnist:finetune-mnist@sample-characters",
-    "mnist:evaluate-mnist@sample",
-    "mnist:compare-inits@sample",
-    "mnistTask3:naive@sample",
-    "mnistTask3:diagnose-labels@sample-mnistTask3",
-    "mnistTask3:finetune-mnistTask3@sample-characters",
-    "mnistTask3:oracle-labels@sample",
-    "mnistTask3:evaluate-mnistTask3@sample",
-    "report:report@sample",
-]
 
 
 @dataclass(frozen=True)
@@ -154,8 +134,8 @@ def victim(reproduced: Path, tmp_path: Path) -> Victim:
 
 def test_kills_at_random_moments_change_no_byte(victim: Victim) -> None:
     moments = random.Random(0)
-    for short in INSTANCES:
-        name = f"stages/{short.replace(':', '/dvc.yaml:')}"
+    every = {name.partition("@")[0]: name for name in instances() if "@" in name}
+    for name in every.values():  # an instance of each kind of stage
         if before := upstream(victim.folder, name):
             victim.repro(*before)
         seconds = victim.seconds(name)

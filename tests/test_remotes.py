@@ -1,13 +1,16 @@
 """`make remote`, `make verify` and the pages' recipes, on real servers that break."""
 
 import hashlib
+import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
+import yaml
 
 from tests import workspace
 from tests.servers import KINDS, Server
@@ -41,17 +44,15 @@ def tiny_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "git", "init", "--quiet", "--initial-branch", "main")
     run(folder, "dvc", "init", "--quiet")
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
-    (folder / "dvc.yaml").write_text(
-        "stages:\n  make:\n    cmd: python make.py\n    outs: [artifacts/out, artifacts/one]\n"
-    )
     (folder / ".gitignore").write_text("/artifacts/\n__pycache__\n")
-    (folder / "make.py").write_text(
-        "import pathlib, random\nr = random.Random(1)\nout = pathlib.Path('artifacts/out')\n"
-        f"out.mkdir(parents=True)\nfor i in range({FILES}):\n"
-        f"    (out / str(i)).write_bytes(r.randbytes({FILE_SIZE}))\n"
-        "(out.parent / 'one').write_bytes(r.randbytes(5))\n"
-    )
-    run(folder, "dvc", "repro")
+    random, out = Random(1), folder / "artifacts/out"
+    out.mkdir(parents=True)
+    for i in range(FILES):
+        (out / str(i)).write_bytes(random.randbytes(FILE_SIZE))
+    (out.parent / "one").write_bytes(random.randbytes(5))
+    stage = {"cmd": "python make.py", "outs": ["artifacts/out", "artifacts/one"]}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
+    run(folder, "dvc", "commit", "--force")
     workspace.commit(folder, "start")
     return folder
 
@@ -82,23 +83,22 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def objects(store: Path) -> list[Path]:
-    """The objects under their final names, run-cache records left out."""
+def objects(store: Path) -> dict[Path, str]:
+    """The objects under their final names, and these; run-cache records left out."""
     found = (store / "files/md5").glob("??/*")
-    return [path for path in found if len(path.name.removesuffix(".dir")) == 30]
+    names = {path: path.parent.name + path.name.removesuffix(".dir") for path in found}
+    return {path: name for path, name in names.items() if len(name) == 32}
 
 
 def broken(store: Path) -> list[str]:
     """The objects whose content does not match their name."""
-    names = {path: path.parent.name + path.name.removesuffix(".dir") for path in objects(store)}
-    return [name for path, name in names.items() if md5(path) != name]
+    return [name for path, name in objects(store).items() if md5(path) != name]
 
 
 def written(folder: Path) -> dict[str, str]:
     """The digest of every output file."""
-    return {
-        str(p.relative_to(folder)): md5(p) for p in folder.glob("artifacts/**/*") if p.is_file()
-    }
+    files = (path for path in folder.glob("artifacts/**/*") if path.is_file())
+    return {str(path.relative_to(folder)): md5(path) for path in files}
 
 
 def corrupt(path: Path) -> None:
@@ -120,18 +120,12 @@ def failed(folder: Path, *command: str) -> str:
 
 def interrupted(folder: Path, server: Server, arrived: Path, verb: str) -> None:
     """Run DVC, kill the server once some objects have arrived, and start it again."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.is_set() and len(objects(arrived)) < FILES // 6:
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(failed, folder, "dvc", verb, "--jobs", "1")
+        while not error.done() and len(objects(arrived)) < FILES // 6:
             time.sleep(0.001)
         server.kill()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    assert "ERROR: " in failed(folder, "dvc", verb, "--jobs", "1")
-    over.set()
-    watcher.join()
+        assert "ERROR: " in error.result()
     server.start()
 
 
@@ -191,15 +185,15 @@ def test_a_damaged_object_in_the_cache_is_deleted_with_its_copy_and_fetched_agai
 def test_credentials_stay_out_of_git_and_a_silent_remote_is_one_line(tiny: Path) -> None:
     words = ("ssh://someone@127.0.0.1:1/store", "password=hush", "timeout=1")
     error = failed(tiny, "python", "-m", "tools.remote", *words)
-    assert error.startswith("remote: ssh://someone@127.0.0.1:1/store does not answer: ")
-    assert error.count("\n") == 1
-    assert "hush" not in (tiny / ".dvc/config").read_text()
-    assert "hush" in (tiny / ".dvc/config.local").read_text()
-    assert "timeout = 1" in (tiny / ".dvc/config").read_text()
+    assert re.fullmatch(f"remote: {words[0]} does not answer: .*\n", error)
+    config, local = tiny / ".dvc/config", tiny / ".dvc/config.local"
+    assert "hush" not in config.read_text()
+    assert "hush" in local.read_text()
+    assert "timeout = 1" in config.read_text()
     run(tiny, "git", "checkout", "--quiet", ".dvc/config")  # as on a branch without the remote
     run(tiny, "dvc", "status")
     run(tiny, "python", "-m", "tools.remote", "--forget")
-    assert "hush" not in (tiny / ".dvc/config.local").read_text()
+    assert "hush" not in local.read_text()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +212,5 @@ def test_a_wrong_remote_is_one_line_and_the_config_stays(
 ) -> None:
     before = (tiny / ".dvc/config").read_bytes()
     said = failed(tiny, "python", "-m", "tools.remote", *words)
-    assert error in said
-    assert said.startswith("remote: ")
-    assert said.count("\n") == 1
+    assert re.fullmatch(f"remote: .*{re.escape(error)}.*\n", said)
     assert (tiny / ".dvc/config").read_bytes() == before

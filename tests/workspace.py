@@ -103,7 +103,7 @@ def make_small(folder: Path) -> None:
     params["test_archives"] = []  # whatever is being looked at in the working tree
     params["real"] = copy.deepcopy(section)
     write_params(folder, params)
-    shutil.rmtree(folder / "metrics/real", ignore_errors=True)
+    shutil.rmtree(folder / "metrics")  # of all the images
     commit(folder, "a small cut")
 
 

@@ -1,10 +1,12 @@
 """`make remote`: set DVC's default remote and check that it answers.
 
+The words are its URL (a folder, ssh, s3, webdav(s) or http(s)) and option=value, as of `dvc remote
+modify`. --forget only removes the credentials.
+
 The URL goes to .dvc/config, to be committed. Credentials go to .dvc/config.local, which git
 ignores. All of it is done by DVC's own commands.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from handwriting.core.errors import InputError
+from tools import frame
 
 NAME = "storage"
 CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))
@@ -27,11 +30,15 @@ def dvc(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
 
 
+def first_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a DVC command wrote first of an error."""
+    return done.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
+
+
 def remote(*words: str) -> None:
     """Run `dvc remote`; raise InputError with its message if it fails."""
-    done = dvc("remote", *words)
-    if done.returncode != 0:
-        raise InputError(done.stderr.strip().removeprefix("ERROR: ").partition("\n")[0])
+    if (done := dvc("remote", *words)).returncode != 0:
+        raise InputError(first_line(done))
 
 
 @contextmanager
@@ -63,17 +70,12 @@ def checked_url(url: str) -> str:
     return url if parts.scheme else str(Path(url).expanduser().absolute())
 
 
-def forget() -> None:
-    """Remove the credentials from .dvc/config.local."""
-    dvc("remote", "remove", "--local", NAME)
-
-
 def write(url: str, settings: list[str]) -> None:
     """Make `url` the default remote, in place of an earlier one and its settings."""
     options = [tuple(each.split("=", 1)) for each in settings]
     if wrong := [given for given, pair in zip(settings, options, strict=True) if len(pair) != 2]:
         raise InputError(f"a setting is option=value, not {wrong[0]!r}")
-    forget()
+    dvc("remote", "remove", "--local", NAME)
     dvc("remote", "remove", NAME)
     remote("add", "--default", NAME, url)
     remote("modify", NAME, "verify", "true")  # hash what is fetched
@@ -84,35 +86,23 @@ def write(url: str, settings: list[str]) -> None:
         remote("modify", *(["--local"] if SECRET.search(name) else []), NAME, name, value)
 
 
-def ask(url: str) -> None:
-    """List the remote; raise InputError if it does not answer. A folder may be made later."""
-    answer = dvc("ls-url", f"remote://{NAME}")
-    if answer.returncode != 0 and "does not exist" not in answer.stderr:
-        reason = answer.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
-        raise InputError(f"{url} does not answer: {reason.removeprefix('unexpected error - ')}")
-
-
-def main() -> None:
+def main(words: list[str], forget: bool = False) -> None:
     """Set the remote and ask it, or forget its credentials."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--forget", action="store_true", help="only remove the credentials")
-    parser.add_argument("url", nargs="?", help="a folder or ssh, s3, webdav(s), http(s) URL")
-    parser.add_argument("settings", nargs="*", help="option=value, as of `dvc remote modify`")
-    given = parser.parse_args()
-    if given.forget:
-        forget()
+    if forget:
+        dvc("remote", "remove", "--local", NAME)
         return
-    if not given.url:
+    given, *settings = words or [""]
+    if not given:
         raise InputError("no URL: make remote URL=...")
     with restored_on_failure():
-        url = checked_url(given.url)
-        write(url, given.settings)
-    print(f"The default remote is now {given.url}; commit .dvc/config", flush=True)
-    ask(url)
+        url = checked_url(given)
+        write(url, settings)
+    print(f"The default remote is now {given}; commit .dvc/config", flush=True)
+    answer = dvc("ls-url", f"remote://{NAME}")
+    if answer.returncode != 0 and "does not exist" not in answer.stderr:  # may be made later
+        reason = first_line(answer).removeprefix("unexpected error - ")
+        raise InputError(f"{url} does not answer: {reason}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as problem:
-        sys.exit(f"remote: {problem}")
+    frame.run(main)

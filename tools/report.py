@@ -4,7 +4,6 @@ The demo's runtime comes from the npm registry once, checked by its digest. With
 is served all the same.
 """
 
-import argparse
 import base64
 import hashlib
 import shutil
@@ -12,11 +11,13 @@ import subprocess
 import sys
 import tarfile
 import webbrowser
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from handwriting.core.errors import InputError
+from tools import frame
 
 VERSION = "1.30.0"
 _SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -82,33 +83,23 @@ def server(source: str, port: int, runtime: Path) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, files=files))
 
 
-def main() -> None:
+def main(source: str = "sample", port: int = 8000) -> None:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--source", default="sample")
-    parser.add_argument("--port", type=int, default=8000)
-    given = parser.parse_args()
     try:
         fetch_runtime(RUNTIME)
     except InputError as problem:
         print(f"report: without the demo: {problem}", file=sys.stderr)
     try:
-        serving = server(given.source, given.port, RUNTIME)
+        serving = server(source, port, RUNTIME)
     except (OSError, OverflowError) as problem:
-        raise InputError(f"port {given.port}: {problem}: --port chooses another") from None
+        raise InputError(f"port {port}: {problem}: --port chooses another") from None
     address = f"http://127.0.0.1:{serving.server_port}/"
-    print(
-        f"The report is at {address}, the demo at {address}demo.html (Ctrl-C ends it)", flush=True
-    )
+    demo = f"the demo at {address}demo.html (Ctrl-C ends it)"
+    print(f"The report is at {address}, {demo}", flush=True)
     webbrowser.open(address)
-    try:
+    with suppress(KeyboardInterrupt), serving:
         serving.serve_forever()
-    except KeyboardInterrupt:
-        serving.server_close()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as problem:
-        sys.exit(f"report: {problem}")
+    frame.run(main)

@@ -3,7 +3,6 @@
 What stands between a line `<!-- name -->` and the next `<!-- end -->` is generated.
 """
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from handwriting.reporting import characters, mnist, mnistTask3
 from handwriting.reporting.networks import NETWORKS
 from handwriting.reporting.page import Part
 from handwriting.reporting.results import Results
+from tools import frame as command
 
 SOURCE = "real"
 REASONS = Path("stages/ablation/reasons.json")
@@ -47,10 +47,9 @@ def labels(results: Results) -> str:
     """Return the primary comparison of question two, at each number of labels."""
     answer = results.json("transfer/answer")
     frame = pd.DataFrame({name: answer[name] for name in answer if name != "answer"}).T
-    inits = {f"{init} %": cells("{:.2f}", 100 * frame[init]) for init in mnist.INITS}
     columns = {
         "labels per class": list(frame.index),
-        **inits,
+        **{f"{init} %": cells("{:.2f}", 100 * frame[init]) for init in mnist.INITS},
         "characters - random, points (95% interval)": points(frame),
         "pairs of seeds": cells("{}", frame["seeds"]),
         "corrected p": cells("{:.2g}", frame["p_corrected"]),
@@ -71,13 +70,9 @@ def speed(results: Results) -> str:
 
 def choices(results: Results) -> str:
     """Return the ablation; its first row is what the others are compared with."""
-    rows = (
-        Results(f"ablation/{results.source}")
-        .table("choices")
-        .set_index("choice")
-        .select_dtypes("number")
-    )
-    frame = pd.DataFrame(files.read_json(REASONS)).T.join(rows.astype(float))
+    rows = Results(f"ablation/{results.source}").table("choices").set_index("choice")
+    numbers = rows.select_dtypes("number").astype(float)
+    frame = pd.DataFrame(files.read_json(REASONS)).T.join(numbers)
     columns = {"changed": list(frame["change"]), **measured(frame)}
     columns["adapted %"] = cells("{:.2f}", 100 * frame["adapted"])
     return table(columns | {"why": list(frame["why"]), "from": list(frame["source"])})
@@ -127,9 +122,8 @@ def accuracy(frame: pd.DataFrame) -> list[str]:
 
 def interval(frame: pd.DataFrame, form: str) -> list[str]:
     """Return the columns low and high in percent; nothing where they are equal or missing."""
-    return [
-        form.format(*row) if row[0] < row[1] else "" for row in frame[["low", "high"]].values * 100
-    ]
+    rows = 100 * frame[["low", "high"]].values
+    return [form.format(low, high) if low < high else "" for low, high in rows]
 
 
 def points(frame: pd.DataFrame) -> list[str]:
@@ -165,7 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as problem:
-        sys.exit(f"tables: {problem}")
+    command.run(main)

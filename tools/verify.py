@@ -1,7 +1,7 @@
 """`make verify`: hash every object of DVC's cache and delete the damaged ones.
 
 DVC trusts a cached file that is read-only. A damaged one would be checked out, called up to date
-and pushed. `dvc pull` or `dvc repro` brings back what is deleted here. FOLDER names another store,
+and pushed. `dvc pull` or `dvc repro` brings back what is deleted here. A folder names another store,
 such as a remote's `files/md5`.
 """
 
@@ -9,6 +9,8 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+
+from tools import frame
 
 WORKSPACE = ("artifacts", "data")  # where outputs may be copies of damaged objects
 
@@ -29,11 +31,11 @@ def damaged(store: Path) -> dict[Path, str]:
     return {path: md5 for path, md5 in sorted(found.items()) if md5 != names[path]}
 
 
-def main() -> int:
+def main(folder: list[str]) -> int:
     """Delete damaged objects and their copies in the workspace; 1 if there were any."""
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     cache = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    store = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(cache.stdout.strip()) / "files/md5"
+    store = Path(folder[0]) if folder else Path(cache.stdout.strip(), "files/md5")
     found = damaged(store)
     outputs = [path for top in WORKSPACE for path in Path(top).rglob("*") if path.is_file()]
     copies = [path for path in outputs if found and digest(path) in found.values()]
@@ -46,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    frame.run(main)

@@ -1,9 +1,7 @@
 """What is published of question one's networks beside the metrics that every network has."""
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
@@ -12,7 +10,6 @@ from torch import Tensor
 
 from handwriting.core import seeds
 from handwriting.data import alphabet
-from handwriting.data.dataset import Split
 from handwriting.evaluation import metrics
 from handwriting.evaluation.metrics import Predictions
 
@@ -36,21 +33,23 @@ def context_subset(context: Tensor, count: int) -> Tensor:
 
 
 def tables(
-    split: Split,
-    writers: Sequence[str],
-    groups: Sequence[str],
     by_size: Mapping[int, Networks],
     same_type: Networks,
+    classes: Sequence[str],
+    groups: Sequence[str],
+    types: Sequence[str],
+    writers: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
     """Return all tables, from predictions adapted to CONTEXT_SIZES of other images by the writer,
     and to those of the same character type."""
-    classes, networks, one = split.classes, published(by_size), by_size[0]["characters"]
+    networks, one = published(by_size), by_size[0]["characters"]
+    ways = {"single": by_size[0], "adapted": by_size[CONTEXT_SIZES[-1]]}
     return {
         "classes": metrics.per_class(one, classes),
         "pairs": metrics.confusions(one, classes),
         "calibration": metrics.calibration(one),
         "confusable": confusable(networks, classes, groups),
-        "character_types": character_types(split, by_size, same_type),
+        "character_types": character_types(types, ways | {"adapted_same_type": same_type}),
         "context_size": context_size(by_size, writers),
         "details": details(networks, classes, writers),
     }
@@ -68,21 +67,21 @@ def details(
     """Return further accuracies, and the mean number of other images by an image's writer that a
     network adapts to. None is an unknown writer."""
     same = metrics.confusable(classes, _CASES)
-    counts = Counter(each for each in writers if each)
-    context = sum(count * (count - 1) for count in counts.values()) / len(writers)
-    rows: list[dict[str, Any]] = []
-    for name, each in networks.items():
-        digits = each.rows(each.truth < len(alphabet.DIGITS))
-        top = each.logits.topk(3).indices
-        rows.append({
+    counts = pd.Series([each for each in writers if each], dtype=str).value_counts()
+    context = (counts * (counts - 1)).sum() / len(writers)
+    rows = [
+        {
             "network": name,
             "case_insensitive": metrics.folded_accuracy(each, same),
-            "top3": metrics.share((top == each.truth[:, None]).any(1)),
+            "top3": metrics.share((each.logits.topk(3).indices == each.truth[:, None]).any(1)),
             "digits_accuracy": digits.accuracy if len(digits.truth) else None,
             "digit_images": len(digits.truth),
             "macro_f1": f1_score(each.truth, each.predicted, average="macro"),
             "context_mean": context if name.endswith(ADAPTED) else 0.0,
-        })  # fmt: skip
+        }
+        for name, each in networks.items()
+        for digits in [each.rows(each.truth < len(alphabet.DIGITS))]
+    ]
     return pd.DataFrame(rows)
 
 
@@ -93,30 +92,22 @@ def confusable(networks: Networks, classes: Sequence[str], groups: Sequence[str]
     for (name, each), group in itertools.product(networks.items(), groups):
         members = torch.tensor([character in group for character in classes])
         inside = each.rows(members[each.truth])
-        correct = int(inside.correct.sum())
-        confused = int(members[inside.predicted].sum()) - correct
-        rows.append((name, group, len(inside.truth), correct, confused))
+        correct, among = int(inside.correct.sum()), int(members[inside.predicted].sum())
+        rows.append((name, group, len(inside.truth), correct, among - correct))
     return pd.DataFrame(rows, columns=["network", "classes", "images", "correct", "confused"])
 
 
-def character_types(
-    split: Split, by_size: Mapping[int, Networks], same_type: Networks
-) -> pd.DataFrame:
-    """Return for each network and character type the images, and how many are correct: alone, with
-    all other images by the writer, and with those of the same type."""
-    ways = {
-        "single": by_size[0],
-        "adapted": by_size[CONTEXT_SIZES[-1]],
-        "adapted_same_type": same_type,
-    }
-    tables = [
-        pd.DataFrame(
-            {"network": name, "type": types_of(split), "images": 1}
-            | {way: networks[name].correct.int() for way, networks in ways.items()}
+def character_types(types: Sequence[str], ways: Mapping[str, Networks]) -> pd.DataFrame:
+    """Return for each network and character type the images, and how many are correct in each way
+    of predicting them."""
+    correct = pd.concat(
+        pd.DataFrame({way: networks[name].correct.int() for way, networks in ways.items()}).assign(
+            network=name, type=types, images=1
         )
-        for name in same_type
-    ]
-    return pd.concat(tables).groupby(["network", "type"], sort=False).sum().reset_index()
+        for name in next(iter(ways.values()))
+    )
+    sums = correct.groupby(["network", "type"], sort=False, as_index=False).sum()
+    return sums[["network", "type", "images", *ways]]
 
 
 def context_size(by_size: Mapping[int, Networks], writers: Sequence[str]) -> pd.DataFrame:
@@ -129,8 +120,3 @@ def context_size(by_size: Mapping[int, Networks], writers: Sequence[str]) -> pd.
         for name, each in networks.items()
     ]
     return pd.DataFrame(rows)[["network", "context", "correct", "images", "low", "high"]]
-
-
-def types_of(split: Split) -> list[str]:
-    """Return the character type of each row."""
-    return [alphabet.character_type(split.classes[label]) for label in split.labels]

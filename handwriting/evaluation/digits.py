@@ -10,26 +10,27 @@ from handwriting.data.dataset import Split
 from handwriting.evaluation import gallery, metrics
 from handwriting.evaluation.metrics import Predictions
 
+Networks = Mapping[str, Sequence[Predictions]]  # of each name the predictions of each seed
+
 
 def write(
-    source: str,
-    dataset: str,
-    split: Split,
-    networks: Mapping[str, Sequence[Predictions]],
-    shown: str,
-    scratch: Path,
+    source: str, dataset: str, split: Split, networks: Networks, shown: str, scratch: Path
 ) -> None:
-    """Write the metrics of each network, from its predictions of each seed, and of the first seed
-    all predictions, and of the network `shown` its calibration and its worst mistakes."""
+    """Write the metrics of each network; of the first seed all predictions, and of the network
+    `shown` its calibration and its worst mistakes."""
     for name, runs in networks.items():
         metrics.write(source, name, metrics.measure(runs), scratch)
-    first = {name: runs[0] for name, runs in networks.items()}
-    calibration = metrics.calibration(first[shown])
-    files.write_frame(Path(f"metrics/{source}/{dataset}/calibration.csv"), calibration, scratch)
-    folder = Path(f"artifacts/{source}/evaluation/{dataset}")
-    files.write_frame(folder / "predictions.csv", metrics.table(split.classes, first), scratch)
-    tiles = gallery.show_worst(folder / "worst", split, first[shown], scratch)
-    files.write_csv(folder / "tiles.csv", gallery.TILES, tiles, scratch)
+    first, folder = {name: runs[0] for name, runs in networks.items()}, Path(f"metrics/{source}")
+    evaluation = Path(f"artifacts/{source}/evaluation/{dataset}")
+    tables = {
+        folder / dataset / "calibration": metrics.calibration(first[shown]),
+        evaluation / "predictions": metrics.table(split.classes, first),
+        evaluation / "tiles": gallery.show_mistakes(
+            evaluation, "worst", split, first[shown], scratch
+        ),
+    }
+    for path, table in tables.items():
+        files.write_frame(path.with_suffix(".csv"), table, scratch)
 
 
 def label_noise(artifacts: Path) -> pd.DataFrame:

@@ -1,90 +1,114 @@
 """Sheets of images, and tables of what their tiles show."""
 
-from collections.abc import Iterator
+import io
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
 
 from handwriting.core import files
 from handwriting.data.dataset import Split
-from handwriting.evaluation import embedding, metrics, sheets
+from handwriting.evaluation import metrics
 from handwriting.evaluation.metrics import Predictions
 from handwriting.training.augmentation import Augmentation, Draws, augment, draw
 
 COLUMNS = 12  # of a sheet
+MISTAKES = {"worst": "confidence_in_actual", "confident": "confidence"}  # what each is ordered by
 _TILES = 48  # of a sheet of mistakes
+_LEVELS = 32  # of grey: enough for a thumbnail, at half the bytes of 256
+_PERPLEXITY = 20  # neighbours of an image on the map
 _AFFINE = ("rotation", "scale", "shear")  # as in Draws.affine; then come the two shifts
-TILES = ("sheet", "row", "actual", "predicted", "confidence", "confidence_in_actual")
-Tile = tuple[str, str, str, str, float | str, float | str]  # of TILES: a mistake, or a row's name
+_COLUMNS = ["sheet", "row", "actual", "predicted", "confidence", "confidence_in_actual"]
 
 
-def show_worst(path: Path, split: Split, predictions: Predictions, scratch: Path) -> list[Tile]:
-    """Write <path>.png of the mistakes least confident in the true class, and return its tiles.
+def write(path: Path, images: NDArray[np.uint8], columns: int, scratch: Path) -> None:
+    """Write a PNG of uint8 [N, 1, height, width]: tiles from left to right and from the top.
 
-    The predictions are for the rows of `split`.
+    It is `columns` tiles wide; missing tiles are dark.
     """
-    return _show_mistakes(path, split, predictions, scratch, "confidence_in_actual", True)
+    count, _, height, width = images.shape
+    rows = max(1, math.ceil(count / columns))
+    tiles = np.zeros((rows * columns, height, width), np.uint8)
+    tiles[:count] = images[:, 0]
+    grid = tiles.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    step = 255 / (_LEVELS - 1)
+    coarse = (np.round(grid.reshape(rows * height, -1) / step) * step).astype(np.uint8)
+    Image.fromarray(coarse).save(buffer := io.BytesIO(), format="PNG", optimize=True)
+    files.write_bytes(path, buffer.getvalue(), scratch)
 
 
-def show_confident(path: Path, split: Split, predictions: Predictions, scratch: Path) -> list[Tile]:
-    """The same for the most confident mistakes."""
-    return _show_mistakes(path, split, predictions, scratch, "confidence", False)
+def show_mistakes(
+    folder: Path, name: str, split: Split, predictions: Predictions, scratch: Path
+) -> pd.DataFrame:
+    """Write <name>.png, of MISTAKES, and return what its tiles show.
 
-
-def _show_mistakes(
-    path: Path, split: Split, predictions: Predictions, scratch: Path, key: str, ascending: bool
-) -> list[Tile]:
-    """Write the first mistakes by a column of their table."""
+    The worst mistakes are the least confident in the true class. `split` is what was predicted.
+    """
     table = metrics.table(split.classes, {"predicted": predictions})
     table = table.rename(columns={"predicted-confidence": "confidence"})
-    probabilities = predictions.logits.softmax(1).numpy()
-    table["confidence_in_actual"] = probabilities[table.index, predictions.truth]
-    wrong = table[~predictions.correct.numpy()].sort_values(key, ascending=ascending, kind="stable")
-    shown = wrong.head(_TILES).assign(sheet=path.stem, row="")
-    sheets.write(path.with_suffix(".png"), split.images[shown.index], COLUMNS, scratch)
-    return list(shown[list(TILES)].itertuples(index=False, name=None))
+    actual = predictions.logits.softmax(1).gather(1, predictions.truth[:, None])[:, 0]
+    table = table.assign(confidence_in_actual=actual.numpy(), sheet=name, row="")
+    wrong = table[~predictions.correct.numpy()]
+    wrong = wrong.sort_values(MISTAKES[name], ascending=name == "worst", kind="stable")
+    shown = wrong.head(_TILES)
+    write(folder / f"{name}.png", split.images[shown.index], COLUMNS, scratch)
+    return shown[_COLUMNS]
 
 
 def show_folders(folder: Path, split: Split, scratch: Path) -> None:
     """Write folders.png: for each label a row of its first images, which are in random order."""
-    tiles = np.zeros((len(split.classes) * COLUMNS, *split.images.shape[1:]), np.uint8)
-    for label in range(len(split.classes)):
-        rows = np.flatnonzero(split.labels == label)[:COLUMNS]
-        tiles[label * COLUMNS :][: len(rows)] = split.images[rows]
-    sheets.write(folder / "folders.png", tiles, COLUMNS, scratch)
+    tiles = np.zeros((len(split.classes), COLUMNS, *split.images.shape[1:]), np.uint8)
+    for label, row in enumerate(tiles):
+        images = split.images[split.labels == label][:COLUMNS]
+        row[: len(images)] = images
+    write(folder / "folders.png", tiles.reshape(-1, *tiles.shape[2:]), COLUMNS, scratch)
 
 
-def show_map(path: Path, split: Split, features: Tensor, predicted: Tensor, scratch: Path) -> None:
-    """Write <path>.csv, the position of each image on a map of its features, float32 [N, F], and
-    <path>.png, the images."""
-    x, y = embedding.plane(features).round(2).T.tolist()
+def show_map(
+    folder: Path, split: Split, head: nn.Module, predict: Callable[[], Tensor], scratch: Path
+) -> None:
+    """Write map.png, the images of a split, and map.csv, the position of each on a map of what a
+    network's head is given, in which neighbours stay close.
+
+    t-SNE (van der Maaten and Hinton 2008, jmlr.org/papers/v9), initialised by principal components.
+    Distances between far groups mean nothing. One thread and a fixed seed make it repeatable.
+    """
+    inputs: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    predicted, features = predict().argmax(1), torch.cat(inputs).numpy()
+    hook.remove()
+    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+    with threadpool_limits(1):
+        method = TSNE(2, perplexity=perplexity, init="pca", random_state=0, n_jobs=1)
+        plane = np.asarray(method.fit_transform(features), np.float32)
     actual, named = ([split.classes[i] for i in each] for each in (split.labels, predicted))
-    rows = zip(x, y, actual, named, strict=True)
-    files.write_csv(path.with_suffix(".csv"), ("x", "y", "actual", "predicted"), rows, scratch)
-    sheets.write(path.with_suffix(".png"), split.images, 2 * COLUMNS, scratch)
-
-
-def first_images(split: Split, classes: str) -> NDArray[np.uint8]:
-    """Return the first image of each of the classes, [N, 1, S, S]."""
-    rows = [np.flatnonzero(split.labels == split.classes.index(each))[0] for each in classes]
-    return split.images[rows]
+    frame = pd.DataFrame(plane.round(2), columns=["x", "y"]).assign(actual=actual, predicted=named)
+    files.write_frame(folder / "map.csv", frame, scratch)
+    write(folder / "map.png", split.images, 2 * COLUMNS, scratch)
 
 
 def show_magnitudes(
-    path: Path, images: NDArray[np.uint8], magnitudes: Augmentation, scratch: Path
-) -> list[Tile]:
-    """Write <path>.png: a row for each augmentation of images uint8 [N, 1, S, S], then for all."""
-    table = list(augmented_rows(torch.from_numpy(images), magnitudes))
-    tiles = torch.cat([row for _, row in table]).round().clamp(0, 255).byte().numpy()
-    sheets.write(path.with_suffix(".png"), tiles, len(images), scratch)
-    return [(path.stem, name, "", "", "", "") for name, _ in table]
+    folder: Path, split: Split, classes: str, magnitudes: Augmentation, scratch: Path
+) -> pd.DataFrame:
+    """Write magnitudes.png: a row for each augmentation of the first image of each of the classes,
+    then for all augmentations together. Return the names of the rows."""
+    first = [split.labels.tolist().index(split.classes.index(each)) for each in classes]
+    names, rows = zip(*augmented(torch.from_numpy(split.images[first]), magnitudes), strict=True)
+    tiles = torch.cat(rows).round().clamp(0, 255).byte().numpy()
+    write(folder / "magnitudes.png", tiles, len(first), scratch)
+    return pd.DataFrame({"sheet": "magnitudes", "row": names}, columns=_COLUMNS)
 
 
-def augmented_rows(images: Tensor, magnitudes: Augmentation) -> Iterator[tuple[str, Tensor]]:
+def augmented(images: Tensor, magnitudes: Augmentation) -> Iterator[tuple[str, Tensor]]:
     """Yield the name and the images, float32 [B, 1, S, S] from 0 to 255, of each row of the sheet.
 
     An augmentation of one range goes from its lower end on the left to its upper end.
@@ -93,11 +117,10 @@ def augmented_rows(images: Tensor, magnitudes: Augmentation) -> Iterator[tuple[s
     span = torch.linspace(-1, 1, count)
     yield "as framed", images.float()
     for name, value in asdict(magnitudes).items():
-        if not value or name == "geometry":  # not visible
-            continue
-        single = replace(off, **{name: value})
-        draws = _spread(draw(count, single, torch.Generator().manual_seed(0)), name, span)
-        yield f"{name} {value:g}", _mixed(augment(images, single, draws), draws)
+        if value and name != "geometry":  # which is not visible
+            single = replace(off, **{name: value})
+            draws = _spread(draw(count, single, torch.Generator().manual_seed(0)), name, span)
+            yield f"{name} {value:g}", _mixed(augment(images, single, draws), draws)
     for seed, name in enumerate(("all, sampled", "sampled again")):
         draws = draw(count, magnitudes, torch.Generator().manual_seed(seed))
         yield name, _mixed(augment(images, magnitudes, draws), draws)

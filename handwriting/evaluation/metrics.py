@@ -55,18 +55,15 @@ def measure(
     interval of the accuracy over the writers of the images, or over the images where `writers` are
     not known or fewer than two. `folded` is the accuracy up to confusable(), bool [C, C].
     """
-    parts, images = runs, len(runs[0].truth)
-    if fold_of is not None:
-        fold = torch.from_numpy(fold_of)
-        parts = [runs[0].rows(fold == i) for i in range(int(fold.max()) + 1)]
-    total = sum(int(run.correct.sum()) for run in runs)
-    clusters = len(set(writers))
+    folds = [] if fold_of is None else [torch.from_numpy(fold_of == i) for i in np.unique(fold_of)]
+    parts = [runs[0].rows(fold) for fold in folds] or runs
+    correct = torch.stack([run.correct for run in runs]).double()
+    accuracy, images, clusters = correct.mean().item(), correct.shape[1], len(set(writers))
     if clusters > 1:
-        correct = torch.stack([run.correct for run in runs]).double().mean(0)
-        low, high = clustered_interval(correct, writers)
-    else:
-        low, high = wilson_interval(round(total / len(runs)), images)
-    accuracy = total / (len(runs) * images)
+        low, high = clustered_interval(correct.mean(0), writers)
+    else:  # Wilson 1927
+        whole = round(correct.sum().item() / len(runs))
+        low, high = binomtest(whole, images).proportion_ci(0.95, method="wilson")
     return {
         "accuracy": accuracy,
         "low": max(0.0, low),
@@ -96,24 +93,17 @@ def share(values: Tensor) -> float:
 
 
 def clustered_interval(values: Tensor, writers: Sequence[str]) -> tuple[float, float]:
-    """Return the 95% interval of the mean of values [N] over the sampling of their writers.
+    """Return the 95% interval of a mean, of float64 [N], over the sampling of their writers.
 
     The clustered standard error (Miller 2024, arXiv 2411.00640) and Student's t with one degree of
     freedom less than there are writers.
     """
-    mean = values.double().mean().item()
-    number = torch.from_numpy(pd.factorize(pd.Series(writers))[0])
-    count = int(number.max()) + 1
-    sums = torch.zeros(count, dtype=torch.double).index_add_(0, number, values.double() - mean)
-    error = sums.square().sum().sqrt().item() / len(values) * (count / (count - 1)) ** 0.5
+    mean = values.mean().item()
+    sums = pd.Series(values - mean).groupby(list(writers)).sum()
+    count = len(sums)
+    error = float((sums**2).sum() ** 0.5) / len(values) * (count / (count - 1)) ** 0.5
     reach = float(t.ppf(0.975, count - 1)) * error
     return mean - reach, mean + reach
-
-
-def wilson_interval(correct: int, images: int) -> tuple[float, float]:
-    """Return the 95% interval of a share over the sampling of the images (Wilson 1927)."""
-    found = binomtest(correct, images).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def nll(predictions: Predictions) -> float:
@@ -124,42 +114,34 @@ def nll(predictions: Predictions) -> float:
 def brier(predictions: Predictions) -> float:
     """Return the mean squared distance of the probabilities from the one-hot truth, summed over
     the classes (Brier 1950)."""
-    probabilities = predictions.logits.softmax(1)
-    truth = F.one_hot(predictions.truth, probabilities.shape[1])
-    return (probabilities - truth).square().sum(1).mean().item()
+    truth = F.one_hot(predictions.truth, predictions.logits.shape[1])
+    return (predictions.logits.softmax(1) - truth).square().sum(1).mean().item()
 
 
 def calibration_error(predictions: Predictions, bins: int = 15) -> float:
     """Return the expected calibration error over equal bins of confidence (Guo et al. 2017, arXiv
     1706.04599)."""
-    confidence, bin_of = _binned(predictions, bins)
-    difference = predictions.correct.float() - confidence
-    return (torch.zeros(bins).index_add_(0, bin_of, difference).abs().sum() / len(bin_of)).item()
+    found = calibration(predictions, bins)
+    gaps = (found["accuracy"] - found["confidence"]).abs()
+    return float(np.average(gaps, weights=found["images"]))
 
 
 def calibration(predictions: Predictions, bins: int = 10) -> pd.DataFrame:
     """Return low, high, images, mean confidence and accuracy of each bin that is not empty."""
-    confidence, bin_of = _binned(predictions, bins)
-    columns = {"confidence": confidence.double(), "accuracy": predictions.correct.double()}
-    by_bin = pd.DataFrame(columns).groupby(bin_of.numpy())
-    edges = {"low": lambda f: f.index / bins, "high": lambda f: (f.index + 1) / bins}
-    frame = by_bin.mean().assign(images=by_bin.size(), **edges)
-    return frame[["low", "high", "images", "confidence", "accuracy"]]
-
-
-def _binned(predictions: Predictions, bins: int) -> tuple[Tensor, Tensor]:
-    """Return the confidence of each prediction, float32 [N], and its bin, int64 [N]."""
     confidence = predictions.logits.softmax(1).amax(1)
-    return confidence, (confidence * bins).long().clamp(max=bins - 1)
+    bin_of = (confidence * bins).long().clamp(max=bins - 1).numpy()
+    columns = {"confidence": confidence.double(), "accuracy": predictions.correct.double()}
+    by_bin = pd.DataFrame({"images": 1, **columns}).groupby(bin_of)
+    frame = by_bin.agg({"images": "sum", "confidence": "mean", "accuracy": "mean"})
+    low, high = frame.index / bins, (frame.index + 1) / bins
+    return frame.assign(low=low, high=high)[["low", "high", *frame]]
 
 
 def confusable(classes: Sequence[str], groups: Sequence[str]) -> Tensor:
     """Return bool [C, C]: whether two classes are equal or stand in one of the groups."""
-    same = torch.eye(len(classes), dtype=torch.bool)
-    for group in groups:
-        members = torch.tensor([name in group for name in classes])
-        same |= members & members[:, None]
-    return same
+    return torch.tensor(
+        [[a == b or any(a in g and b in g for g in groups) for a in classes] for b in classes]
+    )
 
 
 def folded_accuracy(predictions: Predictions, same: Tensor) -> float:
@@ -169,12 +151,11 @@ def folded_accuracy(predictions: Predictions, same: Tensor) -> float:
 
 def per_class(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame:
     """Return class, images, precision, recall and F1 of each class."""
-    scores = precision_recall_fscore_support(
+    precision, recall, f1, images = precision_recall_fscore_support(
         predictions.truth, predictions.predicted, labels=range(len(classes)), zero_division=0
     )
-    columns = dict(zip(("precision", "recall", "f1", "images"), scores, strict=True))
-    frame = pd.DataFrame({"class": list(classes), **columns})
-    return frame[["class", "images", "precision", "recall", "f1"]]
+    scores = {"images": images, "precision": precision, "recall": recall, "f1": f1}
+    return pd.DataFrame({"class": list(classes), **scores})
 
 
 def confusions(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame:
@@ -182,9 +163,8 @@ def confusions(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame
     pairs = torch.stack([predictions.truth, predictions.predicted], 1)[~predictions.correct]
     frame = pd.DataFrame(pairs.sort(1).values.numpy(), columns=["one", "other"])
     counts = frame.groupby(["one", "other"]).size().reset_index(name="times")
-    counts = counts.sort_values("times", ascending=False, kind="stable")
-    names = {column: [classes[i] for i in counts[column]] for column in ("one", "other")}
-    return counts.assign(**names)
+    counts[["one", "other"]] = np.array(classes, object)[counts[["one", "other"]]]
+    return counts.sort_values("times", ascending=False, kind="stable")
 
 
 def table(classes: Sequence[str], networks: Mapping[str, Predictions]) -> pd.DataFrame:
@@ -205,5 +185,4 @@ def mean_curves(curves: pd.DataFrame, by: str) -> pd.DataFrame:
     """
     point = curves.groupby([by, "seed"], sort=False).cumcount().rename("point")
     means = {"step": "first", "images_seen": "first", "loss": "mean", "accuracy": "mean"}
-    frame = curves.groupby([by, point], sort=False).agg(means)
-    return frame.reset_index(by)
+    return curves.groupby([by, point], sort=False).agg(means).reset_index(by)

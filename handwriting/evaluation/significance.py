@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from handwriting.core.errors import InputError
@@ -27,8 +27,8 @@ def compare(
         raise InputError("params.yaml: seeds: a single seed cannot be compared, two at least")
     more_correct = correct.sum(1) - against.sum(1)  # integers: equal ones are equal
     by_seed, by_image = more_correct / correct.shape[1], (correct.astype(float) - against).mean(0)
-    (low, high), mean, reach = interval(by_seed, (-1, 1)), by_image.mean(), stats.sem(by_image)
-    reach *= stats.norm.ppf(1 - LEVEL / 2)
+    (low, high), mean = interval(by_seed, (-1, 1)), by_image.mean()
+    reach = stats.sem(by_image) * stats.norm.ppf(1 - LEVEL / 2)
     found = {"n": len(by_seed), "difference": by_seed.mean(), "low": low, "high": high}
     found |= {"images_low": max(-1.0, mean - reach), "images_high": min(1.0, mean + reach)}
     if np.ptp(more_correct) == 0:  # no spread for a test: within the margin, or not
@@ -38,8 +38,9 @@ def compare(
         stats.ttest_1samp(by_seed, value, alternative=side).pvalue
         for value, side in ((0, "two-sided"), (-margin, "greater"), (margin, "less"))
     )
-    tests = {"p": p, "effect": by_seed.mean() / by_seed.std(ddof=1)}
-    return found | tests | {"equivalence_p": max(above, below), "margin": margin}
+    effect = by_seed.mean() / by_seed.std(ddof=1)
+    tests = {"p": p, "effect": effect, "equivalence_p": max(above, below)}
+    return found | tests | {"margin": margin}
 
 
 def with_verdicts(comparisons: pd.DataFrame, family: str) -> pd.DataFrame:
@@ -58,9 +59,9 @@ def with_verdicts(comparisons: pd.DataFrame, family: str) -> pd.DataFrame:
     return found.assign(within_margin=within.astype(int), verdict=verdict)
 
 
-def interval(values: NDArray[np.float64], bounds: tuple[float, float]) -> tuple[float, float]:
+def interval(values: ArrayLike, bounds: tuple[float, float]) -> tuple[float, float]:
     """Return the t interval of a mean, within bounds; of equal values the mean itself, twice."""
     if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
+        return float(np.max(values)), float(np.max(values))
     found = stats.ttest_1samp(values, 0).confidence_interval(1 - LEVEL)
     return max(bounds[0], float(found.low)), min(bounds[1], float(found.high))

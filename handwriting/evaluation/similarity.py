@@ -18,11 +18,9 @@ def layers(network: Network, images: Tensor) -> list[Tensor]:
         grams.append((features @ features.T).double().fill_diagonal_(0))
 
     hooks = [norm.register_forward_hook(keep) for norm in network.norms]
-    try:
-        network.eval()(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
     return grams
 
 

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ RUN = ["init", "method", "labels", "seed"]
 ARM = RUN[:-1]
 PAIR = ["labels", "method", "init", "against", "against_method"]  # of two arms
 COSTS = ["step", "images_seen", "flops", "images_kept"]  # of a threshold
+_MEDIANS = dict(zip(("steps", "images", "flops", "images_kept"), COSTS, strict=True))
 BOUNDS: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0, math.inf), gap=(-1, 1))
 BOUNDS |= dict.fromkeys(("accuracy", "ece", "curve_area"), (0, 1))
 BOUNDS |= dict.fromkeys(("brier", "distance"), (0, 2))
@@ -105,24 +106,22 @@ def jobs(artifacts: Path, data: str, load: Callable[[Path], Sequence[Any]]) -> I
     before = cache(pretrained.load)
     for init in INITS:
         folder, path = artifacts / f"runs/{data}/{init}", artifacts / f"pretrained/{init}.pt"
-        curves, first_steps = (
-            read(folder / f"{name}.csv").groupby(RUN) for name in ("curves", "first_steps")
-        )
+        tables = [read(folder / f"{name}.csv").groupby(RUN) for name in ("curves", "first_steps")]
         models = load(folder / "networks.pt")
         for model in sorted(models, key=lambda each: float(each.run.labels.replace("all", "inf"))):
             run, size = model.run, model.about["model_size"]
-            tables = (each.get_group(identity(run)) for each in (curves, first_steps))
-            yield Job(model, before(path, size, run.seed + 1)[-1], *tables)
+            curve, first_steps = (table.get_group(identity(run)) for table in tables)
+            yield Job(model, before(path, size, run.seed + 1)[-1], curve, first_steps)
 
 
-def identity(run: Run) -> tuple[str, str, str, int]:
+def identity(run: Run) -> tuple[Any, ...]:
     """Return the values of the columns RUN."""
-    return run.init, run.method, run.labels, run.seed
+    return tuple(getattr(run, name) for name in RUN)
 
 
 def measure(job: Job, train: Split, test: Split) -> Measured:
     """Measure a network; the labels of `train` are the true ones."""
-    run, [saved] = job.model.run, job.model.saved
+    run, network = job.model.run, job.model.saved[0].network
     few, predictions = run.labels != "all", predict(job.model, test)
     rows = dataset.per_class(train.labels, int(run.labels), run.seed) if few else slice(_GAP_IMAGES)
     fit = predict(job.model, train.rows(rows))
@@ -136,14 +135,14 @@ def measure(job: Job, train: Split, test: Split) -> Measured:
         "brier": metrics.brier(predictions),
         "gap": fit.accuracy - predictions.accuracy,
         "curve_area": convergence.area(job.curve),
-        "distance": convergence.distance(saved.network, job.init),
+        "distance": convergence.distance(network, job.init),
         "first_steps_gradient": gradient,
         "first_steps_roughness": roughness,
     }
-    flops = convergence.flops_per_image(saved.network.shape, run.method == "linear_probe")
+    flops = convergence.flops_per_image(network.shape, run.method == "linear_probe")
     compared = not few and run.method in (FULL, CORRECTED)
     images = torch.from_numpy(test.images[:_CKA_IMAGES])
-    grams = similarity.layers(saved.network, images) if compared else []
+    grams = similarity.layers(network, images) if compared else []
     return Measured(row, job.curve, flops, predictions, grams)
 
 
@@ -156,7 +155,6 @@ def tables(measured: Sequence[Measured], declared: Declared) -> dict[str, pd.Dat
     """Return the tables of a study by their names."""
     whole = [each for each in measured if each.grams]
     runs, costs = pd.DataFrame([each.row for each in measured]), thresholds(measured)
-    agreement, cka = similarities(whole)
     return {
         "comparisons": comparisons(measured, declared),
         "runs": runs,
@@ -166,8 +164,7 @@ def tables(measured: Sequence[Measured], declared: Declared) -> dict[str, pd.Dat
         "measures": summaries(runs),
         "images": images(measured),
         "digits": digits(whole),
-        "agreement": agreement,
-        "cka": cka,
+        **similarities(whole),
     }
 
 
@@ -177,15 +174,13 @@ def thresholds(measured: Iterable[Measured]) -> pd.DataFrame:
     Empty where it never did, or where its curve has too few images to decide.
     """
     rows = []
-    for row, curve, flops, *_ in measured:
+    for (row, curve, flops, *_), threshold in product(measured, convergence.THRESHOLDS):
         visible = row["curve_images"] / (_VISIBLE if row["method"] == CORRECTED else 1)
-        for threshold in convergence.THRESHOLDS:
-            decisive = round((1 - threshold) * visible, 6) >= _DECISIVE
-            points = curve if decisive else curve[:0]
-            step, seen = convergence.reached(points, threshold)
-            kept = convergence.kept(points, threshold)[1]
-            costs = (step, seen, seen * flops, kept)
-            rows.append((*(row[name] for name in RUN), threshold, int(decisive), *costs))
+        decisive = round((1 - threshold) * visible, 6) >= _DECISIVE
+        points = curve if decisive else curve[:0]
+        step, seen = convergence.reached(points, threshold)
+        costs = (step, seen, seen * flops, convergence.kept(points, threshold)[1])
+        rows.append((*(row[name] for name in RUN), threshold, int(decisive), *costs))
     frame = pd.DataFrame(rows, columns=[*RUN, "threshold", "decisive", *COSTS])
     return frame.astype(dict.fromkeys(COSTS, "Int64"))
 
@@ -198,21 +193,24 @@ def speed(costs: pd.DataFrame) -> pd.DataFrame:
     """
     costs = costs.astype(dict.fromkeys(COSTS, float)).fillna(dict.fromkeys(COSTS, math.inf))
     arms = costs.groupby([*ARM, "threshold", "decisive"], sort=False)
-    medians = ["median_steps", "median_images", "median_flops", "median_images_kept"]
-    counts = arms["step"].agg(n="size", reached=lambda steps: np.isfinite(steps).sum())
-    extremes = arms["images_seen"].agg(fewest_images="min", most_images="max")
-    found = pd.concat([counts, arms[COSTS].median().set_axis(medians, axis=1), extremes], axis=1)
+    found = arms.agg(
+        n=("step", "size"),
+        reached=("step", lambda steps: np.isfinite(steps).sum()),
+        **{f"median_{name}": (cost, "median") for name, cost in _MEDIANS.items()},
+        fewest_images=("images_seen", "min"),
+        most_images=("images_seen", "max"),
+    )
     found = found.replace(math.inf, math.nan).round().astype("Int64").reset_index()
     return found.assign(reached=found["reached"].where(found["decisive"] == 1))
 
 
 def summaries(runs: pd.DataFrame) -> pd.DataFrame:
     """Return every measure of each arm, with the t interval of its mean over seeds."""
-    rows = []
-    for arm, of_arm in runs.groupby(ARM, sort=False):
-        for name, values in of_arm.loc[:, "accuracy":].items():
-            interval = significance.interval(values.to_numpy(), BOUNDS[str(name)])
-            rows.append((*arm, name, len(values), values.mean(), *interval))
+    rows = [
+        (*arm, name, len(values), values.mean(), *significance.interval(values, BOUNDS[str(name)]))
+        for arm, of_arm in runs.groupby(ARM, sort=False)
+        for name, values in of_arm.loc[:, "accuracy":].items()
+    ]
     return pd.DataFrame(rows, columns=[*ARM, "measure", "n", "mean", "low", "high"])
 
 
@@ -227,14 +225,14 @@ def by_labels(runs: pd.DataFrame, method: str) -> pd.DataFrame:
 def comparisons(measured: Iterable[Measured], declared: Declared) -> pd.DataFrame:
     """Return all paired comparisons, p values corrected among the primary ones and among all
     others. Raises InputError for a number of labels without a smallest effect."""
-    rows, chosen = [], declared.primary
+    rows, chosen, effects = [], declared.primary, declared.smallest_effect
     for pair, arms in pairs(measured).items():
-        if pair[0] not in declared.smallest_effect:
+        if pair[0] not in effects:
             key = f"compare_inits.smallest_effect.{pair[0]}"
             raise InputError(f"params.yaml: the key {key} is missing")
         primary = pair[1:] == (chosen.method, chosen.init, chosen.against, chosen.method)
-        result = significance.compare(*arms, declared.smallest_effect[pair[0]])
-        rows.append({**dict(zip(PAIR, pair, strict=True)), "primary": int(primary), **result})
+        row = {**dict(zip(PAIR, pair, strict=True)), "primary": int(primary)}
+        rows.append(row | significance.compare(*arms, effects[pair[0]]))
     found = significance.with_verdicts(pd.DataFrame(rows), "primary")
     sentences = [conclusion(found[i : i + 1]) for i in range(len(found))]
     exact = {name: found[name].map("{:.6g}".format) for name in significance.P}
@@ -264,15 +262,15 @@ def pairs(measured: Iterable[Measured]) -> dict[tuple[str, ...], tuple[Correct, 
         arm = arms.setdefault((row["init"], row["method"], row["labels"]), {})
         arm[row["seed"]] = predictions.correct.numpy()
     found: dict[tuple[str, ...], tuple[Correct, Correct]] = {}
-    for method, labels in dict.fromkeys(arm[1:] for arm in arms):
-        for init, against in _COMPARED:
-            same = (against, method, labels) in arms
-            if (init, method, labels) in arms and (same or labels != "all"):
-                other = method if same else FULL
-                both = arms[init, method, labels], arms[against, other, labels]
-                seeds = sorted(both[0].keys() & both[1].keys())
-                correct = [np.array([arm[seed] for seed in seeds]) for arm in both]
-                found[labels, method, init, against, other] = correct[0], correct[1]
+    methods = dict.fromkeys(arm[1:] for arm in arms)
+    for (method, labels), (init, against) in product(methods, _COMPARED):
+        same = (against, method, labels) in arms
+        if (init, method, labels) in arms and (same or labels != "all"):
+            other = method if same else FULL
+            one, two = arms[init, method, labels], arms[against, other, labels]
+            seeds = sorted(one.keys() & two.keys())
+            correct = [np.array([arm[seed] for seed in seeds]) for arm in (one, two)]
+            found[labels, method, init, against, other] = correct[0], correct[1]
     return found
 
 
@@ -324,15 +322,15 @@ def place(row: "pd.Series[Any]") -> str:
 
 def digits(whole: Iterable[Measured]) -> pd.DataFrame:
     """Return the errors of each run in each digit."""
-    key = ["method", "init", "seed", "digit"]
     errors = pd.concat(
         pd.DataFrame({**row, "digit": predictions.truth, "wrong": ~predictions.correct})
         for row, *_, predictions, _ in whole
     )
-    return errors.groupby(key)["wrong"].agg(errors="sum", images="size").reset_index()
+    by_digit = errors.groupby(["method", "init", "seed", "digit"])["wrong"]
+    return by_digit.agg(errors="sum", images="size").reset_index()
 
 
-def similarities(whole: Iterable[Measured]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def similarities(whole: Iterable[Measured]) -> dict[str, pd.DataFrame]:
     """Return the share of test images for which two networks predict the same class, and the linear
     CKA of their layers.
 
@@ -341,15 +339,13 @@ def similarities(whole: Iterable[Measured]) -> tuple[pd.DataFrame, pd.DataFrame]
     shares, layers = [], []
     ordered = sorted(whole, key=lambda each: (INITS.index(each.row["init"]), each.row["seed"]))
     for one, other in combinations(ordered, 2):
-        (init, method, _, seed), (second, _, _, seed_2) = (
-            [each.row[name] for name in RUN] for each in (one, other)
-        )
-        if init == second or seed == seed_2:
-            pair = (method, init, second, seed, seed_2)
+        a, b = one.row, other.row
+        if a["init"] == b["init"] or a["seed"] == b["seed"]:
+            pair = (a["method"], a["init"], b["init"], a["seed"], b["seed"])
             same = one.predictions.predicted == other.predictions.predicted
             shares.append((*pair, metrics.share(same)))
             grams = zip(one.grams, other.grams, strict=True)
             layers += [(*pair, i, similarity.cka(*each)) for i, each in enumerate(grams, 1)]
     names = ["method", "first", "second", "first_seed", "second_seed"]
     cka = pd.DataFrame(layers, columns=[*names, "layer", "cka"])
-    return pd.DataFrame(shares, columns=[*names, "share"]), cka
+    return {"agreement": pd.DataFrame(shares, columns=[*names, "share"]), "cka": cka}

@@ -50,8 +50,7 @@ def near(images: NDArray[np.uint8], rows: Rows) -> Iterator[Pairs]:
             first = ~(hashes[one, :band] == hashes[other, :band]).any(axis=1)
             one, other = one[first], other[first]
             close = _differing(pixels, one, other) <= allowed
-            if close.any():
-                yield one[close], other[close]
+            yield one[close], other[close]
 
 
 def _band_hashes(pixels: NDArray[np.uint8], bands: int) -> NDArray[np.uint64]:
@@ -69,9 +68,8 @@ def _differing(pixels: NDArray[np.uint8], one: Rows, other: Rows) -> NDArray[np.
     """Return the number of pixels, taken as ink or paper, that differ in each pair."""
     found = np.empty(len(one), np.intp)
     for start in range(0, len(one), _BLOCK):
-        pairs = slice(start, start + _BLOCK)
-        differ = (pixels[one[pairs]] >= _INK) != (pixels[other[pairs]] >= _INK)
-        found[pairs] = np.count_nonzero(differ, axis=1)
+        inks = (pixels[rows[start : start + _BLOCK]] >= _INK for rows in (one, other))
+        found[start : start + _BLOCK] = np.count_nonzero(np.not_equal(*inks), axis=1)
     return found
 
 

@@ -50,17 +50,15 @@ def read(
     paths, count = listing.paths, len(listing.paths)
     labels, faults = _labelled(paths, classes, images.train)
     pixels = np.empty((count, 1, framing.size, framing.size), np.uint8)
-    geometry = np.empty((count, 4), np.float32)
-    keys = np.empty(count, np.uint64)
+    geometry, keys = np.empty((count, 4), np.float32), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
     with (
         closing(_framed(archive, framing, listing)) as chunks,
         tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None) as bar,
     ):
         for chunk in chunks:
-            rows = slice(done, done + len(chunk.keys))
+            rows = slice(done, done := done + len(chunk.keys))
             pixels[rows, 0], geometry[rows], keys[rows] = chunk[:3]
-            done = rows.stop
             errors += chunk.errors
             bar.update(len(chunk.keys) + len(chunk.errors))
     refuse(archive, faults | {"unusable images": errors})
@@ -75,18 +73,17 @@ def _labelled(
     characters = classes == alphabet.CHARACTERS
     names = alphabet.CHARACTER_FOLDERS if characters else alphabet.DIGIT_FOLDERS
     roots = Counter("/".join(path.split("/")[:-2]) for path in paths)
-    root = max(roots, key=lambda each: roots[each], default="")
+    root = max(roots, key=roots.__getitem__, default="")
     label_of = {f"{root}/{name}".lstrip("/"): label for name, label in names.items()}
     found = (label_of.get(path.rpartition("/")[0], -1) for path in paths)
     labels = np.fromiter(found, np.int64, len(paths))
     number = [f"{len(paths):,}, where params.yaml expects {expected:,}"]
+    nameless = [path for path in paths if characters and not alphabet.WRITER.search(path)]
     return labels, {
         "not in the folder of a class": [paths[i] for i in np.flatnonzero(labels < 0).tolist()],
         "no image of the class": [each for each, label in names.items() if label not in labels],
         "wrong number of images": number if len(paths) != expected else [],
-        "no writer in the name": [
-            path for path in paths if characters and not alphabet.WRITER.search(path)
-        ],
+        "no writer in the name": nameless,
     }
 
 
@@ -119,9 +116,6 @@ def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
                 framed.append(prepare(content, path, size, framing.ink_size))
             except InputError as error:
                 errors.append(str(error))
-    return Chunk(
-        np.array([each.image for each in framed], np.uint8).reshape(-1, size, size),
-        np.array([each.geometry for each in framed], np.float32).reshape(-1, 4),
-        np.array([each.key for each in framed], np.uint64),
-        errors,
-    )
+    images = np.array([each.image for each in framed], np.uint8).reshape(-1, size, size)
+    geometry = np.array([each.geometry for each in framed], np.float32).reshape(-1, 4)
+    return Chunk(images, geometry, np.array([each.key for each in framed], np.uint64), errors)

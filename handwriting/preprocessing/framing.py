@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from kornia_rs.imgproc import gray_from_rgb
@@ -55,13 +56,8 @@ def prepare(content: bytes, name: str, size: int, ink_size: int) -> Framed:
     first frame counts. Transparent pixels are paper.
     Raises InputError with `name` for a file that is not an image, damaged, blank or too large.
     """
-    return _framed(_gray(content, name), name, size, ink_size)
-
-
-def _framed(ink: Pixels, name: str, size: int, ink_size: int) -> Framed:
-    """Return the luminance of an image, uint8 [H, W], framed."""
-    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
-    paper = int(_median(border))
+    ink = _gray(content, name)
+    paper = _median(border := np.concatenate(_sides(ink)))
     if paper >= 128:  # dark ink on bright paper
         ink, border, paper = 255 - ink, 255 - border, 255 - paper
     framed = ink.shape == (size, size) and paper < _DARK
@@ -69,27 +65,23 @@ def _framed(ink: Pixels, name: str, size: int, ink_size: int) -> Framed:
         ink, paper = _cleaned(ink, paper), 0
     if int(ink.max()) - paper < _INK:
         raise InputError(f"{name}: a blank image, no ink on it")
-    box = _ink_box(ink)
-    return _result(ink if framed else _centred(_scaled(ink[box], ink_size), size), ink, box)
+    (height, width), box = ink.shape, _ink_box(ink)
+    top, bottom, left, right = (end for side in box for end in (side.start, side.stop))
+    extent = ((bottom - top) / height, (right - left) / width)
+    centre = ((bottom + top) / 2 / height, (right + left) / 2 / width)
+    where = struct.pack("<6I", height, width, top, bottom, left, right)
+    image = ink if framed else _centred(_scaled(ink[box], ink_size), size)
+    return Framed(image, extent + centre, duplicates.digest(where + ink[box].tobytes()))
 
 
-def _result(image: Pixels, ink: Pixels, box: Box) -> Framed:
-    """Return a square with the geometry and the key of the ink in `box` of its canvas."""
-    (height, width), (rows, columns) = ink.shape, box
-    geometry = (
-        (rows.stop - rows.start) / height,
-        (columns.stop - columns.start) / width,
-        (rows.stop + rows.start) / 2 / height,
-        (columns.stop + columns.start) / 2 / width,
-    )
-    where = struct.pack("<6I", height, width, rows.start, rows.stop, columns.start, columns.stop)
-    return Framed(image, geometry, duplicates.digest(where + ink[box].tobytes()))
+def _sides(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the first and the last row, and the first and the last column, of [H, W]."""
+    return [values[0], values[-1], values[:, 0], values[:, -1]]
 
 
-def _median(values: Pixels) -> Pixels:
-    """Return the upper median of each row of uint8 [..., N]."""
-    middle = values.shape[-1] // 2
-    return np.asarray(np.partition(values, middle)[..., middle])
+def _median(values: Pixels) -> int:
+    """Return the upper median of uint8 [N]."""
+    return int(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _cleaned(ink: Pixels, paper: int) -> Pixels:
@@ -99,14 +91,13 @@ def _cleaned(ink: Pixels, paper: int) -> Pixels:
     except of sides covered by ink. What hardly leaves that plane is noise, as the border shows it.
     """
     height, width = ink.shape
-    sides = [int(_median(side)) for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1])]
-    top, bottom, left, right = (each if abs(each - paper) < _INK else paper for each in sides)
+    medians = map(_median, _sides(ink))
+    top, bottom, left, right = (each if abs(each - paper) < _INK else paper for each in medians)
     middle = (top + bottom + left + right) // 4
     down = (bottom - top) * (2 * np.arange(height) + 1 - height) // (2 * height)
     across = (right - left) * (2 * np.arange(width) + 1 - width) // (2 * width)
     lifted = ink - ((middle + down).astype(np.int16)[:, None] + across.astype(np.int16))
-    around = np.concatenate([lifted[0], lifted[-1], lifted[:, 0], lifted[:, -1]])
-    lifted -= _NOISE * int(np.median(np.abs(around)))
+    lifted -= _NOISE * int(np.median(np.abs(np.concatenate(_sides(lifted)))))
     above = lifted.clip(0, 255).astype(np.uint8)
     strongest = int(above.max())
     if strongest < _INK:
@@ -117,26 +108,16 @@ def _cleaned(ink: Pixels, paper: int) -> Pixels:
 
 def _ink_box(ink: Pixels) -> Box:
     """Return the smallest box that holds all ink but stray marks beside the character."""
-    boxes = [_rows_of(ink, run) for run in _runs(ink.max(axis=0) >= _INK)]
+    inked = ink.max(axis=0) >= _INK
+    edges = np.flatnonzero(np.diff(inked, prepend=False, append=False)).tolist()
+    boxes = []  # of the runs of columns with ink, from left to right
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        rows = np.flatnonzero(ink[:, start:stop].max(axis=1) >= _INK).tolist()
+        boxes.append((slice(rows[0], rows[-1] + 1), slice(start, stop)))
     if len(boxes) > 1:
         boxes = _without_stray_marks(ink, boxes)
     top, bottom = min(rows.start for rows, _ in boxes), max(rows.stop for rows, _ in boxes)
     return slice(top, bottom), slice(boxes[0][1].start, boxes[-1][1].stop)
-
-
-def _runs(marks: NDArray[np.bool_]) -> list[slice]:
-    """Return the runs of true neighbours in bool [N], from left to right."""
-    found, marked, stop = [], marks.tobytes() + b"\0", 0
-    while (start := marked.find(1, stop)) >= 0:
-        stop = marked.find(0, start)
-        found.append(slice(start, stop))
-    return found
-
-
-def _rows_of(ink: Pixels, columns: slice) -> Box:
-    """Return the smallest box that holds the ink of some columns."""
-    rows = (ink[:, columns].max(axis=1) >= _INK).tobytes()
-    return slice(rows.find(1), rows.rfind(1) + 1), columns
 
 
 def _without_stray_marks(ink: Pixels, boxes: list[Box]) -> list[Box]:
@@ -146,18 +127,15 @@ def _without_stray_marks(ink: Pixels, boxes: list[Box]) -> list[Box]:
     with clear columns between, is an accidental touch of the pen: in trainPart1 6 of 2,480 images
     have one, which would halve the size of the character.
     """
-    inks = [int((ink[box] >= _INK).sum()) for box in boxes]
-    main = int(np.argmax(inks))
-    longer = max(side.stop - side.start for side in boxes[main])
+    inks = [np.count_nonzero(ink[box] >= _INK) for box in boxes]
+    main = boxes[int(np.argmax(inks))]
+    longer = max(side.stop - side.start for side in main)
 
-    def belongs(i: int) -> bool:
-        gap = max(
-            max(one.start - other.stop, other.start - one.stop)
-            for one, other in zip(boxes[i], boxes[main], strict=True)
-        )
-        return inks[i] * _STRAY >= inks[main] or gap * _FAR <= longer
+    def belongs(box: Box, count: int) -> bool:
+        gaps = [max(a.start - b.stop, b.start - a.stop) for a, b in zip(box, main, strict=True)]
+        return box is main or count * _STRAY >= max(inks) or max(gaps) * _FAR <= longer
 
-    kept = [i for i in range(len(boxes)) if i == main or belongs(i)]
+    kept = [i for i, each in enumerate(zip(boxes, inks, strict=True)) if belongs(*each)]
     return boxes[kept[0] : kept[-1] + 1]
 
 
@@ -166,25 +144,20 @@ def _scaled(crop: Pixels, ink_size: int) -> Pixels:
 
     A stroke thinner than a pixel of the result would otherwise fade away.
     """
-    height, width = crop.shape
-    longer = max(height, width)
-    target = (max(1, round(width * ink_size / longer)), max(1, round(height * ink_size / longer)))
-    scaled = np.asarray(Image.fromarray(crop).resize(target, Image.Resampling.BILINEAR))
-    brightest = max(1, int(scaled.max()))
-    return (scaled.astype(np.int64) * 255 // brightest).astype(np.uint8)
+    height, width = (max(1, round(side * ink_size / max(crop.shape))) for side in crop.shape)
+    resized = Image.fromarray(crop).resize((width, height), Image.Resampling.BILINEAR)
+    scaled = np.asarray(resized, np.int64)
+    return np.asarray(scaled * 255 // max(1, scaled.max()), np.uint8)
 
 
 def _centred(scaled: Pixels, size: int) -> Pixels:
     """Return `scaled` on a dark size x size square, its centre of mass as central as fits."""
-    height, width = scaled.shape
-    mass = scaled.astype(np.int64)
-    total = int(mass.sum())
-    y = int((mass.sum(axis=1) * (2 * np.arange(height) + 1)).sum())  # twice the centre, times total
-    x = int((mass.sum(axis=0) * (2 * np.arange(width) + 1)).sum())
-    top = min(max((size * total - y) // (2 * total), 0), size - height)
-    left = min(max((size * total - x) // (2 * total), 0), size - width)
+    corner, total = [], int(scaled.sum())
+    for side, mass in zip(scaled.shape, (scaled.sum(axis=1), scaled.sum(axis=0)), strict=True):
+        twice = int((mass * (2 * np.arange(side, dtype=mass.dtype) + 1)).sum())  # times total
+        corner.append(min(max((size * total - twice) // (2 * total), 0), size - side))
     square = np.zeros((size, size), np.uint8)
-    square[top : top + height, left : left + width] = scaled
+    square[corner[0] :, corner[1] :][: scaled.shape[0], : scaled.shape[1]] = scaled
     return square
 
 
@@ -240,8 +213,7 @@ def _gray_by_pillow(content: bytes, name: str) -> Pixels:
     in a PNG and errors in the data of a JPEG, which it fills with grey.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of oddities that Pillow reads all the same
+        with warnings.catch_warnings(action="ignore"):  # of oddities that Pillow reads all the same
             return _opened(content)
     except Image.DecompressionBombError:
         raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels: too large") from None
@@ -283,6 +255,6 @@ def _gray_of(image: Image.Image) -> Pixels:
     for colour in ("white", "black"):  # on black, if it shows nothing on white
         paper = Image.new("RGBA", image.size, colour)
         gray = _luminance(np.asarray(Image.alpha_composite(paper, image).convert("RGB")))
-        if int(gray.max()) - int(gray.min()) >= _INK:
+        if np.ptp(gray) >= _INK:
             break
     return gray

@@ -35,8 +35,8 @@ def read(archive: Path, images: Images, framing: Framing) -> tuple[Table, Digest
         _check(f"{archive}: {prefix}", pixels[rows, 0], labels[rows])
 
     def path(row: int) -> str:
-        prefix, first = ("train", 0) if row < images.train else ("t10k", images.train)
-        return f"{prefix}-images-idx3-ubyte[{row - first}]"
+        test = row >= images.train
+        return f"{'t10k' if test else 'train'}-images-idx3-ubyte[{row - test * images.train}]"
 
     geometry, digests = np.empty((len(pixels), 0), np.float32), duplicates.digests(pixels)
     split = Split(pixels, labels.astype(np.int64), geometry, alphabet.DIGITS, framing.ink_size)
@@ -48,14 +48,13 @@ def _fill(
 ) -> None:
     """Read an idx file of the shape of `array` into it. Raises InputError for any other file."""
     offset, length = members.get(name, (0, 0))
-    header = 4 * (1 + array.ndim)  # bytes: a magic number, then the shape
+    header, expected = 4 * (1 + array.ndim), list(array.shape)  # bytes: a magic number, the shape
     with archive.open("rb") as file:
         file.seek(offset)
         magic, *shape = np.frombuffer(file.read(header).ljust(header, b"\0"), ">u4").tolist()
         if magic != 0x0800 + array.ndim or length != header + math.prod(shape):
             raise InputError(f"{archive}: {name}: missing, or not a valid idx file")
-        if shape != list(array.shape):
-            expected = list(array.shape)
+        if shape != expected:
             raise InputError(f"{archive}: {name}: {shape} where params.yaml expects {expected}")
         file.readinto(array.data)
 

@@ -68,11 +68,9 @@ def divide(table: Table, keys: Digests, images: Images) -> Splits:
         of_class = labels[order] == label
         chosen = round((images.validation or 0) * of_class.sum())
         held_out[np.flatnonzero(of_class & single)[:chosen]] = True
-    rows = {"train": order[~held_out]}
-    if images.validation is not None:
-        rows["validation"] = order[held_out]
-    if images.test:
-        rows["test"] = test
+    rows = {"train": order[~held_out], "validation": order[held_out], "test": test}
+    wanted = {"train": True, "validation": images.validation is not None, "test": images.test}
+    rows = {name: each for name, each in rows.items() if wanted[name]}
     table.arrange(np.concatenate(list(rows.values())))
     ends = np.cumsum([0, *map(len, rows.values())]).tolist()
     return dict(zip(rows, map(slice, ends, ends[1:]), strict=True))
@@ -87,13 +85,13 @@ def refuse(where: Path | str, faults: Mapping[str, Sequence[object]]) -> None:
 
 def check(archive: Path, table: Table, splits: Splits) -> None:
     """Raise InputError for a split without images and for images in two splits."""
-    shared = []
-    for (one, rows), (two, others) in combinations(splits.items(), 2):
-        equal = np.intersect1d(table.digests[rows], table.digests[others], return_indices=True)
-        for i, j in zip(
-            table.members[rows][equal[1]], table.members[others][equal[2]], strict=True
-        ):
-            shared.append(f"{table.path(int(i))} of {one} is {table.path(int(j))} of {two}")
+    digests, members = table.digests, table.members
+    shared = [
+        f"{table.path(members[rows][i])} of {one} is {table.path(members[others][j])} of {two}"
+        for (one, rows), (two, others) in combinations(splits.items(), 2)
+        for equal in [np.intersect1d(digests[rows], digests[others], return_indices=True)]
+        for i, j in zip(*equal[1:], strict=True)
+    ]
     empty = [name for name, rows in splits.items() if rows.start == rows.stop]
     refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
 
@@ -105,12 +103,12 @@ def summary(table: Table, splits: Splits) -> dict[str, Any]:
         name: np.bincount(labels[rows], minlength=len(classes)).tolist()
         for name, rows in splits.items()
     }
+    images = {name: sum(each) for name, each in counts.items()}
+    distinct = {name: len(np.unique(digests[rows])) for name, rows in splits.items()}
     return {
-        "images": {name: sum(each) for name, each in counts.items()},
+        "images": images,
         "of_class": {name: dict(zip(classes, each, strict=True)) for name, each in counts.items()},
-        "repeated": {
-            name: sum(counts[name]) - len(np.unique(digests[rows])) for name, rows in splits.items()
-        },
+        "repeated": {name: images[name] - distinct[name] for name in splits},
         "near_duplicates": near_duplicates(table, splits),
     }
 
@@ -118,23 +116,19 @@ def summary(table: Table, splits: Splits) -> dict[str, Any]:
 def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
     """Return the number of pairs of different images that are nearly the same, by their splits."""
     names, pixels = list(splits), math.prod(table.split.images.shape[1:])
-    split_of = np.repeat(
-        np.arange(len(names)), [each.stop - each.start for each in splits.values()]
-    )
+    sizes = [each.stop - each.start for each in splits.values()]
+    split_of = np.repeat(np.arange(len(names)), sizes)
     pairs = np.zeros((len(names), len(names)), np.int64)
     like_train = np.zeros(len(split_of), bool)
     _, distinct = np.unique(table.digests, return_index=True)
     for one, two in duplicates.near(table.split.images, np.sort(distinct)):
-        between = np.sort([split_of[one], split_of[two]], axis=0)
-        np.add.at(pairs, (between[0], between[1]), 1)
+        np.add.at(pairs, tuple(np.sort([split_of[one], split_of[two]], axis=0)), 1)
         like_train[one[split_of[two] == 0]] = like_train[two[split_of[one] == 0]] = True
+    kinds = combinations_with_replacement(enumerate(names), 2)
     return {
         "pixels": pixels,
         "differing_at_most": duplicates.tolerance(pixels),
-        "pairs": {
-            f"{names[i]} {names[j]}": int(pairs[i, j])
-            for i, j in combinations_with_replacement(range(len(names)), 2)
-        },
+        "pairs": {f"{one} {two}": int(pairs[i, j]) for (i, one), (j, two) in kinds},
         "like_one_of_train": {name: int(like_train[rows].sum()) for name, rows in splits.items()},
     }
 

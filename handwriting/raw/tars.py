@@ -47,13 +47,14 @@ def write(path: Path, members: Iterable[Member]) -> None:
 
 def listing(path: Path) -> Listing:
     """Return the files in a tar, in its order. Raises InputError if it is not a tar."""
+    found = Listing([], array("q"), array("q"))
     try:
         with tarfile.open(path, "r:") as tar:
-            members = tar.getmembers()
+            while member := tar.next():
+                found.paths.append(member.name)
+                found.offsets.append(member.offset_data)
+                found.sizes.append(member.size)
+                tar.members.clear()  # type: ignore[attr-defined]  # it keeps a kilobyte of each
     except tarfile.TarError as error:
         raise InputError(f"{path}: not a tar file: {error}") from None
-    return Listing(
-        [each.name for each in members],
-        array("q", [each.offset_data for each in members]),
-        array("q", [each.size for each in members]),
-    )
+    return found

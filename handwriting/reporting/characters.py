@@ -39,19 +39,13 @@ def numbers(results: Results) -> dict[str, Any]:
 
 def confusion(results: Results) -> Chart:
     """Return the confusion matrix, and the pairs that are confused most."""
-    predictions, pairs = (
-        results.evaluated("characters/predictions"),
-        results.table("characters/pairs"),
-    )
+    predictions = results.evaluated("characters/predictions")
+    pairs = results.table("characters/pairs")
     counts = pd.crosstab(predictions["actual"], predictions["characters"])
     counts = counts.reindex(index=CHARACTERS, columns=CHARACTERS, fill_value=0)
     figure = charts.heatmap(counts, ("predicted class", "actual class"), 860)
-    times = pairs["times"]
-    numbers: dict[str, Any] = {
-        "pairs": len(pairs),
-        "ten": times[:10].sum(),
-        "mistakes": times.sum(),
-    }
+    ten, mistakes = pairs["times"][:10].sum(), pairs["times"].sum()
+    numbers: dict[str, Any] = {"pairs": len(pairs), "ten": ten, "mistakes": mistakes}
     return chart("confusion", figure, pairs, pair=pairs.iloc[0], **numbers)
 
 
@@ -74,10 +68,8 @@ def confusable(rows: pd.DataFrame) -> Chart:
 
 def context_size(results: Results) -> Chart:
     """Return the accuracy against the number of other images by the writer."""
-    rows, types = (
-        results.table("characters/context_size"),
-        results.table("characters/character_types"),
-    )
+    rows = results.table("characters/context_size")
+    types = results.table("characters/character_types")
     shown = labelled(rows).assign(accuracy=rows["correct"] / rows["images"])
     shown["context"] = shown["context"].astype(str)
     order, titles = list(shown["context"].unique()), ("other images by the writer", "accuracy")

@@ -5,7 +5,7 @@ in about a third of the time of the whole, which the package `plotly` brings. It
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -70,14 +70,14 @@ def intervals(
     value: str,
     title: str,
     names: Sequence[str],
-    colours: Sequence[str] = (),
+    colours: Iterable[str] = (),
     scale: float = 100,
 ) -> go.Figure:
     """Return a dot for each row, `scale` times a column, with its interval from low to high."""
     figure = _figure((title, ""))
     names = ["<br>".join(textwrap.wrap(name, 26)) for name in names]
     points = scale * frame[[value, "low", "high"]].to_numpy(float)
-    rows = zip(names, points.tolist(), colours or ["clean"] * len(names), strict=True)
+    rows = zip(names, points.tolist(), list(colours) or ["clean"] * len(names), strict=True)
     for name, (middle, low, high), colour in rows:
         bars = {"type": "data", "array": [high - middle], "arrayminus": [middle - low]}
         marker = {"size": 10, "symbol": _SYMBOLS.get(colour, "diamond")}

@@ -1,7 +1,6 @@
 """The report's section on question two: does pretraining on the characters help on MNIST?"""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,13 @@ from handwriting.reporting.page import TEXTS, Chart, Section
 from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
 
 INITS = ("random", "digits", "characters")
-_SEEDS = ("first_seed", "second_seed")  # columns of what two networks have in common
 
 
 def section(results: Results) -> Section:
     """Return the section."""
     shown = numbers(results)
     shares = [shown[init]["accuracy"] for init in INITS]
-    tables = ("measures", "comparisons", "curves", "speed", "digits", "cka", "agreement")
-    measured, tests, points_of, *others = (results.table(f"transfer/{name}") for name in tables)
+    measured = results.table("transfer/measures")
     accuracy = measured[measured["measure"] == "accuracy"]
     full = accuracy["method"] == "full"
     parts = (
@@ -29,13 +26,13 @@ def section(results: Results) -> Section:
         curves("mnist", results.table("mnist/curves"), "init"),
         by_labels("labels", accuracy[full], ["init"]),
         by_labels("methods", accuracy[~full], ["init", "method"]),
-        comparisons(tests),
-        few_labels(points_of),
-        speed(others[0]),
+        comparisons(results.table("transfer/comparisons")),
+        few_labels(results.table("transfer/curves")),
+        speed(results.table("transfer/speed")),
         areas(measured),
-        digits(others[1]),
-        pairs("cka", others[2], "cka", ["first", "second", "layer"]),
-        pairs("agreement", others[3], "share", ["first", "second"]),
+        digits(results.table("transfer/digits")),
+        pairs(results, "cka", "cka", ["first", "second", "layer"]),
+        pairs(results, "agreement", "share", ["first", "second"]),
         calibration(results, "mnist", shown["characters"]),
         mistakes(results, "mnist", "worst"),
     )
@@ -57,9 +54,7 @@ def by_labels(identity: str, rows: pd.DataFrame, by: list[str]) -> Chart:
 
 def ordered(rows: pd.DataFrame) -> list[str]:
     """Return the numbers of labels in order, all labels last."""
-    return sorted(
-        rows["labels"].unique(), key=lambda each: math.inf if each == "all" else int(each)
-    )
+    return sorted(rows["labels"].unique(), key=lambda each: float(each.replace("all", "inf")))
 
 
 def comparisons(rows: pd.DataFrame) -> Chart:
@@ -72,17 +67,12 @@ def comparisons(rows: pd.DataFrame) -> Chart:
         else f"{init}, {method}, against {against}, {against_method}, {labels}"
         for init, method, against, against_method, labels in columns
     ]
-    figure = charts.intervals(
-        shown, "difference", "difference in points", names, list(shown["init"])
-    )
+    title = "difference in points"
+    figure = charts.intervals(shown, "difference", title, names, shown["init"])
     counts = rows["verdict"].value_counts().items()
     verdicts = ", ".join(f"{verdict} {count}" for verdict, count in counts)
-    numbers: dict[str, Any] = {
-        "count": len(rows),
-        "primary": rows["primary"].sum(),
-        "verdicts": verdicts,
-    }
-    return chart("comparisons", figure, rows, **numbers)
+    numbers: dict[str, Any] = {"count": len(rows), "primary": rows["primary"].sum()}
+    return chart("comparisons", figure, rows, verdicts=verdicts, **numbers)
 
 
 def few_labels(rows: pd.DataFrame) -> Chart:
@@ -125,15 +115,16 @@ def areas(rows: pd.DataFrame) -> Chart:
 
 def digits(rows: pd.DataFrame) -> Chart:
     """Return the errors on each digit by init, means over the seeds."""
-    means = spread(rows, ("init", "digit", "images"), "errors", ("seed",))
+    means = spread(rows, ["init", "digit", "images"], "errors", ["seed"])
     order, worst = sorted(means["digit"].unique()), means.nlargest(1, "mean").iloc[0]
     figure = charts.lines(means, "digit", "mean", ["init"], ("digit", "errors"), order)
     return chart("digits", figure, means, worst=worst)
 
 
-def pairs(identity: str, rows: pd.DataFrame, value: str, by: list[str]) -> Chart:
+def pairs(results: Results, identity: str, value: str, by: list[str]) -> Chart:
     """Return how similar the networks of two inits are, means over pairs of seeds."""
-    means = spread(rows, by, value, _SEEDS, most=1)
+    rows = results.table(f"transfer/{identity}")
+    means = spread(rows, by, value, ["first_seed", "second_seed"], most=1)
     names = [" / ".join(map(str, key)) for key in means[by].values]
     title = f"{identity}, 1 at most; {' / '.join(by)}"
     figure = charts.intervals(means, "mean", title, names, scale=1)
@@ -142,24 +133,24 @@ def pairs(identity: str, rows: pd.DataFrame, value: str, by: list[str]) -> Chart
 
 
 def spread(
-    rows: pd.DataFrame, by: Sequence[str], value: str, seeds: Sequence[str], most: float = math.inf
+    rows: pd.DataFrame, by: list[str], value: str, seeds: list[str], most: float = math.inf
 ) -> pd.DataFrame:
     """Return the mean of `value` over the rows that are alike in `by`, with its 95% interval, from
     0 to at most `most`, over the seeds in the columns `seeds`, and the number of rows."""
     found = []
-    for key, each in rows.groupby(list(by), sort=False):
+    for key, each in rows.groupby(by, sort=False):
         mean, reach = float(each[value].mean()), jackknife(each, value, seeds)
         found.append((*key, mean, max(0.0, mean - reach), min(most, mean + reach), len(each)))
     return pd.DataFrame(found, columns=[*by, "mean", "low", "high", "n"])
 
 
-def jackknife(rows: pd.DataFrame, value: str, seeds: Sequence[str]) -> float:
+def jackknife(rows: pd.DataFrame, value: str, seeds: list[str]) -> float:
     """Return half of the 95% interval of the mean of a column, whose values depend on seeds.
 
     It is taken from the means that leave out one of the seeds (Tukey 1958; Efron and Stein 1981).
     With one value per seed that is Student's. 0 for too few seeds to leave one out.
     """
-    of_rows, values = rows[list(seeds)].to_numpy(int), rows[value].to_numpy(float)
+    of_rows, values = rows[seeds].to_numpy(int), rows[value].to_numpy(float)
     rest = [values[(of_rows != seed).all(1)] for seed in np.unique(of_rows)]
     if len(rest) < 2 or not all(map(len, rest)):
         return 0.0

@@ -15,17 +15,14 @@ _LABELS = {"full": "clean labels", "forward_correction": "wrong labels, forward 
 def section(results: Results) -> Section:
     """Return the section."""
     shown, oracle = numbers(results), results.json("oracle/summary")
-    noise = {name: results.label_noise(name) for name in ("mnist", "mnistTask3")}
     counts = results.table("oracle/transitions").set_index("true_class")
     folders = [f"folder {digit}" for digit in DIGITS]
     versions = ["MNIST", "mnistTask3", "difference x 4"]
     parts = (
         accuracies(results, 3, **shown),
         Sheet("folders", {}, results.picture("mnistTask3/folders"), 12, rows=folders),
-        *(
-            matrix(f"label-noise-{name}", pd.DataFrame(each["estimated"], DIGITS, DIGITS), **each)
-            for name, each in noise.items()
-        ),
+        label_noise(results, "mnist"),
+        label_noise(results, "mnistTask3"),
         matrix("transitions", counts.div(counts.sum(axis=1), axis=0), **oracle),
         looked_up(oracle),
         pseudo_labels(results.table("oracle/pseudo_labels"), oracle),
@@ -47,6 +44,13 @@ def numbers(results: Results) -> dict[str, Any]:
     return metrics | {"noise": noise, "oracle": results.json("oracle/summary")}
 
 
+def label_noise(results: Results, data: str) -> Chart:
+    """Return the transition matrix that the labels of a data set are diagnosed with."""
+    found = results.json(f"label_noise/{data}", "artifacts")
+    estimated = pd.DataFrame(found["estimated"], DIGITS, DIGITS)
+    return matrix(f"label-noise-{data}", estimated, **found)
+
+
 def matrix(identity: str, shares: pd.DataFrame, **numbers: Any) -> Chart:
     """Return a transition matrix, rows the true classes."""
     figure = charts.heatmap(shares, ("given label", "true class"))
@@ -61,12 +65,11 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
         "labels believed correct that are": ("believed_correct_and_are", "believed_correct"),
         "predictions that are correct": ("train_predictions_correct", "train_images"),
     }
-    rows = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
-    table = pd.DataFrame(rows, columns=["what", "count", "of"])
+    counts = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
+    table = pd.DataFrame(counts, columns=["what", "count", "of"])
     table["share"] = share = table["count"] / table["of"].clip(1)
-    figure = charts.intervals(
-        table.assign(low=share, high=share), "share", "share in %", list(shares)
-    )
+    rows = table.assign(low=share, high=share)
+    figure = charts.intervals(rows, "share", "share in %", list(shares))
     return chart("oracle", figure, table, **oracle)
 
 
@@ -75,8 +78,8 @@ def pseudo_labels(rows: pd.DataFrame, oracle: dict[str, Any]) -> Chart:
     share = (rows["correct"] / rows["pseudo_labels"].clip(1)).groupby([rows["init"], rows["round"]])
     shown = share.agg(mean="mean", low="min", high="max").reset_index()
     names = [f"{init}, round {number}" for init, number in shown[["init", "round"]].values]
-    colours, title = list(shown["init"]), "correct pseudo-labels in %"
-    figure = charts.intervals(shown, "mean", title, names, colours)
+    title = "correct pseudo-labels in %"
+    figure = charts.intervals(shown, "mean", title, names, shown["init"])
     return chart("pseudo-labels", figure, rows, **oracle)
 
 
@@ -95,7 +98,7 @@ def clean_labels(results: Results) -> Chart:
 def inits(rows: pd.DataFrame) -> Chart:
     """Return whether the init matters for forward correction: the paired tests."""
     names = [f"{init} against {against}" for init, against in rows[["init", "against"]].values]
-    figure = charts.intervals(rows, "difference", "difference in points", names, list(rows["init"]))
+    figure = charts.intervals(rows, "difference", "difference in points", names, rows["init"])
     return chart("inits", figure, rows, sentences=" ".join(rows["sentence"]))
 
 

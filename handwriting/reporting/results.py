@@ -9,7 +9,7 @@ from plotly.graph_objects import Figure
 
 from handwriting.core import files
 from handwriting.reporting import charts
-from handwriting.reporting.networks import NETWORKS, colour, named
+from handwriting.reporting.networks import NETWORKS, named
 from handwriting.reporting.page import Chart, Sheet
 
 _TEXT = ("labels", "class", "one", "other", "digit", "layer")  # columns of names, digits or not
@@ -28,21 +28,14 @@ class Results:
         found = {name: self.json(name) for name in names if named(name).question == question}
         return {name: each for name, each in found.items() if "writers" in each}
 
-    def json(self, path: str) -> Any:
-        """Return metrics/<source>/<path>.json."""
-        return files.read_json(Path("metrics", self.source, f"{path}.json"))
-
-    def label_noise(self, dataset: str) -> dict[str, Any]:
-        """Return the diagnosis of a data set's labels."""
-        path = Path("artifacts", self.source, "label_noise", f"{dataset}.json")
-        return dict(files.read_json(path))
+    def json(self, path: str, top: str = "metrics") -> Any:
+        """Return <top>/<source>/<path>.json."""
+        return files.read_json(Path(top, self.source, f"{path}.json"))
 
     def table(self, path: str) -> pd.DataFrame:
         """Return metrics/<source>/<path>.csv."""
-        whole = Path("metrics", self.source, f"{path}.csv")
-        types: dict[str, Any] = dict.fromkeys(_TEXT, str)
-        frame = pd.read_csv(whole, dtype=types, keep_default_na=False, na_values=[""])
-        return frame.convert_dtypes()
+        whole, types = Path("metrics", self.source, f"{path}.csv"), dict.fromkeys(_TEXT, "str")
+        return pd.read_csv(whole, dtype=types, keep_default_na=False, na_values="").convert_dtypes()
 
     def evaluated(self, path: str) -> pd.DataFrame:
         """Return artifacts/<source>/evaluation/<path>.csv, everything as text."""
@@ -71,7 +64,8 @@ def accuracies(results: Results, question: int, **numbers: Any) -> Chart:
     metrics, data = results.metrics(question), ("characters", "mnist", "mnistTask3")[question - 1]
     networks = [named(name) for name in metrics]
     frame = pd.DataFrame(metrics).T.astype({"runs": int, "images": int, "writers": int})
-    labels, colours = [each.label for each in networks], [colour(each) for each in networks]
+    labels = [each.label for each in networks]
+    colours = labels if question > 1 else ()
     figure = charts.intervals(frame, "accuracy", "accuracy in %", labels, colours)
     frame.insert(0, "what", [each.what for each in networks])
     return chart(f"accuracy-{data}", figure, frame.reset_index(names="network"), **numbers)

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,8 +20,9 @@ from handwriting.preprocessing import framing
 from handwriting.preprocessing.framing import Pixels
 from handwriting.training.model import Network
 
-_CANVAS = torch.tensor([900, 1200])  # height and width of the archive's images
+_CANVAS = np.array([900, 1200])  # height and width of the archive's images
 _DETAIL = 252  # side of the square that other crops than the recipe's are made from
+Pair = NDArray[np.float64]
 Hidden = list[Literal["size", "aspect", "position"]]
 
 
@@ -90,55 +92,49 @@ def framed(path: str, content: bytes, how: Framing) -> Pixels:
     detailed = framing.prepare(content, path, _DETAIL, _DETAIL)
     rows, columns = (np.flatnonzero(detailed.image.max(axis=i)) for i in (1, 0))
     ink = torch.from_numpy(detailed.image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    sides, centre = torch.full((2,), float(how.ink_size)), torch.full((2,), how.size / 2)
-    if how.crop == "canvas":
-        canvas, geometry = _CANVAS * (how.ink_size / 1200), torch.tensor(detailed.geometry)
-        sides, centre = geometry[:2] * canvas, centre + (geometry[2:] - 0.5) * canvas
-    return _pasted(ink, sides, centre - sides / 2, how.size)
+    if how.crop == "stretched":
+        sides, corner = np.full(2, how.ink_size), np.full(2, (how.size - how.ink_size) // 2)
+    else:
+        unit, geometry = how.ink_size / max(_CANVAS), np.array(detailed.geometry)
+        sides, centre = geometry[:2] * _CANVAS * unit, geometry[2:] * _CANVAS * unit
+        corner = (how.size - _CANVAS * unit) / 2 + centre - sides / 2
+    return _pasted(ink, sides, corner, how.size)
 
 
-def _pasted(ink: Tensor, sides: Tensor, corner: Tensor, size: int) -> Pixels:
+def _pasted(ink: Tensor, sides: Pair, corner: Pair, size: int) -> Pixels:
     """Return uint8 [size, size]: the ink, uint8 [H, W], scaled to these sides, at this corner or as
     far inside as it takes to cut nothing off, its brightest pixel at 255."""
-    height, width = sides.round().int().clamp(min=1).tolist()
+    height, width = sides.round().astype(int).clip(1).tolist()
     options: dict[str, Any] = {"mode": "bilinear", "antialias": True}
     scaled = F.interpolate(ink.float()[None, None], (height, width), **options)[0, 0]
-    top, left = corner.round().int().clamp(min=0).tolist()
-    top, left = min(top, size - height), min(left, size - width)
+    top, left = corner.round().astype(int).clip(0, [size - height, size - width]).tolist()
     square = torch.zeros(size, size)
     square[top : top + height, left : left + width] = scaled
     return np.asarray((square * (255 / square.max())).round().clamp(0, 255).byte())
 
 
-class Averaged(Network):
-    """A network with an exponential moving average of its weights and statistics (Tarvainen and
-    Valpola 2017, arXiv 1703.01780; the plain mean, Polyak and Juditsky 1992).
+def averaging(network: Network, decay: float) -> Network:
+    """Make a network keep an exponential moving average of its weights and statistics, in buffers,
+    which each forward pass in training updates (Tarvainen and Valpola 2017, arXiv 1703.01780; the
+    plain mean, Polyak and Juditsky 1992)."""
+    for i, tensor in enumerate(network.state_dict().values()):
+        network.register_buffer(f"average_{i}", tensor.clone())
+    network.register_forward_pre_hook(partial(_average, decay))
+    return network
 
-    Each forward pass in training updates it. It is kept in buffers, so that a checkpoint has it.
-    """
 
-    def __init__(self, network: Network, decay: float) -> None:
-        super().__init__(network.shape)
-        self.load_state_dict(network.state_dict())
-        self.decay, self.names = decay, list(self.state_dict())
-        for i, tensor in enumerate(self.state_dict().values()):
-            self.register_buffer(f"average_{i}", tensor.clone())
+@torch.no_grad()
+def _average(decay: float, network: Network, _: object) -> None:
+    state = list(network.state_dict().values())  # first the averages
+    for average, tensor in zip(state, state[len(state) // 2 :], strict=False):
+        if network.training:
+            average.lerp_(tensor, 1 - decay)
 
-    @torch.no_grad()
-    def update(self) -> dict[str, Tensor]:
-        """Update the average, and return it."""
-        state = self.state_dict()
-        averages = {name: state[f"average_{i}"] for i, name in enumerate(self.names)}
-        return {name: each.lerp_(state[name], 1 - self.decay) for name, each in averages.items()}
 
-    def forward(self, images: Tensor, geometry: Tensor | None = None) -> Tensor:
-        """See Network."""
-        if self.training:
-            self.update()
-        return super().forward(images, geometry)
-
-    def average(self) -> Network:
-        """Return a network of the averages, the last step included, in eval mode."""
-        network = Network(self.shape)
-        network.load_state_dict(self.update())
-        return network.eval()
+def averaged(network: Network, decay: float) -> Network:
+    """Return the average, the last step included, as a network in eval mode."""
+    _average(decay, network.train(), None)
+    mean = Network(network.shape)
+    names = enumerate(mean.state_dict())
+    mean.load_state_dict({name: network.get_buffer(f"average_{i}") for i, name in names})
+    return mean.eval()

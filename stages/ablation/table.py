@@ -17,6 +17,10 @@ from handwriting.data import dataset
 from handwriting.evaluation import paired
 
 _RECIPE = "recipe"  # the choice with which all others are compared
+_MEASURES = (
+    *("accuracy", "sd", "folds", "images"),
+    *("difference", "low", "high", "difference_sd", "loss"),
+)
 _REASONS = Path("stages/ablation/reasons.json")  # and the order of the table
 
 
@@ -66,20 +70,11 @@ def compared(base: pd.DataFrame, table: pd.DataFrame, writers: Sequence[str]) ->
     if table.row.tolist() != base.row.tolist():
         raise InputError("ablation: two choices have other held-out images")
     before, correct = ((each.actual == each.predicted).to_numpy() for each in (base, table))
-    fold = table.fold.to_numpy()
-    accuracy, sd = paired.accuracy(correct, fold)
-    difference = paired.difference(before, correct, fold, [writers[row] for row in table.row])
-    return {
-        "accuracy": accuracy,
-        "sd": sd,
-        "folds": len(set(fold)),
-        "images": len(fold),
-        "difference": difference.mean,
-        "low": difference.low,
-        "high": difference.high,
-        "difference_sd": difference.deviation,
-        "loss": table.loss.mean(),
-    }
+    fold, of_rows = table.fold.to_numpy(), [writers[row] for row in table.row]
+    counts, loss = (table.fold.nunique(), len(table)), table.loss.mean()
+    difference = paired.difference(before, correct, fold, of_rows)
+    values = (*paired.accuracy(correct, fold), *counts, *difference, loss)
+    return dict(zip(_MEASURES, values, strict=True))
 
 
 if __name__ == "__main__":

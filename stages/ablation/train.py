@@ -26,7 +26,7 @@ from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data, Job, Trained
-from stages.ablation.choices import Averaged, Choice, framed_all, hide
+from stages.ablation.choices import Choice, averaged, averaging, framed_all, hide
 from stages.ablation.predictions import Images
 
 _SPLIT_SEED, _FOLDS = 0, 5
@@ -55,7 +55,7 @@ def main(scratch: Path, source: str, group: str) -> None:
         choice, run = choices[name], Run(data="characters", method=name, seed=fold)
         own = choice.changed(settings, name)
         network = protocols.fresh(images[name].split, own.model, _STREAM, fold)
-        network = Averaged(network, choice.average) if choice.average else network
+        network = averaging(network, choice.average) if choice.average else network
         epochs = schedule.epochs * choice.epoch_scale
         plan = protocols.plan(training, own, epochs, _STREAM, fold)
         return Job(run, network, plan, recipe.others(fold), about={"choice": asdict(choice)})
@@ -63,7 +63,7 @@ def main(scratch: Path, source: str, group: str) -> None:
     jobs = [job(name, fold) for name in choices for fold in range(schedule.folds)]
     trained = engine.map(train, jobs, compute, images, compute, scratch)
     if is_driver():
-        tables = [held_out(name, images[name], trained) for name in choices]
+        tables = [held_out(name, each, images[name], trained) for name, each in choices.items()]
         path = Path(f"artifacts/{source}/ablation/choices/{group}.csv")
         files.write_frame(path, pd.concat(tables), scratch)
 
@@ -93,15 +93,11 @@ def train(job: Job, images: Mapping[str, Images], compute: Compute, scratch: Pat
     return runs.train_one(job, Data(images[job.run.method].split), compute, scratch)
 
 
-def held_out(name: str, images: Images, trained: Sequence[Trained]) -> pd.DataFrame:
+def held_out(name: str, choice: Choice, images: Images, trained: Sequence[Trained]) -> pd.DataFrame:
     """Return the predictions of a choice's networks for the images that they held out."""
     networks = [images.fitted(each) for each in trained if each.saved.run.method == name]
-    networks = [
-        replace(each, network=each.network.average())
-        if isinstance(each.network, Averaged)
-        else each
-        for each in networks
-    ]
+    if decay := choice.average:
+        networks = [replace(each, network=averaged(each.network, decay)) for each in networks]
     rows = np.flatnonzero(images.fold_of < len(networks))
     part = Images(images.split.rows(rows), images.writers[rows], images.fold_of[rows])
     groups = [f"{writer} {fold}" for writer, fold in zip(part.writers, part.fold_of, strict=True)]

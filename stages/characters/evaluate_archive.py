@@ -25,15 +25,13 @@ def main(scratch: Path, source: str, archive: str) -> None:
     folder, raw = Path(f"artifacts/{source}"), Path(f"data/raw/{source}/{archive}")
     if not (zips := sorted(raw.glob("*.zip"))):
         raise InputError(f"{raw}: no zip archive in it, or no such folder")
-    shipped, ensemble = (
-        Classifier(folder / f"{name}.pt") for name in ("characters", "characters-ensemble")
-    )
-    names, pixels, geometry = sources.prepared(shipped, zips)
+    models = {kind: Classifier(folder / f"characters{kind}.pt") for kind in ("", "-ensemble")}
+    names, pixels, geometry = sources.prepared(shipped := models[""], zips)
     truth = torch.tensor([label_of(name) for name in names])
     writers = [found[1] if (found := alphabet.WRITER.search(name)) else None for name in names]
     networks = {
         f"{archive}{kind}{adapted}": Predictions(model.logits(pixels, geometry, context), truth)
-        for kind, model in (("", shipped), ("-ensemble", ensemble))
+        for kind, model in models.items()
         for adapted, context in (("", None), (characters.ADAPTED, writers))
     }
     same = metrics.confusable(shipped.classes, groups)

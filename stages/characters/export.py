@@ -39,9 +39,8 @@ class Exported(nn.Module):
         features as shares of the canvas, float32 [N, 4]."""
         if shares is not None:
             zero = geometry.standardised(np.array([[1, 1, 0, 0]], np.float32))  # log 1 is 0
-            logs = shares[:, :2].clamp(min=1e-3).log()
-            shares = torch.cat([logs, shares[:, 2:]], 1) / torch.tensor(geometry.DEVIATION)
-            shares = shares + torch.from_numpy(zero)
+            shares = torch.cat([shares[:, :2].clamp(min=1e-3).log(), shares[:, 2:]], 1)
+            shares = shares / torch.tensor(geometry.DEVIATION) + torch.from_numpy(zero)
         logits: Tensor = self.network(image, shares)
         return logits.softmax(1)
 
@@ -49,11 +48,10 @@ class Exported(nn.Module):
 def main(scratch: Path, source: str) -> None:
     torch.set_num_threads(1)
     folder = Path(f"artifacts/{source}")
-    networks = checkpoint.load(folder / "characters.pt")
-    shipped = networks[0]
-    for protocol in folds.PROTOCOLS:
-        networks += checkpoint.load(folder / f"crossvalidation/{protocol}.pt")
+    names = ["characters", *(f"crossvalidation/{name}" for name in folds.PROTOCOLS)]
+    networks = [each for name in names for each in checkpoint.load(folder / f"{name}.pt")]
     checkpoint.save(networks, folder / "characters-ensemble.pt", scratch)
+    shipped = networks[0]
     digests = {name: digest for name, digest in shipped.about["data"].items() if digest}
     files.write_bytes(folder / "characters.onnx", to_onnx(shipped.network, digests), scratch)
     text = card(source, shipped, Path(f"metrics/{source}"))
@@ -68,16 +66,15 @@ def to_onnx(network: Network, about: dict[str, str]) -> bytes:
     """
     shape = network.shape
     inputs = {"image": torch.zeros(2, 1, shape.size, shape.size)}
-    dimensions = [{0: torch.export.Dim("N")}]
     if shape.geometry_channels:
         inputs["geometry"] = torch.ones(2, geometry.NUMBERS)
-        dimensions.append({0: torch.export.Dim.AUTO})  # as many as images
+    sizes = ({0: torch.export.Dim("N")}, {0: torch.export.Dim.AUTO})  # as many of both
     program = torch.onnx.export(
         Exported(network).eval(),
         tuple(inputs.values()),
         input_names=list(inputs),
         output_names=["probabilities"],
-        dynamic_shapes=tuple(dimensions),
+        dynamic_shapes=sizes[: len(inputs)],
         opset_version=_OPSET,
         dynamo=True,
         verbose=False,
@@ -93,9 +90,8 @@ def to_onnx(network: Network, about: dict[str, str]) -> bytes:
 
 def card(source: str, shipped: Saved, metrics: Path) -> str:
     """Return the model card, in Markdown, from a checkpoint and from the metrics."""
-    tables = metrics / "characters"
-    classes = pd.read_csv(tables / "classes.csv").sort_values(["f1", "class"])
-    details = pd.read_csv(tables / "details.csv").set_index("network")
+    names = ("classes", "pairs", "details")
+    classes, pairs, details = (pd.read_csv(metrics / f"characters/{name}.csv") for name in names)
     template = Template(_CARD.read_text(), undefined=StrictUndefined, keep_trailing_newline=True)
     text: str = template.render(
         source=source,
@@ -103,9 +99,9 @@ def card(source: str, shipped: Saved, metrics: Path) -> str:
         about=shipped.about,
         weights=sum(each.numel() for each in shipped.network.parameters()),
         metrics={name: files.read_json(metrics / f"{name}.json") for name in MEASURED},
-        classes=classes.head(_WORST).to_dict("records"),
-        pairs=pd.read_csv(tables / "pairs.csv").head(_WORST).to_dict("records"),
-        details=details.loc["characters"],
+        classes=classes.sort_values(["f1", "class"]).head(_WORST).to_dict("records"),
+        pairs=pairs.head(_WORST).to_dict("records"),
+        details=details.set_index("network").loc["characters"],
     )
     return text
 

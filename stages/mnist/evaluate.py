@@ -22,21 +22,17 @@ SHOWN = "mnist-characters"
 def main(scratch: Path, source: str) -> None:
     test = dataset.load(Path(f"data/tensors/{source}/mnist/test.safetensors"))
     folders = [Path(f"artifacts/{source}/runs/mnist/{init}") for init in study.INITS]
-    models = [
-        model
-        for folder in folders
-        for model in Classifier.all_of(folder / "networks.pt")
-        if (model.run.method, model.run.labels) == (study.FULL, "all")
-    ]
-    predictions = engine.map(study.predict, models, study.ONE_CORE, test)
+    models = [model for each in folders for model in Classifier.all_of(each / "networks.pt")]
+    whole = [each for each in models if (each.run.method, each.run.labels) == (study.FULL, "all")]
+    predictions = engine.map(study.predict, whole, study.ONE_CORE, test)
     networks: dict[str, list[metrics.Predictions]] = {}
-    for model, each in zip(models, predictions, strict=True):
+    for model, each in zip(whole, predictions, strict=True):
         networks.setdefault(f"mnist-{model.run.init}", []).append(each)
     digits.write(source, "mnist", test, networks, SHOWN, scratch)
-    curves = pd.concat([study.read(folder / "curves.csv") for folder in folders])
-    whole = curves[(curves["method"] == study.FULL) & (curves["labels"] == "all")]
+    curves = pd.concat([study.read(each / "curves.csv") for each in folders])
+    curves = curves.query(f"method == '{study.FULL}' and labels == 'all'")
     path = Path(f"metrics/{source}/mnist/curves.csv")
-    files.write_frame(path, metrics.mean_curves(whole, "init"), scratch)
+    files.write_frame(path, metrics.mean_curves(curves, "init"), scratch)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ writes  artifacts/<source>/mnist-<init>.pt (all images, seed 0) and, of all runs
         artifacts/<source>/runs/mnist/<init>/{networks.pt,curves.csv,first_steps.csv}
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, params
 from handwriting.core.errors import InputError
@@ -50,29 +50,15 @@ class Methods:
     epochs: PositiveFloat  # with all labels
 
 
-class Seeds(NamedTuple):
-    """How many networks there are of each kind."""
+class Condition(NamedTuple):
+    """Runs that differ in their seed alone."""
 
-    full_data: int
-    labels: Labels  # at each number of labels per class
-    methods: int  # at most, of linear_probe and layerwise_decay
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """All settings of an init's runs."""
-
-    init: str
-    training: Recipe
-    digits: Digits
-    full_data: FullData
-    labels: Labels  # epochs at each number of labels per class
-    methods: Methods
-    seeds: Seeds
-    layerwise_decay: float
-    data: Data
-    full_size: list[Network]  # pretrained networks of full_data's model size,
-    default_size: list[Network]  # and of the others'
+    method: str
+    labels: str  # of each class
+    networks: list[Network]  # pretrained, one for each seed
+    size: Digits | FullData  # whose model size and augmentation they have
+    epochs: float
+    changes: dict[str, float]  # of the training section
 
 
 def main(scratch: Path, source: str, init: str) -> None:
@@ -81,95 +67,55 @@ def main(scratch: Path, source: str, init: str) -> None:
     settings = params.load("finetune_mnist", Settings)
     digits = params.load(f"{source}.digits", Digits)
     full_data = params.load(f"{source}.full_data", FullData)
-    labels = params.load(f"{source}.labels", Labels)
+    epochs_of = params.load(f"{source}.labels", Labels)
     methods = params.load(f"{source}.methods", Methods)
-    seeds = Seeds(
-        params.load(f"{source}.seeds.full_data", int),
-        params.load(f"{source}.seeds.labels", Labels),
-        params.load(f"{source}.seeds.methods", int),
-    )
+    full_seeds = params.load(f"{source}.seeds.full_data", PositiveInt)
+    seeds_of = params.load(f"{source}.seeds.labels", Labels)
+    most = params.load(f"{source}.seeds.methods", PositiveInt)
     compute.launch()
-    tensors, path = Path(f"data/tensors/{source}/mnist"), pretrained.path(source, init)
-    train, validation = (
-        dataset.load(tensors / f"{name}.safetensors") for name in ("train", "validation")
-    )
-    if seeds.labels.keys() != labels.keys():
+    if seeds_of.keys() != epochs_of.keys():
         raise InputError(f"{params.PATH}: {source}.labels and {source}.seeds.labels: other keys")
-    full_size = pretrained.load(path, full_data.model_size, seeds.full_data)
-    default_size = pretrained.load(
-        path, digits.model_size, max(seeds.methods, *seeds.labels.values())
+    tensors, path = Path(f"data/tensors/{source}/mnist"), pretrained.path(source, init)
+    data = Data(
+        *(dataset.load(tensors / f"{name}.safetensors") for name in ("train", "validation"))
     )
-    study = Study(
-        *(init, training, digits, full_data, labels, methods, seeds, settings.layerwise_decay),
-        *(Data(train, validation), full_size, default_size),
-    )
-    jobs = all_jobs(study)  # the longest first, so that no core waits
-    trained = runs.train(jobs, study.data, compute, scratch)
+    full = pretrained.load(path, full_data.model_size, full_seeds)
+    others = pretrained.load(path, digits.model_size, max(most, *seeds_of.values()))
+    decays = {"linear_probe": 0.0, "layerwise_decay": settings.layerwise_decay}
+    if init == "random":
+        del decays["layerwise_decay"]
+    changes = {"muon_lr": full_data.muon_lr, "curve_points": full_data.curve_points}
+    conditions = [Condition("full", ALL, full, full_data, full_data.epochs, changes)]
+    for labels, epochs in ({ALL: methods.epochs} | epochs_of).items():
+        count = seeds_of.get(labels, full_seeds)
+        if labels != ALL:
+            conditions.append(Condition("full", labels, others[:count], digits, epochs, {}))
+        if labels in methods.labels:
+            networks = others[: min(count, most)]
+            conditions += [
+                Condition(name, labels, networks, digits, epochs, {"layer_decay": decay})
+                for name, decay in decays.items()
+            ]
+    # The longest first, so that no core waits.
+    jobs = [job for each in conditions for job in jobs_of(init, each, training, data)]
+    trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
 
 
-def all_jobs(study: Study) -> list[Job]:
-    """Return the jobs of all methods, at all numbers of labels."""
-    jobs = with_all_labels(study)
-    if ALL in study.methods.labels:
-        count = min(study.seeds.full_data, study.seeds.methods)
-        jobs += otherwise(study, ALL, study.methods.epochs, count)
-    for labels, epochs in study.labels.items():
-        count = study.seeds.labels[labels]
-        jobs += jobs_of(study, "full", labels, epochs, count)
-        if labels in study.methods.labels:
-            jobs += otherwise(study, labels, epochs, min(count, study.seeds.methods))
-    return jobs
-
-
-def with_all_labels(study: Study) -> list[Job]:
-    """Return the jobs of full fine-tuning on all images."""
-    how = study.full_data
-    changes = {"muon_lr": how.muon_lr, "curve_points": how.curve_points}
-    recipe = params.changed(study.training, changes, "full_data")
-    networks = study.full_size[: study.seeds.full_data]
-    return [
-        Job(
-            Run(data=STREAM, init=study.init, seed=seed),
+def jobs_of(init: str, condition: Condition, training: Recipe, data: Data) -> Iterator[Job]:
+    """Yield the job of each seed."""
+    method, labels, networks, size, epochs, changes = condition
+    recipe = params.changed(training, changes, method)
+    objective = CrossEntropy(label_smoothing=recipe.label_smoothing)
+    for seed, network in enumerate(networks):
+        yield Job(
+            Run(data=STREAM, init=init, method=method, labels=labels, seed=seed),
             model.transplant(network, alphabet.DIGITS, seed),
-            Plan(recipe, how.augmentation, how.epochs, loss(recipe), STREAM, seed),
-            about={"model_size": how.model_size},
+            Plan(recipe, size.augmentation, epochs, objective, STREAM, seed),
+            None if labels == ALL else dataset.per_class(data.train.labels, int(labels), seed),
+            about={"model_size": size.model_size},
         )
-        for seed, network in enumerate(networks)
-    ]
-
-
-def otherwise(study: Study, labels: str, epochs: float, count: int) -> list[Job]:
-    """Return the jobs of the other methods."""
-    jobs = jobs_of(study, "linear_probe", labels, epochs, count, layer_decay=0.0)
-    if study.init != "random":
-        decay = study.layerwise_decay
-        jobs += jobs_of(study, "layerwise_decay", labels, epochs, count, layer_decay=decay)
-    return jobs
-
-
-def jobs_of(
-    study: Study, method: str, labels: str, epochs: float, count: int, **changes: float
-) -> list[Job]:
-    """Return the jobs of a method at a number of labels, one for each seed."""
-    recipe = params.changed(study.training, changes, method)
-    train = study.data.train.labels
-    return [
-        Job(
-            Run(data=STREAM, init=study.init, method=method, labels=labels, seed=seed),
-            model.transplant(network, alphabet.DIGITS, seed),
-            Plan(recipe, study.digits.augmentation, epochs, loss(recipe), STREAM, seed),
-            None if labels == ALL else dataset.per_class(train, int(labels), seed),
-            about={"model_size": study.digits.model_size},
-        )
-        for seed, network in enumerate(study.default_size[:count])
-    ]
-
-
-def loss(recipe: Recipe) -> CrossEntropy:
-    """Return the objective of a recipe."""
-    return CrossEntropy(label_smoothing=recipe.label_smoothing)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,20 @@ import torch
 from handwriting.classifier import Classifier
 from handwriting.core import cli, files
 from handwriting.data import dataset
-from handwriting.data.dataset import Split
-from handwriting.evaluation import oracle, sheets, study
+from handwriting.evaluation import gallery, oracle, study
 from handwriting.noise import self_training
 
 
 def main(scratch: Path, source: str) -> None:
     torch.set_num_threads(1)
     artifacts, tensors = Path(f"artifacts/{source}"), Path(f"data/tensors/{source}")
-    (train, given), (_, mnist) = (load(tensors / name) for name in ("mnistTask3", "mnist"))
-    originals, differences = oracle.match(given.images, mnist.images)
-    labels = mnist.labels[originals]
+    (train, *rest), mnist = (
+        [dataset.load(tensors / name / f"{part}.safetensors") for part in ("train", "validation")]
+        for name in ("mnistTask3", "mnist")
+    )
+    given, original = dataset.join(train, *rest), dataset.join(*mnist)
+    matches, differences = oracle.match(given.images, original.images)
+    labels = original.labels[matches]
     truth = labels[: len(train.labels)]
     diagnosis = files.read_json(artifacts / "label_noise/mnistTask3.json")
     counts = oracle.transitions(labels, given.labels, len(given.classes))
@@ -44,7 +47,7 @@ def main(scratch: Path, source: str) -> None:
     )
     model = Classifier.all_of(runs["random"] / "networks.pt")[0]
     predicted = model.logits(train.images).argmax(1).numpy()
-    summary = oracle.summary(originals, differences, counts, np.array(diagnosis["estimated"])) | {
+    summary = oracle.summary(matches, differences, counts, np.array(diagnosis["estimated"])) | {
         "believed_correct": len(believed),
         "believed_correct_and_are": int((believed["label"] == believed["true_label"]).sum()),
         "train_images": len(truth),
@@ -52,26 +55,18 @@ def main(scratch: Path, source: str) -> None:
         "pseudo_labels": int(rounds["pseudo_labels"].sum()),  # of all inits, rounds and seeds
         "pseudo_labels_correct": int(rounds["correct"].sum()),
     }
-    table = pd.DataFrame(counts, given.classes, given.classes).rename_axis("true_class")
-    found = pd.DataFrame({"row": range(len(labels)), "mnist_row": originals, "label": labels})
+    table = pd.DataFrame(counts, given.classes, given.classes).reset_index(names="true_class")
+    found = pd.DataFrame({"row": range(len(labels)), "mnist_row": matches, "label": labels})
     metrics, folder = Path(f"metrics/{source}/oracle"), artifacts / "evaluation/oracle"
     files.write_json(metrics / "summary.json", summary, scratch)
-    files.write_frame(metrics / "transitions.csv", table.reset_index(), scratch)
+    files.write_frame(metrics / "transitions.csv", table, scratch)
     files.write_frame(metrics / "pseudo_labels.csv", rounds, scratch)
     files.write_frame(metrics / "believed_correct.csv", believed, scratch)
     files.write_frame(folder / "labels.csv", found, scratch)
     first = np.unique(labels, return_index=True)[1]
-    tiles = oracle.jpeg_rows(given.images[first], mnist.images[originals[first]])
-    sheets.write(folder / "jpeg.png", tiles, len(first), scratch)
+    tiles = oracle.jpeg_rows(given.images[first], original.images[matches[first]])
+    gallery.write(folder / "jpeg.png", tiles, len(first), scratch)
     print(f"{source}: {summary}")
-
-
-def load(folder: Path) -> tuple[Split, Split]:
-    """Return the train split, and the train and the validation split in one."""
-    train, validation = (
-        dataset.load(folder / f"{name}.safetensors") for name in ("train", "validation")
-    )
-    return train, dataset.join(train, validation)
 
 
 if __name__ == "__main__":

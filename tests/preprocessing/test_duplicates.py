@@ -5,24 +5,23 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from handwriting.preprocessing import duplicates
+from tests.fuzzing import FUZZ
 
 Pixels = NDArray[np.uint8]
+SIZES = st.sampled_from([8, 15, 28, 40])
 
 
-def pairs(images: Pixels, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
-    return sorted(
-        (min(pair), max(pair))
-        for one, other in duplicates.near(images, rows)
-        for pair in zip(one.tolist(), other.tolist(), strict=True)
-    )
+def pairs(images: Pixels, rows: NDArray[np.intp]) -> list[tuple[int, ...]]:
+    found = duplicates.near(images, rows)
+    return sorted(tuple(sorted(pair)) for each in found for pair in np.transpose(each).tolist())
 
 
-def compared(images: Pixels, rows: NDArray[np.intp]) -> list[tuple[int, int]]:
+def compared(images: Pixels, rows: NDArray[np.intp]) -> list[tuple[int, ...]]:
     """Return the same by the definition."""
     ink = images.reshape(len(images), -1) >= 128
     allowed = duplicates.tolerance(ink.shape[1])
@@ -40,10 +39,8 @@ def crowd(size: int, count: int, seed: int) -> Pixels:
     return images.reshape(count, 1, size, size)
 
 
-@settings(deadline=None, derandomize=True, database=None)
-@given(
-    st.sampled_from([8, 15, 28, 40]), st.integers(1, 40), st.integers(1, 3), st.integers(0, 1000)
-)
+@FUZZ
+@given(SIZES, st.integers(1, 40), st.integers(1, 3), st.integers(0, 1000))
 def test_the_pairs_are_those_of_comparing_all(size: int, count: int, step: int, seed: int) -> None:
     images, rows = crowd(size, count, seed), np.arange(0, count, step)
     assert pairs(images, rows) == compared(images, rows)

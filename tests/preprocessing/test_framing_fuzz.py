@@ -4,48 +4,19 @@ import signal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from handwriting.core.errors import InputError
 from handwriting.preprocessing import framing
 from tests import memory, pictures
+from tests.fuzzing import FUZZ, mutated
 
 FILES = pictures.exact() | pictures.lossy()
 TIFFS = [content for name, content in FILES.items() if "tiff" in name]
 OTHERS = [content for name, content in FILES.items() if "tiff" not in name]
-NUMBERS = [0, 1, 2, 8, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF]
+PLAIN = [FILES[name] for name in ("png RGB", "png RGB interlaced", "jpeg L")]
 SECONDS = 20  # per image, on a very busy machine
 MEMORY = 200_000_000  # bytes for all images together
-
-# The same images on every machine, and nothing kept between runs.
-FUZZ = settings(
-    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn, originals: list[bytes]) -> bytes:
-    """Return one of the originals with up to four faults, half of them in its first bytes."""
-    content = bytearray(draw(st.sampled_from(originals)))
-    for _ in range(draw(st.integers(1, 4))):
-        last = max(0, len(content) - 1)
-        at = draw(st.integers(0, last) | st.integers(0, min(last, 120)))
-        kind = draw(st.sampled_from(["number", "cut", "drop", "insert", "splice"]))
-        if kind == "number":
-            size = draw(st.sampled_from([1, 2, 4]))
-            number = draw(st.sampled_from(NUMBERS) | st.integers(0, 70_000)) % 256**size
-            content[at : at + size] = number.to_bytes(
-                size, draw(st.sampled_from(["little", "big"]))
-            )
-        elif kind == "insert":
-            content[at:at] = draw(st.binary(max_size=50))
-        elif kind == "splice":
-            other, start = draw(st.sampled_from(originals)), draw(st.integers(0, 3000))
-            content[at:at] = other[start : start + draw(st.integers(1, 300))]
-        else:
-            del content[at : len(content) if kind == "cut" else at + draw(st.integers(1, 100))]
-    return bytes(content)
 
 
 def check(content: bytes) -> None:
@@ -67,12 +38,17 @@ def check(content: bytes) -> None:
     assert message.isprintable()
 
 
+def fuzz(originals: list[bytes], examples: int) -> None:
+    damaged = mutated(originals, ["little", "big"], header=120)
+    settings(FUZZ, max_examples=examples)(given(damaged)(check))()
+
+
 def tiff_files() -> None:  # plain functions, which another process can import
-    settings(FUZZ, max_examples=1000)(given(mutated(TIFFS))(check))()
+    fuzz(TIFFS, 1000)
 
 
 def other_files() -> None:
-    settings(FUZZ, max_examples=3000)(given(mutated(OTHERS))(check))()
+    fuzz(OTHERS, 3000)
 
 
 def test_a_damaged_tiff_is_refused_or_framed() -> None:
@@ -87,7 +63,7 @@ def test_another_damaged_image_is_refused_or_framed_and_nothing_printed(
 
 
 @settings(FUZZ, max_examples=500)
-@given(mutated([FILES["png RGB"], FILES["png RGB interlaced"], FILES["jpeg L"]]))
+@given(mutated(PLAIN, ["little", "big"], header=120))
 def test_the_fast_decoders_give_the_pixels_of_pillow(content: bytes) -> None:
     try:
         fast, slow = framing._gray(content, "x"), framing._gray_by_pillow(content, "x")

@@ -1,16 +1,19 @@
-"""Zip archives for the tests, valid and invalid, and limits for what reads them."""
+"""Archives for the tests, valid and invalid, and limits for what reads them."""
 
 import io
 import signal
 import struct
+import tarfile
 import tracemalloc
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 DIRECTORY, LOCAL, END = b"PK\1\2", b"PK\3\4", b"PK\5\6"  # signatures of a zip's headers
+DEFLATED: dict[str, Any] = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 9}
 
 
 class Unseekable(io.RawIOBase):
@@ -56,6 +59,16 @@ def content_digest(members: dict[str, bytes]) -> str:
     """Return the digest as DESIGN.md defines it."""
     lines = [f"{sha256(members[path]).hexdigest()}  {path}\n" for path in sorted(members)]
     return sha256("".join(lines).encode()).hexdigest()
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]], mtime: int = 0) -> bytes:
+    """Write a tar by tarfile, and return its bytes: names, contents and nothing else of a file."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(content), mtime
+            tar.addfile(info, io.BytesIO(content))
+    return path.read_bytes()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import ssl
 import subprocess
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from hashlib import sha256
@@ -21,11 +20,12 @@ import yaml
 from handwriting.core.errors import InputError
 from handwriting.raw import fetch
 from handwriting.raw.archives import Limits
-from tests.raw.packing import content_digest, zipped
+from tests.raw.packing import DEFLATED, content_digest, zipped
+from tests.workspace import ROOT
 
 BODY, OTHER = (gzip.compress(Random(seed).randbytes(300_000), mtime=0) for seed in (0, 1))
 DIGEST = sha256(BODY).hexdigest()
-PARAMS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())["download"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())["download"]
 POLICY = PARAMS | {"attempts": 3, "backoff_seconds": 0, "max_wait_seconds": 0}
 LIMITS = Limits(max_bytes=100_000_000, max_ratio=500, max_members=1000)
 WWW = "https://www.dropbox.com"
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("tmp_dir")
 
 
 class Request(BaseHTTPRequestHandler):
-    """A request, with ways to answer it."""
+    """A request, which one of the server's answers answers."""
 
     server: "Server"
 
@@ -50,24 +50,10 @@ class Request(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
 
-    def send(self, status: int, body: bytes = b"", **headers: object) -> None:
-        self.begin(status, **({"Content_Length": len(body)} | headers))
-        self.wfile.write(body)
-
     @property
     def start(self) -> int:
         """The first byte of the range requested."""
         return int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
-
-    def send_file(self, body: bytes = BODY, cut: int | None = None, etag: str = '"1"') -> None:
-        """Answer correctly, but close the connection after `cut` bytes."""
-        start = self.start if self.headers.get("If-Range", etag) == etag else 0
-        status, headers = 200, {"ETag": etag} if etag else {}
-        if start:
-            status = 206
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        self.begin(status, Content_Length=len(body) - start, **headers)
-        self.wfile.write(body[start:][:cut])
 
 
 Answer = Callable[[Request], None]
@@ -111,14 +97,13 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     servers = []
 
     def start(*answers: Answer, certificate: Path | None = None) -> Server:
-        server = Server(*answers)
+        servers.append(server := Server(*answers))
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
             server.scheme = "https"
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
         return server
 
     yield start
@@ -168,12 +153,33 @@ def run(
     return path.read_bytes()
 
 
+def refusal(*urls: str, **options: Any) -> str:
+    """Return the error that fetching one file ends in."""
+    with pytest.raises(InputError) as caught:
+        run(*urls, **options)
+    return str(caught.value)
+
+
 def sends(status: int, body: bytes = b"", **headers: object) -> Answer:
-    return lambda request: request.send(status, body, **headers)
+    def answer(request: Request) -> None:
+        request.begin(status, **({"Content_Length": len(body)} | headers))
+        request.wfile.write(body)
+
+    return answer
 
 
 def sends_file(body: bytes = BODY, cut: int | None = None, etag: str = '"1"') -> Answer:
-    return lambda request: request.send_file(body, cut, etag)
+    """Answer correctly, but close the connection after `cut` bytes."""
+
+    def answer(request: Request) -> None:
+        start = request.start if request.headers.get("If-Range", etag) == etag else 0
+        headers = {"ETag": etag} if etag else {}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        request.begin(206 if start else 200, Content_Length=len(body) - start, **headers)
+        request.wfile.write(body[start:][:cut])
+
+    return answer
 
 
 good, cut = sends_file(), sends_file(cut=100_000)
@@ -190,12 +196,6 @@ def weak_etag(request: Request) -> None:
 def sends_range(start: int, end: int) -> Answer:
     span = f"bytes {start}-{end - 1}/{len(BODY)}"
     return sends(206, BODY[start:end], Content_Range=span)
-
-
-def endless(request: Request) -> None:
-    request.begin(200)
-    while True:
-        request.wfile.write(bytes(100_000))
 
 
 CASES: dict[str, tuple[list[Answer], list[int], str | None]] = {
@@ -236,12 +236,16 @@ def test_a_cut_chunked_body_is_resumed(serve: Serve) -> None:
     assert server.starts[1] >= 100_000
 
 
-def test_the_next_run_resumes_a_partial_download(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("path", "digest", "start"), [("", DIGEST, 100_000), ("/other", DIGEST, 0), ("", "0" * 64, 0)]
+)
+def test_the_next_run_resumes_a_partial_download_of_the_same_url_and_digest(
+    serve: Serve, path: str, digest: str, start: int
+) -> None:
     server = serve(cut, good)
-    with pytest.raises(InputError, match="more expected"):
-        run(server.prefix, attempts=1)
+    assert "more expected" in refusal(server.prefix + path, digest=digest, attempts=1)
     assert run(server.prefix, attempts=1) == BODY
-    assert server.starts == [0, 100_000]
+    assert server.starts == [0, start]
 
 
 def test_the_next_run_finds_a_complete_file(serve: Serve) -> None:
@@ -250,31 +254,18 @@ def test_the_next_run_finds_a_complete_file(serve: Serve) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("path", "digest"), [("/other", DIGEST), ("", "0" * 64)])
-def test_a_partial_download_of_something_else_is_not_resumed(
-    serve: Serve, path: str, digest: str
-) -> None:
-    server = serve(cut, good)
-    with pytest.raises(InputError):
-        run(server.prefix + path, digest=digest, attempts=1)
-    assert run(server.prefix) == BODY
-    assert server.starts == [0, 0]
+def drip(request: Request) -> None:
+    request.begin(200, Content_Length=len(BODY))
+    for byte in BODY[:200]:
+        request.wfile.write(bytes([byte]))
+        time.sleep(0.02)
 
 
-def test_a_silent_server_is_tried_again(serve: Serve) -> None:
-    assert run(serve(lambda _: time.sleep(1), good).prefix, timeout_seconds=0.2) == BODY
-
-
-def test_a_slow_server_is_tried_again(serve: Serve) -> None:
-    def drip(request: Request) -> None:
-        request.begin(200, Content_Length=len(BODY))
-        for byte in BODY[:200]:
-            request.wfile.write(bytes([byte]))
-            time.sleep(0.02)
-
+@pytest.mark.parametrize(("answer", "speed"), [(lambda _: time.sleep(1), 0), (drip, 1000)])
+def test_a_silent_or_slow_server_is_tried_again(serve: Serve, answer: Answer, speed: int) -> None:
     start = time.monotonic()
-    server = serve(drip, good)
-    assert run(server.prefix, timeout_seconds=0.3, min_bytes_per_second=1000) == BODY
+    prefix = serve(answer, good).prefix
+    assert run(prefix, timeout_seconds=0.3, min_bytes_per_second=speed) == BODY
     assert time.monotonic() - start < 2
 
 
@@ -306,27 +297,29 @@ def test_a_mirror_without_the_right_file_is_skipped(
     assert capsys.readouterr().err.startswith(f"download: {mirror}/a.gz: ")
 
 
-def test_a_zip_is_identified_by_its_content_or_its_bytes(serve: Serve) -> None:
-    members = {"b/2": b"two", "a": b"one", "b/1": b"three" * 1000}
-    packed, repacked = zipped(members, compression=zipfile.ZIP_DEFLATED), zipped(members)
-    for each, digest in [
-        (packed, content_digest(members)),
-        (repacked, content_digest(members)),
-        (packed, sha256(packed).hexdigest()),
-    ]:
-        assert run(serve(sends(200, each)).prefix, name="a.zip", digest=digest) == each
-
-
-def test_a_terminal_alone_shows_progress(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    run(serve(good).prefix)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_mirror_is_tried_first(serve: Serve) -> None:
+def test_a_mirror_is_tried_first_and_only_a_terminal_shows_progress(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
     server, mirror = serve(good), serve(good)
     assert run(server.prefix, mirror=f"{mirror.prefix}/folder/") == BODY
     assert [request.path for request in mirror.requests] == ["/folder/a.gz"]
     assert not server.requests
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_zip_is_identified_by_its_content_or_its_bytes(serve: Serve) -> None:
+    members = {"b/2": b"two", "a": b"one", "b/1": b"three" * 1000}
+    packed, repacked, content = (
+        zipped(members, **DEFLATED),
+        zipped(members),
+        content_digest(members),
+    )
+    for each, digest in (
+        (packed, content),
+        (repacked, content),
+        (packed, sha256(packed).hexdigest()),
+    ):
+        assert run(serve(sends(200, each)).prefix, name="a.zip", digest=digest) == each
 
 
 WAITS = {"7": 7, "60": 60, "date": 30, "soon": 0, "-1": 0, "9" * 5000: 0}
@@ -341,6 +334,12 @@ def test_retry_after_is_obeyed(serve: Serve, sleeps: list[float], asked: str, se
 
 
 # Downloads that fail.
+
+
+def endless(request: Request) -> None:
+    request.begin(200)
+    while True:
+        request.wfile.write(bytes(100_000))
 
 
 @pytest.mark.parametrize(
@@ -367,9 +366,7 @@ def test_a_failure_is_explained(
 
 def test_all_urls_are_named(serve: Serve) -> None:
     missing, wrong = serve(sends(404)), serve(good)
-    with pytest.raises(InputError) as caught:
-        run(missing.prefix, wrong.prefix, digest="0" * 64)
-    assert str(caught.value) == (
+    assert refusal(missing.prefix, wrong.prefix, digest="0" * 64) == (
         f"could not fetch a.gz from any of its URLs: {missing.url}: 404 Not Found; "
         f"{wrong.url}: its digest is {DIGEST}, not {'0' * 64}. "
         "Put a.gz in a folder and set DATA_MIRROR to that folder"
@@ -378,9 +375,7 @@ def test_all_urls_are_named(serve: Serve) -> None:
 
 def test_a_password_in_a_url_is_not_shown(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     server = serve(sends(503), sends(404))
-    with pytest.raises(InputError) as caught:
-        run(server.prefix.replace("://", "://me:secret@"))
-    shown = str(caught.value) + capsys.readouterr().err
+    shown = refusal(server.prefix.replace("://", "://me:secret@")) + capsys.readouterr().err
     assert f"{server.url}: 404" in shown
     assert f"{server.url}: 503" in shown
     assert "secret" not in shown
@@ -388,8 +383,8 @@ def test_a_password_in_a_url_is_not_shown(serve: Serve, capsys: pytest.CaptureFi
 
 def test_attempts_are_counted(serve: Serve, sleeps: list[float]) -> None:
     server = serve(sends(503))
-    with pytest.raises(InputError, match=r"503 Service Unavailable \(attempt 4, the last\)"):
-        run(server.prefix, attempts=4, backoff_seconds=8, max_wait_seconds=20)
+    message = refusal(server.prefix, attempts=4, backoff_seconds=8, max_wait_seconds=20)
+    assert "503 Service Unavailable (attempt 4, the last)" in message
     assert len(server.requests) == 4
     assert 4 <= sleeps[0] <= 8 <= sleeps[1] <= 16 <= sleeps[2] <= 20
 
@@ -401,8 +396,8 @@ def test_a_web_page_is_reported(
 ) -> None:
     kind = "text/html; charset=utf-8" if page == b"Sorry" else "application/zip"
     server = serve(sends(200, page, Content_Type=kind), certificate=trusted)
-    with pytest.raises(InputError, match="a web page, not an archive: the link is dead"):
-        run(server.prefix, digest=digest)
+    message = refusal(server.prefix, digest=digest)
+    assert "a web page, not an archive: the link is dead" in message
     assert len(server.requests) == 1
 
 
@@ -416,31 +411,24 @@ def test_a_closed_port_is_reported(serve: Serve) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://a", "https://#", "https://", "https://[", "http://a b"])
 def test_an_invalid_url_is_reported(url: str) -> None:
-    with pytest.raises(InputError, match=r"could not fetch a\.gz from any of its URLs: "):
-        run(url, attempts=1)
+    assert "could not fetch a.gz from any of its URLs: " in refusal(url, attempts=1)
 
 
 def test_a_self_signed_certificate_is_refused(serve: Serve, certificate: Path) -> None:
     server = serve(good, certificate=certificate)
-    with pytest.raises(InputError, match="certificate verify failed") as caught:
-        run(server.prefix)
-    assert "attempt" not in str(caught.value)
+    message = refusal(server.prefix)
+    assert "certificate verify failed" in message
+    assert "attempt" not in message
     assert not server.requests
 
 
-def test_https_does_not_redirect_to_http(serve: Serve, trusted: Path) -> None:
+def test_https_does_not_redirect_to_http_which_needs_a_digest(serve: Serve, trusted: Path) -> None:
     plain = serve(good)
     redirect = serve(sends(302, Location=plain.url), certificate=trusted)
-    with pytest.raises(InputError, match="not HTTPS, or redirects to a non-HTTPS URL"):
-        run(redirect.prefix)
+    assert "not HTTPS, or redirects to a non-HTTPS URL" in refusal(redirect.prefix)
+    upper = plain.prefix.replace("http", "HTTP")
+    assert "plain HTTP needs a digest" in refusal(upper, digest=None)
     assert not plain.requests
-
-
-def test_http_needs_a_digest(serve: Serve) -> None:
-    server = serve(good)
-    with pytest.raises(InputError, match="plain HTTP needs a digest"):
-        run(server.prefix.replace("http", "HTTP"), digest=None)
-    assert not server.requests
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -449,8 +437,7 @@ def test_https_needs_no_digest_but_is_not_resumed(
 ) -> None:
     server = serve(cut, good, certificate=trusted)
     if attempts == 1:
-        with pytest.raises(InputError, match="more expected"):
-            run(server.prefix, digest=None, attempts=attempts)
+        assert "more expected" in refusal(server.prefix, digest=None, attempts=attempts)
     assert run(server.prefix, digest=None, attempts=attempts) == BODY
     assert server.starts == [0, 0]
 
@@ -461,9 +448,9 @@ def test_https_needs_no_digest_but_is_not_resumed(
 def test_a_zip_is_read_within_the_limits(
     serve: Serve, content: dict[str, bytes], reason: str
 ) -> None:
-    packed = zipped(content, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+    server = serve(sends(200, zipped(content, **DEFLATED)))
     with pytest.raises(InputError, match=rf"a\.zip: not the archive expected: .*{reason}"):
-        run(serve(sends(200, packed)).prefix, name="a.zip", digest=content_digest(content))
+        run(server.prefix, name="a.zip", digest=content_digest(content))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """download: the files of params.yaml, from a mirror or their URLs, and no others."""
 
 import gzip
-import subprocess
+import re
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +12,9 @@ import yaml
 
 from handwriting.core.errors import InputError
 from stages.data import download
+from tests import workspace
+from tests.workspace import ROOT
 
-ROOT = Path(__file__).parents[3]
 BODY, OTHER = gzip.compress(b"right", mtime=0), gzip.compress(b"wrong", mtime=0)
 DIGEST = sha256(BODY).hexdigest()
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -46,21 +47,17 @@ def test_other_files_are_deleted() -> None:
     assert run("archives") == {"a.gz": BODY}
 
 
-@pytest.mark.parametrize("absolute", [False, True])
-def test_a_mirror_is_tried_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absolute: bool
+@pytest.mark.parametrize(
+    ("source", "mirror", "found"),
+    [("real", "mirror", BODY), ("real", "{}/mirror", BODY), ("sample", "mirror", OTHER)],
+)
+def test_a_mirror_is_tried_first_but_for_the_sample(
+    tmp_dir: Path, monkeypatch: pytest.MonkeyPatch, source: str, mirror: str, found: bytes
 ) -> None:
     put("mirror", BODY)
     put("archives", OTHER)
-    monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror") if absolute else "mirror")
-    assert run("archives", digest=None) == {"a.gz": BODY}
-
-
-def test_the_sample_ignores_the_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    put("mirror", OTHER)
-    put("data/sample", BODY)
-    monkeypatch.setenv("DATA_MIRROR", "mirror")
-    assert run("data/sample", source="sample", digest=None) == {"a.gz": BODY}
+    monkeypatch.setenv("DATA_MIRROR", mirror.format(tmp_dir))
+    assert run("archives", source=source, digest=None) == {"a.gz": found}
 
 
 def test_a_missing_sample_is_named() -> None:
@@ -72,34 +69,29 @@ def test_a_missing_sample_is_named() -> None:
 @pytest.mark.parametrize(
     ("wrong", "key"),
     [
-        ({"digest": "0" * 63}, r"real\.archives\.mnist\.files\.a\.gz"),
-        ({"name": "../a.gz"}, r"real\.archives\.mnist\.files\.\.\./a\.gz"),
-        ({"name": "a.tar"}, r"real\.archives\.mnist\.files\.a\.tar"),
-        ({"attempts": 0}, r"download\.attempts"),
+        ({"digest": "0" * 63}, "real.archives.mnist.files.a.gz"),
+        *(({"name": name}, f"real.archives.mnist.files.{name}") for name in ("../a.gz", "a.tar")),
+        ({"attempts": 0}, "download.attempts"),
     ],
 )
 def test_params_are_checked(wrong: dict[str, Any], key: str) -> None:
-    with pytest.raises(InputError, match=key):
+    with pytest.raises(InputError, match=re.escape(key)):
         run("archives", **wrong)
 
 
 @pytest.mark.parametrize("stage", ["download", "unzip"])
 def test_neither_numpy_nor_torch_is_imported(stage: str) -> None:
     code = f"import stages.data.{stage}, sys; print({{'numpy', 'torch'}} & set(sys.modules))"
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert found.stdout == "set()\n"
+    assert workspace.run(ROOT, sys.executable, "-c", code).stdout == "set()\n"
 
 
-def test_an_error_ends_the_program_in_one_line(tmp_dir: Path) -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "stages.data.download", "real", "mnist"],
-        cwd=tmp_dir,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize("stage", ["download", "unzip", "preprocess"])
+def test_an_error_ends_the_program_in_one_line(
+    tmp_dir: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setitem(workspace.ENVIRONMENT, "PYTHONPATH", str(ROOT))
+    program = (sys.executable, "-m", f"stages.data.{stage}", "real", "mnist")
+    found = workspace.run(tmp_dir, *program, check=False)
     assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr.startswith("data.download: params.yaml: ")
+    assert found.stderr.startswith(f"data.{stage}: params.yaml: ")
     assert found.stderr.count("\n") == 1

@@ -20,10 +20,10 @@ from tests.networks import COMPUTE, PLAN, SHAPE, split
 def test_the_committed_study_named_every_fault_correctly(source: str) -> None:
     path = workspace.ROOT / f"bench/results/diagnosis-{source}.json"
     cases = json.loads(path.read_text())["cases"]
-    assert len({case["fault"] for case in cases}) == 13
-    assert len({(case["images"], case["fault"]) for case in cases}) == 26
+    assert len({case["noise"] for case in cases}) == 13
+    assert len({(case["images"], case["noise"]) for case in cases}) == 26
     assert all(case["named_correctly"] for case in cases)
-    intervals = [(case["low"], case["high"], case["true_fraction"]) for case in cases]
+    intervals = [(case["low"], case["high"], case["true_clean_fraction"]) for case in cases]
     held = sum(low <= share <= high for low, high, share in intervals)
     assert held >= 23  # of 26 intervals of 95%: fewer are by chance in one study of 25
 
