@@ -25,7 +25,7 @@ from handwriting.data import dataset
 from handwriting.data.dataset import Split
 from handwriting.noise.diagnosis import Labels
 from stages.mnistTask3 import diagnose
-from tools import frame
+from tools import program
 
 CLASSES = 10
 RENAMED = np.array([3, 0, 1, 2, 7, 4, 5, 6, 9, 8])
@@ -112,4 +112,4 @@ def main(source: str = "sample", images: tuple[int, ...] = (2000, 60000), seed: 
 
 
 if __name__ == "__main__":
-    frame.run(main, "; has `dvc repro` run?")
+    program.run(main, "; has `dvc repro` run?")

@@ -24,7 +24,7 @@ import torch
 from bench import report
 from handwriting.classifier import Classifier
 from handwriting.raw import tars
-from tools import frame
+from tools import program
 
 
 def measure(classifier: Classifier, files: list[tuple[str, bytes]]) -> dict[str, float]:
@@ -49,17 +49,13 @@ def main(source: str = "sample", images: int = 600, repetitions: int = 5) -> Non
         ]
     medians = report.medians(partial(measure, classifier, files), repetitions)
     rates = {part: len(files) / spent for part, spent in medians.items()}
-    content = {
-        "processor": report.processor(),
-        "source": source,
-        "images": len(files),
-        "repetitions": repetitions,
-        "images_per_cpu_second": rates | {"both": len(files) / sum(medians.values())},
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-    }
+    rates["both"] = len(files) / sum(medians.values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    content = {"processor": report.processor(), "source": source, "images": len(files)}
+    content |= {"repetitions": repetitions, "images_per_cpu_second": rates, "peak_mb": peak}
     report.write(f"predict-{source}", content)
     print(content)
 
 
 if __name__ == "__main__":
-    frame.run(main, "; has `dvc repro` run?")
+    program.run(main, "; has `dvc repro` run?")

@@ -1,4 +1,4 @@
-"""From the archives to tensors: our two stages against the notebooks' loop and the bare limit.
+"""From the archives to tensors: our two stages against the notebooks' loop.
 
 python -m bench.preprocess [--repetitions N]
 
@@ -6,9 +6,8 @@ Rules. Every measurement is a process of its own, and they are interleaved: one 
 of which the medians count. Seconds begin when Python and its libraries have been loaded; those of
 the stages end with files on the disk. "One core" is the same stage with a single worker, whose
 start-up the others' CPU seconds include. The loop is torchvision's ImageFolder with the transforms
-that notebooks use, over files that were unpacked before; it ends in one array in memory. The limit
-is stock zlib inflating the PNGs' data, or, for a JPEG, libjpeg-turbo alone. Peak memory is that of
-the largest process.
+that notebooks use, over files that were unpacked before; it ends in one array in memory. Peak
+memory is that of the largest process.
 
 reads   the archives in the folder $DATA_MIRROR, or the sample's
 writes  bench/results/preprocess.json
@@ -34,7 +33,7 @@ from bench import report
 from handwriting.core import params
 from handwriting.preprocessing.settings import Images
 from stages.data import preprocess, unzip
-from tools import frame
+from tools import program
 
 ARCHIVES = {
     "characters": ["trainPart1.zip"],
@@ -147,4 +146,4 @@ def main(repetitions: int = 5) -> None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

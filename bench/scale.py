@@ -27,7 +27,7 @@ from tqdm import tqdm
 from bench import report
 from handwriting.core import params
 from handwriting.core.errors import InputError
-from tools import frame
+from tools import program
 
 _CHUNK = 3000  # images drawn at a time
 _TESTED = 6  # one test image for so many training images, as MNIST has it
@@ -92,4 +92,4 @@ def main(images: tuple[int, ...] = (60_000, 600_000, 6_000_000)) -> None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

@@ -49,7 +49,7 @@ from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import Digits, FullData, ModelSize
 from handwriting.training.resume import Progress
 from stages.mnist.pretrain import Pretrain
-from tools import frame
+from tools import program
 
 # The section whose epochs and augmentation a model size is trained with.
 SECTIONS: dict[str, tuple[str, type[Digits | FullData]]] = {
@@ -211,16 +211,12 @@ def main(
             one = partial(race, setups, compute, Path(folder), against)
             raced, (sizes, *_) = zip(*pool.map(one, range(seeds)), strict=True)
     done = {n: [each[n] for each in raced if n in each] for n in ("example", *setups)}
-    about = {
-        "processor": torch.cuda.get_device_name() if gpu else report.processor(),
-        "torch": torch.__version__,
-        "precision": compute.precision,
-        "seeds_side_by_side": jobs,
-    }
-    summary = summarise(done)
-    report.write(name, {"about": about | sizes, "summary": summary, "runs": done})
+    machine, summary = torch.cuda.get_device_name() if gpu else report.processor(), summarise(done)
+    about: Run = {"processor": machine, "torch": torch.__version__, "precision": compute.precision}
+    about |= {"seeds_side_by_side": jobs, **sizes}
+    report.write(name, {"about": about, "summary": summary, "runs": done})
     print(summary)
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

@@ -31,7 +31,7 @@ from handwriting.training.loop import Plan
 from handwriting.training.losses import CrossEntropy
 from handwriting.training.optimizer import Recipe
 from handwriting.training.resume import Progress
-from tools import frame
+from tools import program
 
 INITS = ("random", "digits", "characters")
 IDENTITY = ("init", "method", "labels")
@@ -66,12 +66,11 @@ def main(source: str = "sample", steps: int = 20, repetitions: int = 5) -> None:
         for each in checkpoint.load(Path(f"artifacts/{source}/runs/mnist/{init}/networks.pt"))
         if each.run.seed == 0  # one is enough
     }
-    cost = report.medians(
-        lambda: {
-            key: seconds_per_image(each, data, compute, steps) for key, each in networks.items()
-        },
-        repetitions,
-    )
+
+    def turns() -> dict[tuple[str, str, str], float]:
+        return {k: seconds_per_image(each, data, compute, steps) for k, each in networks.items()}
+
+    cost = report.medians(turns, repetitions)
     seconds: dict[tuple[str, str, str], dict[str, float | None]] = {key: {} for key in cost}
     for row in rows:
         key, images = (row["init"], row["method"], row["labels"]), row["median_images"]
@@ -81,15 +80,11 @@ def main(source: str = "sample", steps: int = 20, repetitions: int = 5) -> None:
         | {"cpu_ms_per_image": round(1000 * cost[key], 4), "cpu_seconds": each}
         for key, each in seconds.items()
     ]
-    about = {
-        "processor": report.processor(),
-        "torch": torch.__version__,
-        "precision": compute.precision,
-        "source": source,
-    }
+    about = {"processor": report.processor(), "torch": torch.__version__}
+    about |= {"precision": compute.precision, "source": source}
     report.write("transfer", {"about": about, "runs": trained})
     print(*trained, sep="\n")
 
 
 if __name__ == "__main__":
-    frame.run(main, "; has `dvc repro` run?")
+    program.run(main, "; has `dvc repro` run?")

@@ -1,5 +1,6 @@
 """Damaged files: the same ones on every machine, and nothing of them kept between the runs."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,7 +26,7 @@ def mutated(
     """
     content = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
-        starts = [0, *(i for i in range(len(content)) if content.startswith(b"PK", i))]
+        starts = [0, *(found.start() for found in re.finditer(b"PK", content))]
         anywhere = st.integers(0, max(0, len(content) - 1))
         within = st.builds(int.__add__, st.sampled_from(starts), st.integers(0, header))
         at = min(draw(anywhere | within | within), max(0, len(content) - 1))
@@ -37,10 +38,8 @@ def mutated(
             size, order = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from(orders))
             number = draw(st.sampled_from(NUMBERS) | st.integers(0, 70_000)) % 256**size
             end, new = at + size, number.to_bytes(size, order)
-        elif kind == "cut":
-            end = len(content)
-        elif kind == "drop":
-            end = at + draw(st.integers(1, 100))
+        elif kind in ("cut", "drop"):
+            end = len(content) if kind == "cut" else at + draw(st.integers(1, 100))
         elif kind == "insert":
             new = draw(st.binary(max_size=50))
         elif kind == "splice":

@@ -16,6 +16,8 @@ import requests
 
 from tests import workspace
 
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -91,12 +93,11 @@ class Ssh(Server):
         self.settings = {"keyfile": f"{folder}/user"}
 
     def command(self) -> list[str]:
-        program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-        if program is None:
+        if SSHD is None:
             pytest.skip("there is no sshd: apt-get install openssh-server")
         if getpass.getuser() == "root":
             Path("/run/sshd").mkdir(exist_ok=True)  # where it drops its privileges
-        return [program, "-D", "-e", "-f", str(self.folder / "config")]
+        return [SSHD, "-D", "-e", "-f", str(self.folder / "config")]
 
 
 class WebDav(Server):

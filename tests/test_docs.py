@@ -11,7 +11,7 @@ import pytest
 
 from tests import test_experiments, test_registry, test_workflows, workspace
 from tests.pages import PAGES, inline, sections
-from tests.servers import KINDS, Server
+from tests.servers import KINDS, SSHD, Server
 from tests.training import test_distributed
 from tests.workspace import ROOT, run
 
@@ -25,18 +25,16 @@ ELSEWHERE = {
 # What a test has not: the real archives, hours, a GPU, a team's servers. {folder}, {ssh}, {s3} and
 # {webdav} are servers on loopback, as the words that `make remote` takes.
 INSTEAD = {
-    'git commit --all --message "Wider networks"': (  # nobody has edited anything here
-        'git commit --all --allow-empty --message "Wider networks"'
-    ),
+    # Nobody has edited anything here.
+    'git commit --all --message "Wider networks"': 'git commit --allow-empty -am "Wider networks"',
     "dvc repro real/dvc.yaml": "dvc repro --dry --allow-missing dvc.yaml",
     "make repro SOURCE=real": "make repro SOURCE=sample",
     "DATA_MIRROR=/mnt/archives make repro SOURCE=real": (
         "DATA_MIRROR=data/sample make repro SOURCE=sample"
     ),
     "make test": "python -m pytest -q tests/test_architecture.py",
-    "make report": (  # a server, which does not end by itself
-        "timeout --signal INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'"
-    ),
+    # A server, which does not end by itself.
+    "make report": "timeout -s INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'",
     "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
     "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
     "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
@@ -132,11 +130,9 @@ def clone(committed: Path, tmp_path: Path) -> Path:
     run(folder, "dvc", "checkout", "-d", "dvc.yaml")
     run(folder, "dvc", "remote", "add", "--local", "--default", "team", str(tmp_path / "team"))
     shutil.unpack_archive(folder / "data/sample/trainPart1.zip", tmp_path / "unpacked")
-    images = sorted((tmp_path / "unpacked").rglob("*.png"))[:3]
-    shutil.copy(images[0], folder / "letter.png")
     (folder / "folder").mkdir()
-    for image in images:
-        shutil.copy(image, folder / "folder" / image.name)
+    for image in sorted((tmp_path / "unpacked").rglob("*.png"))[:3]:
+        shutil.copy(shutil.copy(image, folder / "folder"), folder / "letter.png")
     shutil.make_archive(str(folder / "archive"), "zip", folder / "folder")
     return folder
 
@@ -144,8 +140,7 @@ def clone(committed: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def words(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What stands for the servers that the pages name."""
-    no_sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None
-    kinds = {**KINDS, "ssh": Server} if no_sshd else KINDS
+    kinds = KINDS if SSHD else {**KINDS, "ssh": Server}
     servers = {kind: make(tmp_path / kind).start() for kind, make in kinds.items()}
     found = {"cache": str(tmp_path / "cache")}
     for kind, server in servers.items():

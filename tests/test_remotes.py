@@ -129,9 +129,8 @@ def interrupted(folder: Path, server: Server, arrived: Path, verb: str) -> None:
     server.start()
 
 
-def test_push_and_pull_end_well_after_a_kill_and_a_damaged_object_is_refused_and_replaced(
-    server: Server, tiny: Path, tmp_path: Path
-) -> None:
+def test_kills_and_damaged_objects_are_survived(server: Server, tiny: Path, tmp_path: Path) -> None:
+    """A push or pull after a kill completes; a damaged object is refused, and replaced."""
     second = tmp_path / "second"
     on_disk = not server.url.startswith("s3:")  # moto keeps its objects in memory
     name_remote(tiny, server)
@@ -163,7 +162,7 @@ def test_push_and_pull_end_well_after_a_kill_and_a_damaged_object_is_refused_and
     assert written(third) == written(tiny)
 
 
-def test_a_damaged_object_in_the_cache_is_deleted_with_its_copy_and_fetched_again(
+def test_a_damaged_object_in_the_cache_and_its_copy_are_replaced(
     tiny: Path, tmp_path: Path
 ) -> None:
     name_remote(tiny, Server(tmp_path / "server"))
@@ -196,21 +195,19 @@ def test_credentials_stay_out_of_git_and_a_silent_remote_is_one_line(tiny: Path)
     assert "hush" not in local.read_text()
 
 
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        (["ssh://me:hush@host/store"], "a password in the URL would be committed"),
-        (["gs://bucket"], "gs:// is none of: a folder, ssh, s3"),
-        (["dvc.yaml"], "dvc.yaml: is a file, not a folder"),
-        (["store", "timeout"], "a setting is option=value, not 'timeout'"),
-        (["store", "nosuch=1"], "extra keys not allowed"),
-        ([""], "no URL: make remote URL=..."),
-    ],
-)
-def test_a_wrong_remote_is_one_line_and_the_config_stays(
-    tiny: Path, words: list[str], error: str
-) -> None:
+WRONG = {
+    "a password in the URL would be committed": ["ssh://me:hush@host/store"],
+    "gs:// is none of: a folder, ssh, s3": ["gs://bucket"],
+    "dvc.yaml: is a file, not a folder": ["dvc.yaml"],
+    "a setting is option=value, not 'timeout'": ["store", "timeout"],
+    "extra keys not allowed": ["store", "nosuch=1"],
+    "no URL: make remote URL=...": [""],
+}
+
+
+@pytest.mark.parametrize("error", WRONG)
+def test_a_wrong_remote_is_one_line_and_the_config_stays(tiny: Path, error: str) -> None:
     before = (tiny / ".dvc/config").read_bytes()
-    said = failed(tiny, "python", "-m", "tools.remote", *words)
+    said = failed(tiny, "python", "-m", "tools.remote", *WRONG[error])
     assert re.fullmatch(f"remote: .*{re.escape(error)}.*\n", said)
     assert (tiny / ".dvc/config").read_bytes() == before

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from handwriting.core import files
 from handwriting.reporting.networks import NETWORKS
-from tools import frame
+from tools import program
 
 QUESTIONS = ("characters, 62 classes", "MNIST, fine-tuned", "mnistTask3, wrong labels")
 SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting.\n"
@@ -27,4 +27,4 @@ def main(source: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    frame.run(main, "; has `make repro` run?")
+    program.run(main, "; has `make repro` run?")

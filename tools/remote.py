@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from handwriting.core.errors import InputError
-from tools import frame
+from tools import program
 
 NAME = "storage"
 CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))
@@ -105,4 +105,4 @@ def main(words: list[str], forget: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

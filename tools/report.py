@@ -17,7 +17,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from handwriting.core.errors import InputError
-from tools import frame
+from tools import program
 
 VERSION = "1.30.0"
 _SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -102,4 +102,4 @@ def main(source: str = "sample", port: int = 8000) -> None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

@@ -15,7 +15,7 @@ from handwriting.reporting import characters, mnist, mnistTask3
 from handwriting.reporting.networks import NETWORKS
 from handwriting.reporting.page import Part
 from handwriting.reporting.results import Results
-from tools import frame as command
+from tools import program
 
 SOURCE = "real"
 REASONS = Path("stages/ablation/reasons.json")
@@ -159,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    program.run(main)

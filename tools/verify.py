@@ -1,8 +1,8 @@
 """`make verify`: hash every object of DVC's cache and delete the damaged ones.
 
 DVC trusts a cached file that is read-only. A damaged one would be checked out, called up to date
-and pushed. `dvc pull` or `dvc repro` brings back what is deleted here. A folder names another store,
-such as a remote's `files/md5`.
+and pushed. `dvc pull` or `dvc repro` brings back what is deleted here. An argument names another
+store, such as a remote's `files/md5`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import frame
+from tools import program
 
 WORKSPACE = ("artifacts", "data")  # where outputs may be copies of damaged objects
 
@@ -48,4 +48,4 @@ def main(folder: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    program.run(main)

@@ -16,17 +16,15 @@ cannot show.
 """
 
 import gzip
-import hashlib
 import io
 import struct
 import sys
 import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from zlib import crc32
+from zlib import compress, crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,7 +220,7 @@ def png(grey: Pixels) -> bytes:
     rows = np.diff(grey.repeat(3, axis=1), axis=0, prepend=np.uint8(0))  # modulo 256
     body = np.pad(rows, ((0, 0), (1, 0)), constant_values=2).tobytes()  # 2 is that filter, "up"
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body, 9)) + chunk(b"IEND", b"")
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", compress(body, 9)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -278,7 +276,7 @@ def idx(array: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def pack(members: Mapping[str, bytes]) -> bytes:
+def pack(members: dict[str, bytes]) -> bytes:
     """A zip of the members and their folders, sorted, without the time or the user's attributes."""
     folders = {f"{f}/" for path in members for f in PurePosixPath(path).parents if f.name}
     buffer = io.BytesIO()
@@ -293,14 +291,10 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def sha256(data: bytes) -> str:
-    """In hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def content_digest(members: Mapping[str, bytes]) -> str:
+def content_digest(members: dict[str, bytes]) -> str:
     """The sha256 of one line per member, sorted by path: what is packed, however it is packed."""
-    return sha256("".join(f"{sha256(members[p])}  {p}\n" for p in sorted(members)).encode())
+    lines = (f"{sha256(members[p]).hexdigest()}  {p}\n" for p in sorted(members))
+    return sha256("".join(lines).encode()).hexdigest()
 
 
 def main() -> None:
@@ -312,7 +306,7 @@ def main() -> None:
     for split, (images, labels) in (("train", train), ("t10k", test)):
         files[f"{split}-images-idx3-ubyte.gz"] = idx(images)
         files[f"{split}-labels-idx1-ubyte.gz"] = idx(labels)
-    sums = {name: sha256(data) for name, data in files.items()}
+    sums = {name: sha256(data).hexdigest() for name, data in files.items()}
     digests = {name: content_digest(members) for name, members in archives.items()}
     for name, table in (("SHA256SUMS", sums), ("CONTENT_DIGESTS", digests)):
         text = "".join(f"{table[file]}  {file}\n" for file in sorted(table))

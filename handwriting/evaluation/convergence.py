@@ -1,4 +1,4 @@
-"""How fast and how smoothly a network learns, from its learning curve and its first steps.
+"""How fast and how smoothly a network learns, how far it moves, and how alike two networks are.
 
 A curve is a DataFrame with the columns step, images_seen and accuracy, a row for each point.
 """
@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from handwriting.training.model import Network, Shape
 
@@ -49,8 +51,8 @@ def area(curve: pd.DataFrame) -> float:
 def smoothness(first_steps: pd.DataFrame) -> tuple[float, float]:
     """Return the mean gradient norm of the first steps, and the mean change of a batch's loss from
     one step to the next."""
-    loss, norm = (first_steps[name].to_numpy() for name in ("loss", "gradient_norm"))
-    return float(norm.mean()), float(np.abs(np.diff(loss)).mean()) if len(loss) > 1 else 0.0
+    changes = first_steps["loss"].diff().abs()[1:]
+    return float(first_steps["gradient_norm"].mean()), float(changes.sum() / max(1, len(changes)))
 
 
 def flops_per_image(shape: Shape, frozen: bool) -> int:
@@ -76,3 +78,35 @@ def distance(network: Network, init: Network) -> float:
     the directions of their weights, 0 to 2. Batch normalisation makes the lengths irrelevant."""
     pairs = zip(network.body.parameters(), init.body.parameters(), strict=True)
     return float(np.mean([(a / a.norm() - b / b.norm()).norm().item() for a, b in pairs]))
+
+
+@torch.inference_mode()
+def layers(network: Network, images: Tensor) -> list[Tensor]:
+    """Return the Gram matrix of each layer's output for N images: float64 [N, N], diagonal 0."""
+    grams: list[Tensor] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, output: Tensor) -> None:
+        features = output.float().flatten(1).relu()
+        grams.append((features @ features.T).double().fill_diagonal_(0))
+
+    hooks = [norm.register_forward_hook(keep) for norm in network.norms]
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return grams
+
+
+def cka(one: Tensor, other: Tensor) -> float:
+    """Return the linear centred kernel alignment of two such matrices (Kornblith et al. 2019).
+
+    It is 1 at most, and 0 on average of unrelated layers. It uses the unbiased estimate of the
+    Hilbert-Schmidt independence criterion (Song et al. 2012), as Nguyen et al. (2021) do: with
+    fewer images than a layer has features, the usual estimate finds everything alike.
+    """
+    return _criterion(one, other) / math.sqrt(_criterion(one, one) * _criterion(other, other))
+
+
+def _criterion(one: Tensor, other: Tensor) -> float:
+    count, (a, b) = len(one), (one.sum(0), other.sum(0))
+    product = (one * other).sum() + a.sum() * b.sum() / ((count - 1) * (count - 2))
+    return float(product - 2 / (count - 2) * (a @ b)) / (count * (count - 3))

@@ -17,16 +17,17 @@ def write(
     source: str, dataset: str, split: Split, networks: Networks, shown: str, scratch: Path
 ) -> None:
     """Write the metrics of each network; of the first seed all predictions, and of the network
-    `shown` its calibration and its worst mistakes."""
+    `shown` its calibration, confusion matrix and worst mistakes."""
     for name, runs in networks.items():
         metrics.write(source, name, metrics.measure(runs), scratch)
     first, folder = {name: runs[0] for name, runs in networks.items()}, Path(f"metrics/{source}")
     evaluation = Path(f"artifacts/{source}/evaluation/{dataset}")
     tables = {
         folder / dataset / "calibration": metrics.calibration(first[shown]),
+        folder / dataset / "confusion": metrics.confusion(first[shown], split.classes),
         evaluation / "predictions": metrics.table(split.classes, first),
         evaluation / "tiles": gallery.show_mistakes(
-            evaluation, "worst", split, first[shown], scratch
+            f"artifacts/{source}/figures/{dataset}", "worst", split, first[shown], scratch
         ),
     }
     for path, table in tables.items():

@@ -47,9 +47,9 @@ def write(path: Path, images: NDArray[np.uint8], columns: int, scratch: Path) ->
 
 
 def show_mistakes(
-    folder: Path, name: str, split: Split, predictions: Predictions, scratch: Path
+    stem: str, name: str, split: Split, predictions: Predictions, scratch: Path
 ) -> pd.DataFrame:
-    """Write <name>.png, of MISTAKES, and return what its tiles show.
+    """Write <stem>-<name>.png, of MISTAKES, and return what its tiles show.
 
     The worst mistakes are the least confident in the true class. `split` is what was predicted.
     """
@@ -60,17 +60,17 @@ def show_mistakes(
     wrong = table[~predictions.correct.numpy()]
     wrong = wrong.sort_values(MISTAKES[name], ascending=name == "worst", kind="stable")
     shown = wrong.head(_TILES)
-    write(folder / f"{name}.png", split.images[shown.index], COLUMNS, scratch)
+    write(Path(f"{stem}-{name}.png"), split.images[shown.index], COLUMNS, scratch)
     return shown[_COLUMNS]
 
 
-def show_folders(folder: Path, split: Split, scratch: Path) -> None:
-    """Write folders.png: for each label a row of its first images, which are in random order."""
+def show_folders(path: Path, split: Split, scratch: Path) -> None:
+    """Write a PNG: for each label a row of its first images, which are in random order."""
     tiles = np.zeros((len(split.classes), COLUMNS, *split.images.shape[1:]), np.uint8)
     for label, row in enumerate(tiles):
         images = split.images[split.labels == label][:COLUMNS]
         row[: len(images)] = images
-    write(folder / "folders.png", tiles.reshape(-1, *tiles.shape[2:]), COLUMNS, scratch)
+    write(path, tiles.reshape(-1, *tiles.shape[2:]), COLUMNS, scratch)
 
 
 def show_map(
@@ -97,14 +97,14 @@ def show_map(
 
 
 def show_magnitudes(
-    folder: Path, split: Split, classes: str, magnitudes: Augmentation, scratch: Path
+    path: Path, split: Split, classes: str, magnitudes: Augmentation, scratch: Path
 ) -> pd.DataFrame:
-    """Write magnitudes.png: a row for each augmentation of the first image of each of the classes,
+    """Write a PNG: a row for each augmentation of the first image of each of the classes,
     then for all augmentations together. Return the names of the rows."""
     first = [split.labels.tolist().index(split.classes.index(each)) for each in classes]
     names, rows = zip(*augmented(torch.from_numpy(split.images[first]), magnitudes), strict=True)
     tiles = torch.cat(rows).round().clamp(0, 255).byte().numpy()
-    write(folder / "magnitudes.png", tiles, len(first), scratch)
+    write(path, tiles, len(first), scratch)
     return pd.DataFrame({"sheet": "magnitudes", "row": names}, columns=_COLUMNS)
 
 

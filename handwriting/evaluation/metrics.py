@@ -167,6 +167,14 @@ def confusions(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame
     return counts.sort_values("times", ascending=False, kind="stable")
 
 
+def confusion(predictions: Predictions, classes: Sequence[str]) -> pd.DataFrame:
+    """Return actual class, predicted class and images of each cell that is not empty."""
+    pairs = {"actual": predictions.truth.numpy(), "predicted": predictions.predicted.numpy()}
+    counts = pd.DataFrame(pairs).value_counts(sort=False).sort_index().reset_index(name="images")
+    counts[["actual", "predicted"]] = np.array(classes, object)[counts[["actual", "predicted"]]]
+    return counts
+
+
 def table(classes: Sequence[str], networks: Mapping[str, Predictions]) -> pd.DataFrame:
     """Return row, actual class, and of each network the predicted class and its confidence."""
     truth = next(iter(networks.values())).truth

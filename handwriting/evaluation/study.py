@@ -22,7 +22,7 @@ from handwriting.core import params
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
 from handwriting.data.dataset import Split
-from handwriting.evaluation import convergence, metrics, significance, similarity
+from handwriting.evaluation import convergence, metrics, significance
 from handwriting.evaluation.metrics import Predictions
 from handwriting.training import pretrained
 from handwriting.training.checkpoint import Run
@@ -142,7 +142,7 @@ def measure(job: Job, train: Split, test: Split) -> Measured:
     flops = convergence.flops_per_image(network.shape, run.method == "linear_probe")
     compared = not few and run.method in (FULL, CORRECTED)
     images = torch.from_numpy(test.images[:_CKA_IMAGES])
-    grams = similarity.layers(network, images) if compared else []
+    grams = convergence.layers(network, images) if compared else []
     return Measured(row, job.curve, flops, predictions, grams)
 
 
@@ -345,7 +345,7 @@ def similarities(whole: Iterable[Measured]) -> dict[str, pd.DataFrame]:
             same = one.predictions.predicted == other.predictions.predicted
             shares.append((*pair, metrics.share(same)))
             grams = zip(one.grams, other.grams, strict=True)
-            layers += [(*pair, i, similarity.cka(*each)) for i, each in enumerate(grams, 1)]
+            layers += [(*pair, i, convergence.cka(*each)) for i, each in enumerate(grams, 1)]
     names = ["method", "first", "second", "first_seed", "second_seed"]
     cka = pd.DataFrame(layers, columns=[*names, "layer", "cka"])
     return {"agreement": pd.DataFrame(shares, columns=[*names, "share"]), "cka": cka}

@@ -49,7 +49,7 @@ def read(
     listing = tars.listing(archive)
     paths, count = listing.paths, len(listing.paths)
     labels, faults = _labelled(paths, classes, images.train)
-    pixels = np.empty((count, 1, framing.size, framing.size), np.uint8)
+    pixels = np.empty((count, 1, framing.image_size, framing.image_size), np.uint8)
     geometry, keys = np.empty((count, 4), np.float32), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
     with (
@@ -108,7 +108,7 @@ def _start(parent: int) -> None:
 
 
 def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
-    size, framed, errors = framing.size, [], []
+    size, framed, errors = framing.image_size, [], []
     with archive.open("rb") as file:
         for path, offset, length in listing.members():
             content = os.pread(file.fileno(), length, offset)

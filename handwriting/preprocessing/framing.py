@@ -34,7 +34,6 @@ _SPECIAL_CHUNKS = (b"tRNS", b"eXIf", b"zTXt", b"iTXt", b"Raw profile", b"XML:", 
 # JPEG segments before the frame that change no pixel: APP0, APP2-13, tables, comments. APP1 may
 # hold an orientation, APP14 a colour space.
 _HARMLESS_SEGMENTS = {0xE0, *range(0xE2, 0xEE), 0xC4, 0xDB, 0xDD, 0xFE}
-_SEGMENT = struct.Struct(">BBH")  # 0xFF, kind, length from here on
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +107,12 @@ def _cleaned(ink: Pixels, paper: int) -> Pixels:
 
 def _ink_box(ink: Pixels) -> Box:
     """Return the smallest box that holds all ink but stray marks beside the character."""
-    inked = ink.max(axis=0) >= _INK
-    edges = np.flatnonzero(np.diff(inked, prepend=False, append=False)).tolist()
+    marked, stop = (ink.max(axis=0) >= _INK).tobytes() + b"\0", 0
     boxes = []  # of the runs of columns with ink, from left to right
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        rows = np.flatnonzero(ink[:, start:stop].max(axis=1) >= _INK).tolist()
-        boxes.append((slice(rows[0], rows[-1] + 1), slice(start, stop)))
+    while (start := marked.find(1, stop)) >= 0:
+        stop = marked.find(0, start)
+        rows = (ink[:, start:stop].max(axis=1) >= _INK).tobytes()
+        boxes.append((slice(rows.find(1), rows.rfind(1) + 1), slice(start, stop)))
     if len(boxes) > 1:
         boxes = _without_stray_marks(ink, boxes)
     top, bottom = min(rows.start for rows, _ in boxes), max(rows.stop for rows, _ in boxes)
@@ -127,15 +126,13 @@ def _without_stray_marks(ink: Pixels, boxes: list[Box]) -> list[Box]:
     with clear columns between, is an accidental touch of the pen: in trainPart1 6 of 2,480 images
     have one, which would halve the size of the character.
     """
-    inks = [np.count_nonzero(ink[box] >= _INK) for box in boxes]
+    inks = [int((ink[box] >= _INK).sum()) for box in boxes]
     main = boxes[int(np.argmax(inks))]
-    longer = max(side.stop - side.start for side in main)
-
-    def belongs(box: Box, count: int) -> bool:
+    longer, kept = max(side.stop - side.start for side in main), []
+    for i, (box, count) in enumerate(zip(boxes, inks, strict=True)):
         gaps = [max(a.start - b.stop, b.start - a.stop) for a, b in zip(box, main, strict=True)]
-        return box is main or count * _STRAY >= max(inks) or max(gaps) * _FAR <= longer
-
-    kept = [i for i, each in enumerate(zip(boxes, inks, strict=True)) if belongs(*each)]
+        if count * _STRAY >= max(inks) or max(gaps) * _FAR <= longer:
+            kept.append(i)
     return boxes[kept[0] : kept[-1] + 1]
 
 
@@ -191,7 +188,7 @@ def _plain_jpeg(content: bytes) -> bool:
     """Return whether this is a baseline JPEG of one 8-bit component with nothing but pixels."""
     at = 2 if content[:2] == b"\xff\xd8" else len(content)
     while at + 10 <= len(content):
-        start, kind, length = _SEGMENT.unpack_from(content, at)
+        start, kind, length = struct.unpack_from(">BBH", content, at)  # the length from here on
         if start == 0xFF and kind == 0xC0:
             depth, height, width, components = struct.unpack_from(">BHHB", content, at + 4)
             return (depth, components) == (8, 1) and 0 < width * height <= MAX_PIXELS

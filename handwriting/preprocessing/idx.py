@@ -27,7 +27,8 @@ def read(archive: Path, images: Images, framing: Framing) -> tuple[Table, Digest
     Raises InputError for the first unusable file.
     """
     members = {path: (offset, size) for path, offset, size in tars.listing(archive).members()}
-    pixels = np.empty((images.train + images.test, 1, framing.size, framing.size), np.uint8)
+    count, side = images.train + images.test, framing.image_size
+    pixels = np.empty((count, 1, side, side), np.uint8)
     labels = np.empty(len(pixels), np.uint8)
     for prefix, rows in ("train", slice(images.train)), ("t10k", slice(images.train, None)):
         _fill(archive, members, f"{prefix}-images-idx3-ubyte", pixels[rows, 0])

@@ -11,13 +11,13 @@ from handwriting.core import params
 class Framing:
     """The square that a network sees, in pixels."""
 
-    size: Annotated[int, Field(ge=8, le=256)]  # side of the square
+    image_size: Annotated[int, Field(ge=8, le=256)]  # side of the square
     ink_size: Annotated[int, Field(ge=4, le=256)]  # longer side of the ink in it
 
     @model_validator(mode="after")
     def ink_fits(self) -> Self:
-        if self.ink_size > self.size:
-            raise ValueError(f"ink_size is {self.ink_size}, over size, {self.size}")
+        if self.ink_size > self.image_size:
+            raise ValueError(f"ink_size is {self.ink_size}, over image_size, {self.image_size}")
         return self
 
 

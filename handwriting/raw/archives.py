@@ -154,9 +154,7 @@ def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
     entries = [each for each in entries if not _JUNK.intersection(each.filename.split("/"))]
     _refuse(str(path), filter(None, map(_unsafe, entries)))
     _refuse(str(path), _overlaps(archive))
-    return [
-        Member(each.filename, each.file_size, partial(_unzipped, archive, each)) for each in entries
-    ]
+    return [Member(e.filename, e.file_size, partial(_unzipped, archive, e)) for e in entries]
 
 
 class _BoundedReader(BufferedReader):

@@ -6,8 +6,10 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,6 +25,7 @@ from handwriting.raw import archives
 
 _CHUNK = 1 << 20
 _TEMPORARY = {408, 425, 429, *range(500, 600)} - {501, 505}  # HTTP statuses worth a retry
+_TRANSIENT = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<!--")
 _WEB_PAGE = "a web page, not an archive: the link is dead, or not a direct download"
 
@@ -133,10 +136,10 @@ def fetch(
             return part.path
         except UnavailableError as error:
             problems.append(_log(f"{part.url}: {error}"))
-    name = downloads[0].name
-    advice = f"Put {name} in a folder and set DATA_MIRROR to that folder"
-    if not any("://" in part.url for part in downloads):
-        advice = "Restore it"
+    name, remote = downloads[0].name, any("://" in part.url for part in downloads)
+    advice = (
+        f"Put {name} in a folder and set DATA_MIRROR to that folder" if remote else "Restore it"
+    )
     listed = "; ".join(problems)
     raise InputError(f"could not fetch {name} from any of its URLs: {listed}. {advice}")
 
@@ -154,26 +157,19 @@ def download(part: PartialDownload, policy: RetryPolicy, limits: archives.Limits
         raise UnavailableError("plain HTTP needs a digest in params.yaml")
     if part.digest and part.size and not validation_error(part, limits):
         return  # an earlier run was interrupted after this file
-    attempt = 0
-    while True:
-        attempt += 1
+    for attempt in count(1):
         if not part.digest:
             part.restart()  # no digest would reveal pieces that do not fit
         try:
             resumed = request(part, policy) if "://" in part.url else copy(part)
-            validate(part, limits, resumed)
-            return
+            if not (problem := validation_error(part, limits)):
+                return
+            part.restart()  # one that was resumed may be right next time
+            raise InterruptedDownloadError(problem) if resumed else UnavailableError(problem)
         except InterruptedDownloadError as error:
             seconds = delay(error, attempt, policy)
             _log(f"{part.url}: {error}; next attempt in {seconds:.0f} s")
-        time.sleep(seconds)
-
-
-def validate(part: PartialDownload, limits: archives.Limits, resumed: bool) -> None:
-    """Raise an error if a complete file is wrong; one that was resumed may be right next time."""
-    if error := validation_error(part, limits):
-        part.restart()
-        raise InterruptedDownloadError(error) if resumed else UnavailableError(error)
+            time.sleep(seconds)
 
 
 def validation_error(part: PartialDownload, limits: archives.Limits) -> str | None:
@@ -215,23 +211,20 @@ def delay(error: InterruptedDownloadError, attempt: int, policy: RetryPolicy) ->
 def request(part: PartialDownload, policy: RetryPolicy) -> bool:
     """Send one GET, for the rest if a part has arrived. Returns whether that was resumed."""
     with requests.Session() as session:
+        session.headers.update(part.headers())
         if part.url.lower().startswith("https:"):
             session.adapters.pop("http://")  # forbids redirects to plain HTTP
         try:
-            with session.get(
-                part.url, headers=part.headers(), stream=True, timeout=policy.timeout_seconds
-            ) as response:
+            with session.get(part.url, stream=True, timeout=policy.timeout_seconds) as response:
                 resumed = begin(part, response)
                 receive(part, response, policy)
                 return resumed
         except requests.exceptions.InvalidSchema:
             raise UnavailableError("not HTTPS, or redirects to a non-HTTPS URL") from None
-        except requests.exceptions.SSLError as error:
-            raise UnavailableError(cause(error)) from error
-        except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-            raise InterruptedDownloadError(cause(error)) from error
-        except (requests.RequestException, ValueError) as error:
-            raise UnavailableError(cause(error)) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            lasting = isinstance(error, requests.exceptions.SSLError)
+            again = isinstance(error, _TRANSIENT) and not lasting
+            raise (InterruptedDownloadError if again else UnavailableError)(cause(error)) from error
 
 
 def cause(error: BaseException) -> str:
@@ -246,7 +239,10 @@ def begin(part: PartialDownload, response: requests.Response) -> bool:
     code, header = response.status_code, response.headers.get
     status = f"{code} {response.reason}"
     if code in _TEMPORARY:
-        raise InterruptedDownloadError(status, retry_after(header("Retry-After", "")))
+        wait = None
+        with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+            wait = urllib3.Retry().parse_retry_after(header("Retry-After", ""))
+        raise InterruptedDownloadError(status, wait)
     fits = header("Content-Range", "").startswith(f"bytes {part.size}-")
     if (code == 206 and not fits) or (code == 416 and part.size):
         part.restart()
@@ -262,27 +258,18 @@ def begin(part: PartialDownload, response: requests.Response) -> bool:
     return False
 
 
-def retry_after(header: str) -> float | None:
-    """Return the seconds of a Retry-After header, a number or a date; None if it is invalid."""
-    try:
-        return urllib3.Retry().parse_retry_after(header)
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
-
-
 def receive(part: PartialDownload, response: requests.Response, policy: RetryPolicy) -> None:
     """Append the body to the part."""
     start, received, size = time.monotonic(), 0, part.size
     left = response.raw.length_remaining  # of Content-Length
     total = None if left is None else size + left
-    name = part.path.name
-    bar = tqdm(desc=name, initial=size, total=total, unit="B", unit_scale=True, disable=None)
+    bar = tqdm(desc=part.name, initial=size, total=total, unit="B", unit_scale=True, disable=None)
     with bar, part.path.open("ab") as file:
         # read1() returns after one read of the socket; read() would wait for a full chunk.
         while chunk := response.raw.read1(_CHUNK):
             file.write(chunk)
-            received += len(chunk)
             bar.update(len(chunk))
+            received += len(chunk)
             if file.tell() > policy.max_bytes:
                 raise UnavailableError("larger than download.max_bytes")
             late = time.monotonic() - start - policy.timeout_seconds

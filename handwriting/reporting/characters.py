@@ -88,7 +88,7 @@ def labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def feature_map(results: Results) -> Chart:
     """Return the held-out images of a fold as the network sees them, on a plane."""
-    rows, png = results.evaluated("characters/map"), results.picture("characters/map")
+    rows, png = results.evaluated("characters/map"), results.picture("evaluation/characters/map")
     wrong = (rows["actual"] != rows["predicted"]).sum()
     return chart("map", charts.scatter(rows), rows, png, images=len(rows), wrong=wrong)
 
@@ -96,4 +96,4 @@ def feature_map(results: Results) -> Chart:
 def magnitudes(results: Results) -> Sheet:
     """Return each augmentation alone, then all of them."""
     rows = results.tiles("characters", "magnitudes")["row"].tolist()
-    return Sheet("magnitudes", {}, results.picture("characters/magnitudes"), 12, rows=rows)
+    return Sheet("magnitudes", {}, results.picture("figures/characters-magnitudes"), 12, rows=rows)

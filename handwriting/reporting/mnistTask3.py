@@ -20,13 +20,13 @@ def section(results: Results) -> Section:
     versions = ["MNIST", "mnistTask3", "difference x 4"]
     parts = (
         accuracies(results, 3, **shown),
-        Sheet("folders", {}, results.picture("mnistTask3/folders"), 12, rows=folders),
+        Sheet("folders", {}, results.picture("figures/mnistTask3-folders"), 12, rows=folders),
         label_noise(results, "mnist"),
         label_noise(results, "mnistTask3"),
         matrix("transitions", counts.div(counts.sum(axis=1), axis=0), **oracle),
         looked_up(oracle),
         pseudo_labels(results.table("oracle/pseudo_labels"), oracle),
-        Sheet("jpeg", oracle, results.picture("oracle/jpeg"), 10, rows=versions),
+        Sheet("jpeg", oracle, results.picture("figures/oracle-jpeg"), 10, rows=versions),
         curves("mnistTask3", results.table("mnistTask3/curves_mean"), "init"),
         clean_labels(results),
         inits(results.table("mnistTask3/comparisons")),

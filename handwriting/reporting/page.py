@@ -72,10 +72,7 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"data_uri": data_uri, "markdown": markdown, "script": script, "cell": cell}
-    environment.filters |= filters
-    environment.tests["chart"] = lambda part: isinstance(part, Chart)
-    environment.tests["sheet"] = lambda part: isinstance(part, Sheet)
+    environment.filters.update(data_uri=data_uri, markdown=markdown, script=script, cell=cell)
     environment.globals["inline"] = inline
     return environment.get_template(template).render(**content)
 

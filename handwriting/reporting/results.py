@@ -43,8 +43,8 @@ class Results:
         return pd.read_csv(whole, dtype=str, keep_default_na=False)
 
     def picture(self, path: str) -> bytes:
-        """Return artifacts/<source>/evaluation/<path>.png."""
-        return Path("artifacts", self.source, "evaluation", f"{path}.png").read_bytes()
+        """Return artifacts/<source>/<path>.png."""
+        return Path("artifacts", self.source, f"{path}.png").read_bytes()
 
     def tiles(self, data: str, sheet: str) -> pd.DataFrame:
         """Return what is on a sheet, a row for each tile or each row of tiles."""
@@ -92,4 +92,6 @@ def mistakes(results: Results, data: str, sheet: str, **numbers: Any) -> Sheet:
         for actual, predicted, share in rows[["actual", "predicted", "confidence"]].values
     ]
     numbers |= {"count": len(rows)}
-    return Sheet(f"{sheet}-{data}", numbers, results.picture(f"{data}/{sheet}"), 12, captions)
+    return Sheet(
+        f"{sheet}-{data}", numbers, results.picture(f"figures/{data}-{sheet}"), 12, captions
+    )

@@ -31,7 +31,7 @@ class Framing:
     """What of an image is put into the square, and how large."""
 
     crop: Literal["ink", "stretched", "canvas"]  # the ink; without its aspect; with all its paper
-    size: PositiveInt  # side of the square in pixels
+    image_size: PositiveInt  # side of the square; DVC's run-cache ignores keys named `size`
     ink_size: PositiveInt  # longer side of what is put there
 
 
@@ -74,8 +74,10 @@ def hide(geometry: NDArray[np.float32], hidden: Hidden) -> NDArray[np.float32]:
 
 def framed_all(archive: Path, paths: Sequence[str], how: Framing) -> Pixels:
     """Return images of a tar, uint8 [N, 1, size, size], in the order of `paths`."""
-    if how.ink_size > how.size:
-        raise InputError(f"{params.PATH}: ablation: ink_size {how.ink_size} > size {how.size}")
+    if how.ink_size > how.image_size:
+        raise InputError(
+            f"{params.PATH}: ablation: ink_size {how.ink_size} > image_size {how.image_size}"
+        )
     with tarfile.open(archive, "r:") as tar, archive.open("rb") as file:
         members = {each.name: each for each in tar}
         images = []
@@ -88,17 +90,17 @@ def framed_all(archive: Path, paths: Sequence[str], how: Framing) -> Pixels:
 def framed(path: str, content: bytes, how: Framing) -> Pixels:
     """Return an image file, framed: uint8 [size, size]."""
     if how.crop == "ink":
-        return framing.prepare(content, path, how.size, how.ink_size).image
+        return framing.prepare(content, path, how.image_size, how.ink_size).image
     detailed = framing.prepare(content, path, _DETAIL, _DETAIL)
     rows, columns = (np.flatnonzero(detailed.image.max(axis=i)) for i in (1, 0))
     ink = torch.from_numpy(detailed.image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     if how.crop == "stretched":
-        sides, corner = np.full(2, how.ink_size), np.full(2, (how.size - how.ink_size) // 2)
+        sides, corner = np.full(2, how.ink_size), np.full(2, (how.image_size - how.ink_size) // 2)
     else:
         unit, geometry = how.ink_size / max(_CANVAS), np.array(detailed.geometry)
         sides, centre = geometry[:2] * _CANVAS * unit, geometry[2:] * _CANVAS * unit
-        corner = (how.size - _CANVAS * unit) / 2 + centre - sides / 2
-    return _pasted(ink, sides, corner, how.size)
+        corner = (how.image_size - _CANVAS * unit) / 2 + centre - sides / 2
+    return _pasted(ink, sides, corner, how.image_size)
 
 
 def _pasted(ink: Tensor, sides: Pair, corner: Pair, size: int) -> Pixels:

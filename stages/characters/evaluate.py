@@ -5,7 +5,8 @@ adapted to the writer's other images.
 
 reads   artifacts/<source>/crossvalidation/, data/tensors/<source>/characters/
 writes  metrics/<source>/<network>.json, metrics/<source>/characters/ (tables),
-        artifacts/<source>/evaluation/characters/ (predictions, sheets of images, a map)
+        artifacts/<source>/evaluation/characters/ (predictions, a map),
+        artifacts/<source>/figures/characters-*.png (sheets of images)
 """
 
 from functools import partial
@@ -61,6 +62,7 @@ def main(scratch: Path, source: str) -> None:
         metrics.write(source, name, metrics.measure([each], fold, writers, same), scratch)
     tables = characters.tables(by_size, same_type, classes, groups, types, writers)
     curves = metrics.mean_curves(pd.read_csv(folder / "crossvalidation/curves.csv"), "method")
+    tables["confusion"] = metrics.confusion(networks[SEEN], classes)
     tables["curves"] = curves.rename(columns={"method": "protocol"})
     for name, frame in tables.items():
         files.write_frame(Path(f"metrics/{source}/characters/{name}.csv"), frame, scratch)
@@ -74,8 +76,10 @@ def show(
 ) -> None:
     """Write sheets of mistakes and of augmentations, and a network's map of held-out images."""
     magnitudes = Augmentation(**network.about["augmentation"])
-    tiles = [gallery.show_mistakes(folder, n, split, found, scratch) for n in gallery.MISTAKES]
-    tiles += [gallery.show_magnitudes(folder, split, AUGMENTED, magnitudes, scratch)]
+    stem = f"{folder.parents[1]}/figures/characters"
+    tiles = [gallery.show_mistakes(stem, n, split, found, scratch) for n in gallery.MISTAKES]
+    path = Path(f"{stem}-magnitudes.png")
+    tiles += [gallery.show_magnitudes(path, split, AUGMENTED, magnitudes, scratch)]
     files.write_frame(folder / "tiles.csv", pd.concat(tiles), scratch)
     predict = partial(Classifier([network]).logits, held_out.images, held_out.geometry)
     gallery.show_map(folder, held_out, network.network.head, predict, scratch)

@@ -3,7 +3,8 @@
 reads   artifacts/<source>/runs/mnist/<init>/{networks.pt,curves.csv},
         data/tensors/<source>/mnist/test.safetensors
 writes  metrics/<source>/mnist-<init>.json, metrics/<source>/mnist/ (tables of calibration and mean
-        learning curves), artifacts/<source>/evaluation/mnist/ (predictions, worst mistakes)
+        learning curves), artifacts/<source>/evaluation/mnist/ (predictions),
+        artifacts/<source>/figures/mnist-worst.png
 """
 
 from pathlib import Path

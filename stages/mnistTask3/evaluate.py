@@ -8,7 +8,8 @@ reads   artifacts/<source>/{pretrained,label_noise,runs/mnistTask3}/,
         data/tensors/<source>/mnist/test.safetensors, mnistTask3/train.safetensors
 writes  metrics/<source>/mnistTask3-*.json, metrics/<source>/mnistTask3/ (tables of calibration,
         label noise, learning curves and the comparison of inits),
-        artifacts/<source>/evaluation/mnistTask3/ (predictions, worst mistakes, folders)
+        artifacts/<source>/evaluation/mnistTask3/ (predictions),
+        artifacts/<source>/figures/mnistTask3-{worst,folders}.png
 params  compare_inits
 """
 
@@ -48,7 +49,7 @@ def main(scratch: Path, source: str) -> None:
     tables["label_noise"] = digits.label_noise(artifacts)
     for name, table in tables.items():
         files.write_frame(Path(f"metrics/{source}/mnistTask3/{name}.csv"), table, scratch)
-    gallery.show_folders(artifacts / "evaluation/mnistTask3", train, scratch)
+    gallery.show_folders(artifacts / "figures/mnistTask3-folders.png", train, scratch)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/runs/mnistTask3/<init>/{networks.pt,pseudo_labels.npy}
 writes  metrics/<source>/oracle/: summary.json, transitions.csv (counts of labels by true class),
         pseudo_labels.csv (of each round), believed_correct.csv (rows that the diagnosis believes);
-        artifacts/<source>/evaluation/oracle/: labels.csv (of each row), jpeg.png
+        artifacts/<source>/evaluation/oracle/labels.csv, artifacts/<source>/figures/oracle-jpeg.png
 """
 
 from pathlib import Path
@@ -65,7 +65,7 @@ def main(scratch: Path, source: str) -> None:
     files.write_frame(folder / "labels.csv", found, scratch)
     first = np.unique(labels, return_index=True)[1]
     tiles = oracle.jpeg_rows(given.images[first], original.images[matches[first]])
-    gallery.write(folder / "jpeg.png", tiles, len(first), scratch)
+    gallery.write(artifacts / "figures/oracle-jpeg.png", tiles, len(first), scratch)
     print(f"{source}: {summary}")
 
 

@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from handwriting.data.alphabet import CHARACTERS
-from handwriting.evaluation import characters, metrics
+from handwriting.evaluation import characters, digits, metrics, paired
 from handwriting.evaluation.metrics import Predictions
+from tests import networks
+
+FOLD = np.repeat(np.arange(4), 250)
+WRITERS = [f"{i % 50:03}" for i in range(1000)]
 
 
 def predictions(truth: str, predicted: str, confidence: float = 5) -> Predictions:
@@ -35,10 +40,8 @@ def test_confusable_classes_count_as_one_and_no_others_do() -> None:
 
 def test_classes_and_pairs_are_counted() -> None:
     found = predictions("cCC0", "CCcO")
-    assert metrics.confusions(found, CHARACTERS).to_numpy().tolist() == [
-        ["C", "c", 2],
-        ["0", "O", 1],
-    ]
+    pairs = metrics.confusions(found, CHARACTERS).to_numpy().tolist()
+    assert pairs == [["C", "c", 2], ["0", "O", 1]]
     rows = metrics.per_class(found, CHARACTERS).to_numpy().tolist()
     assert ["C", 2, 0.5, 0.5, 0.5] in rows
     assert ["c", 1, 0, 0, 0] in rows
@@ -53,16 +56,14 @@ def test_every_network_has_the_same_metrics_in_the_same_order(tmp_dir: Path) -> 
 
 
 def test_folds_of_different_size_count_by_their_images() -> None:
-    found = metrics.measure(
-        [predictions("a" * 40, "b" * 5 + "a" * 35)], np.minimum(np.arange(40) // 10, 1)
-    )
+    folds = np.minimum(np.arange(40) // 10, 1)
+    found = metrics.measure([predictions("a" * 40, "b" * 5 + "a" * 35)], folds)
     assert (found["accuracy"], found["runs"], found["images"]) == (35 / 40, 2, 40)
     assert found["sd"] == pytest.approx(0.35355, abs=1e-4)
 
 
 def test_an_interval_is_over_the_images_however_many_seeds_share_them() -> None:
-    runs = [predictions("a" * 100, "a" * 90 + "b" * 10)] * 3
-    found = metrics.measure(runs)
+    found = metrics.measure([predictions("a" * 100, "a" * 90 + "b" * 10)] * 3)
     assert (found["low"], found["high"]) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson's
     assert (found["runs"], found["images"]) == (3, 100)
 
@@ -78,18 +79,16 @@ def test_an_interval_is_over_the_images_however_many_seeds_share_them() -> None:
 def test_an_interval_over_writers_is_wider_where_a_writers_images_are_alike(
     writers: list[int], low: float, high: float, count: int
 ) -> None:
-    names = [str(each) for each in writers]
-    found = metrics.measure([predictions("a" * 20, "a" * 15 + "b" * 5)], writers=names)
+    one = predictions("a" * 20, "a" * 15 + "b" * 5)
+    found = metrics.measure([one], writers=[str(each) for each in writers])
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-3)
     assert found["writers"] == count
 
 
 def test_calibration_is_of_all_folds_together_and_of_each_seed() -> None:
-    half = torch.zeros(200, 2)
-    truth = torch.arange(200) // 100
+    half, truth = torch.zeros(200, 2), torch.arange(200) // 100
     found = metrics.measure([Predictions(half, truth)], truth.numpy())
-    assert found["ece"] == pytest.approx(0, abs=1e-6)
-    assert found["loss"] == pytest.approx(np.log(2))
+    assert (found["ece"], found["loss"]) == pytest.approx((0, np.log(2)), abs=1e-6)
     seeds = [Predictions(half, torch.full((200,), each)) for each in (0, 1)]
     assert metrics.measure(seeds)["ece"] == pytest.approx(0.5)
     sure = Predictions(half + torch.tensor([20.0, 0.0]), truth)
@@ -100,8 +99,7 @@ def test_calibration_is_of_all_folds_together_and_of_each_seed() -> None:
 def test_calibration_bins_count_every_image_once() -> None:
     sure = torch.tensor([[5.0, 0.0], [0.0, 0.0], [0.1, 0.0], [0.0, 5.0]])
     table = metrics.calibration(Predictions(sure, torch.tensor([0, 0, 1, 0])))
-    assert table["images"].tolist() == [2, 2]
-    assert table["accuracy"].tolist() == [0.5, 0.5]
+    assert table[["images", "accuracy"]].to_numpy().tolist() == [[2, 0.5], [2, 0.5]]
     assert table["confidence"].between(table["low"], table["high"]).all()
 
 
@@ -116,10 +114,59 @@ def test_learning_curves_are_averaged_point_by_point() -> None:
 
 def test_a_smaller_context_is_a_part_of_a_larger_one() -> None:
     context = torch.tensor([[*range(1, 9)], [0, 2, -1, -1, -1, -1, -1, -1], [-1] * 8])
-    sets = [
-        [{*row} - {-1} for row in characters.context_subset(context, count).tolist()]
-        for count in (0, 1, 2, 4, 64)
-    ]
+    subsets = [characters.context_subset(context, n).tolist() for n in (0, 1, 2, 4, 64)]
+    sets = [[{*row} - {-1} for row in subset] for subset in subsets]
     assert [sum(map(len, rows)) for rows in sets] == [0, 2, 4, 6, 10]
     for smaller, larger in itertools.pairwise(sets):
         assert all(one <= other for one, other in zip(smaller, larger, strict=True))
+
+
+def random(accuracy: float, seed: int) -> NDArray[np.bool_]:
+    return np.random.default_rng(seed).random(1000) < accuracy
+
+
+def test_a_network_does_not_differ_from_itself() -> None:
+    one = random(0.9, 0)
+    assert paired.difference(one, one, FOLD, WRITERS) == (0, 0, 0, 0)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    pairs = ((random(0.88, 2 * seed), random(0.9, 2 * seed + 1)) for seed in range(400))
+    found = [paired.difference(*pair, FOLD, WRITERS) for pair in pairs]
+    assert 0.92 <= np.mean([each.low <= 0.02 <= each.high for each in found]) <= 0.98
+
+
+def test_images_of_a_writer_that_change_together_widen_the_interval() -> None:
+    both = np.repeat([True, False], 500), np.tile(np.repeat([True, False], 20), 25)
+    alone, groups = ([str(i // n) for i in range(1000)] for n in (1, 20))  # images of a writer
+    narrow, wide = (paired.difference(*both, FOLD, names) for names in (alone, groups))
+    assert narrow.mean == wide.mean
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+
+
+def test_the_spread_is_between_the_folds() -> None:
+    one = np.repeat([True, False, True, True], 250)
+    assert paired.accuracy(one, FOLD) == pytest.approx((0.75, 0.5))
+    assert paired.difference(~one, one, FOLD, WRITERS).deviation == pytest.approx(1.0)
+
+
+def test_the_metrics_are_of_all_seeds_and_the_pictures_of_the_first(tmp_dir: Path) -> None:
+    right = "0123456789" * 4
+    seeds = {"mnist-random": ["1239" + right[4:], right], "mnist-digits": ["1" + right[1:]]}
+    runs = {name: [predictions(right, each) for each in found] for name, found in seeds.items()}
+    digits.write("sample", "mnist", networks.split(40), runs, "mnist-random", tmp_dir)
+    found = json.loads(Path("metrics/sample/mnist-random.json").read_text())
+    assert (found["accuracy"], found["runs"], found["images"]) == (0.95, 2, 40)
+    table = pd.read_csv("artifacts/sample/evaluation/mnist/predictions.csv")
+    assert [(table[name] != table["actual"]).sum() for name in runs] == [4, 1]
+    assert len(pd.read_csv("artifacts/sample/evaluation/mnist/tiles.csv")) == 4
+    [bin_] = pd.read_csv("metrics/sample/mnist/calibration.csv").to_dict("records")
+    assert (bin_["images"], bin_["accuracy"]) == (40, 0.9)
+
+
+def test_the_diagnoses_are_a_row_for_each_set(tmp_path: Path) -> None:
+    (tmp_path / "label_noise").mkdir()
+    found = {"kind": "clean", "images": 9, "clean_fraction": 1, "low": 0.9, "high": 1}
+    found |= {"believed_correct": 9}
+    (tmp_path / "label_noise/mnist.json").write_text(json.dumps(found | {"bic": {}}))
+    assert digits.label_noise(tmp_path).to_numpy().tolist() == [["mnist", *found.values()]]

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from handwriting.core.errors import InputError
 from handwriting.evaluation import significance, study
+from handwriting.evaluation.metrics import Predictions
 
 
 def correct(*accuracies: float) -> Iterator[NDArray[np.bool_]]:
@@ -22,10 +24,9 @@ def with_verdicts(*comparisons: dict[str, float]) -> pd.DataFrame:
 
 
 def test_a_clear_difference_helps_and_its_mirror_hurts() -> None:
-    better, worse = correct(0.97, 0.93)
-    found = with_verdicts(
-        *(significance.compare(*p, 0.005) for p in ((better, worse), (worse, better)))
-    )
+    one, other = correct(0.97, 0.93)
+    pairs = (one, other), (other, one)
+    found = with_verdicts(*(significance.compare(*pair, 0.005) for pair in pairs))
     assert found["verdict"].tolist() == ["helps", "hurts"]
     assert found["low"][0] <= 0.04 <= found["high"][0]
     assert found["difference"][0] == -found["difference"][1]
@@ -88,3 +89,31 @@ def test_without_a_primary_comparison_there_is_no_answer() -> None:
     frame = pd.DataFrame({"primary": [0], "p_corrected": ["1"]})
     with pytest.raises(InputError, match=r"compare_inits\.primary"):
         study.headline(pd.DataFrame(), frame)
+
+
+def measured(init: str, method: str, seed: int, labels: str = "10") -> study.Measured:
+    """Networks of `seed` mistakes in 9 images."""
+    row = {"init": init, "method": method, "labels": labels, "seed": seed}
+    truth = torch.arange(9) + (torch.arange(9) < seed)
+    return study.Measured(row, pd.DataFrame(), 0, Predictions(torch.eye(9), truth), [])
+
+
+def test_arms_are_paired_by_seed_and_a_method_of_checkpoints_with_training_from_scratch() -> None:
+    arms = {("random", "full"): 3, ("digits", "full"): 2, ("digits", "layerwise_decay"): 2}
+    found = study.pairs(measured(*arm, i) for arm, n in arms.items() for i in reversed(range(n)))
+    assert list(found) == [
+        ("10", "full", "digits", "random", "full"),
+        ("10", "layerwise_decay", "digits", "random", "full"),
+    ]
+    for one, other in found.values():
+        assert (~one).sum(1).tolist() == (~other).sum(1).tolist() == [0, 1]
+    sizes = [measured("random", "full", 0, "all"), measured("digits", "layerwise_decay", 0, "all")]
+    assert not study.pairs(sizes)  # which differ with all labels
+
+
+def test_a_number_of_labels_without_a_smallest_effect_is_named() -> None:
+    primary = study.Primary(init="digits", against="random", method="full")
+    declared = study.Declared(primary=primary, smallest_effect={"100": 0.01})
+    runs = [measured(init, "full", seed) for init in ("random", "digits") for seed in (0, 1)]
+    with pytest.raises(InputError, match=r"compare_inits\.smallest_effect\.10 is missing"):
+        study.comparisons(runs, declared)

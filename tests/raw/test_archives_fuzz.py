@@ -41,7 +41,7 @@ def build(method: int, folders: bool, streamed: bool, wide: bool) -> bytes:
 
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ZIPS = [build(*options) for options in product(METHODS, *[[False, True]] * 3)]
+ZIPS = [build(x, *options) for x in METHODS for options in product([False, True], repeat=3)]
 GZIPS = [
     gzip.compress(Random(1).randbytes(300) + bytes(2000), mtime=0),
     gzip.compress(bytes(range(256)) * 8, 1, mtime=7),
@@ -99,9 +99,8 @@ def test_a_damaged_gzip_is_refused_or_read_exactly(content: bytes) -> None:
 
 
 PIECES = ["a", "A", "b", "é", "e\u0301", "ß", "ss", "..", ".", "", "C:", "\\", "\n", "\u202e", "~"]
-NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("/".join) | st.text(
-    st.characters(codec="utf-8"), min_size=1, max_size=30
-)
+NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("/".join)
+NAMES |= st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 
 
 @settings(FUZZ, max_examples=700)
@@ -121,13 +120,12 @@ def test_names_are_refused_or_stay_within_their_folder(names: list[str], kind: i
     assert files == {folder / name for name in found}
 
 
-PATHS = st.lists(
-    st.sampled_from(["a", "A", "b", "B", "a!", "é", "e\u0301"]), min_size=1, max_size=3
-)
+PARTS = st.sampled_from(["a", "A", "b", "B", "a!", "é", "e\u0301"])
+PATHS = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
 
 
 @settings(FUZZ, max_examples=500)
-@given(st.lists(PATHS.map("/".join), max_size=5))
+@given(st.lists(PATHS, max_size=5))
 def test_collisions_are_those_of_any_two_paths(paths: list[str]) -> None:
     found = bool(list(collisions(paths)))
     assert found == any(collide(*pair) for pair in combinations(paths, 2))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handwriting.core.errors import InputError
@@ -18,6 +18,7 @@ PLAIN = {f"folder/{i}.png": bytes([i]) * (i * 173) for i in range(20)}
 PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=150)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(PATHS, st.binary(max_size=2000), max_size=4))
 def test_a_tar_is_the_one_that_tarfile_writes(members: dict[str, bytes]) -> None:
     expected = write_tar(TAR, members.items())

@@ -46,7 +46,7 @@ def extent(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 def framed(crop: Any, size: int, ink_size: int) -> NDArray[np.uint8]:
-    return choices.framed("a.png", LETTER, Framing(crop=crop, size=size, ink_size=ink_size))
+    return choices.framed("a.png", LETTER, Framing(crop=crop, image_size=size, ink_size=ink_size))
 
 
 def test_cut_to_its_ink_a_character_keeps_its_aspect_and_stretched_it_does_not() -> None:
@@ -65,8 +65,8 @@ def test_on_its_canvas_a_character_keeps_its_size_and_position() -> None:
 
 
 def test_ink_larger_than_the_square_is_an_error() -> None:
-    with pytest.raises(InputError, match="ink_size 40 > size 36"):
-        choices.framed_all(Path("none.tar"), [], Framing(crop="ink", size=36, ink_size=40))
+    with pytest.raises(InputError, match="ink_size 40 > image_size 36"):
+        choices.framed_all(Path("none.tar"), [], Framing(crop="ink", image_size=36, ink_size=40))
 
 
 def test_a_hidden_geometry_feature_is_equal_for_all_images_and_the_others_are_kept() -> None:
@@ -268,7 +268,7 @@ def test_a_new_row_trains_its_group_and_nothing_else(studied: Path, tmp_path: Pa
     folder = tmp_path / "clone"
     shutil.copytree(studied, folder, symlinks=True)
     content = workspace.read_params(folder)
-    content["ablation"]["choices"]["input"]["size"] = {"hidden": ["size"]}
+    content["ablation"]["choices"]["input"]["ink-size"] = {"hidden": ["size"]}
     workspace.write_params(folder, content)
     assert ran(folder, TABLE) == [GROUP.format("input"), TABLE]
     done = run(folder, "python", "-m", "stages.ablation.train", "sample", "moon", check=False)

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from io import BytesIO
@@ -23,10 +20,11 @@ from handwriting.data import alphabet, dataset
 from handwriting.data.dataset import Split
 from handwriting.preprocessing import folders, framing
 from stages.data import preprocess
+from tests import memory
 from tests.pictures import Pixels, encoded, letter
 from tests.raw.packing import write_tar
-from tests.workspace import ROOT
 
+Files = dict[str, bytes]  # by their paths
 SPLITS = ("train", "validation")
 IMAGES, TENSORS = Path("data/images/sample"), Path("data/tensors/sample")
 
@@ -41,16 +39,13 @@ def picture(i: int) -> Image.Image:
     return image
 
 
-def digits(per_class: int = 6) -> dict[str, bytes]:
+def digits(per_class: int = 6) -> Files:
     """Return files in ten folders by their paths."""
-    return {
-        f"mnistTask/{label}/image_{i + label:06d}.png": encoded(picture(i + label))
-        for i in range(0, 10 * per_class, 10)
-        for label in range(10)
-    }
+    numbers = range(10 * per_class)
+    return {f"mnistTask/{i % 10}/image_{i:06d}.png": encoded(picture(i)) for i in numbers}
 
 
-def characters(per_class: int = 2) -> dict[str, bytes]:
+def characters(per_class: int = 2) -> Files:
     return {
         f"train/{folder}/img{label:03d}-{i:03d}.png": encoded(picture(100 * i + label))
         for folder, label in alphabet.CHARACTER_FOLDERS.items()
@@ -61,10 +56,8 @@ def characters(per_class: int = 2) -> dict[str, bytes]:
 def prepare(members: Iterable[tuple[str, bytes]], name: str, size: int, **images: Any) -> None:
     """Write params.yaml and the archive of a data set."""
     archive = "characters" if name == "characters28" else name
-    framings = {
-        "characters": {"size": 36, "ink_size": 28},
-        "digits": {"size": size, "ink_size": 20},
-    }
+    squares = {"characters": (36, 28), "digits": (size, 20)}
+    framings = {each: {"image_size": s, "ink_size": ink} for each, (s, ink) in squares.items()}
     params = {"framing": framings, "sample": {"images": {archive: images}}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     Path("scratch").mkdir(exist_ok=True)
@@ -72,9 +65,7 @@ def prepare(members: Iterable[tuple[str, bytes]], name: str, size: int, **images
     write_tar(IMAGES / f"{archive}.tar", members)
 
 
-def run(
-    members: dict[str, bytes], name: str = "mnistTask3", size: int = 28, **images: Any
-) -> dict[str, bytes]:
+def run(members: Files, name: str = "mnistTask3", size: int = 28, **images: Any) -> Files:
     """Run the stage in the current folder and return the files that it wrote."""
     share = {} if name.startswith("characters") else {"validation": 0.2}
     prepare(sorted(members.items()), name, size, **({"train": len(members)} | share | images))
@@ -82,7 +73,7 @@ def run(
     return {path.name: path.read_bytes() for path in (TENSORS / name).iterdir()}
 
 
-def refusal(members: dict[str, bytes], name: str = "mnistTask3", **images: Any) -> str:
+def refusal(members: Files, name: str = "mnistTask3", **images: Any) -> str:
     """Return the error that the archive ends in, which leaves no file."""
     with pytest.raises(InputError) as caught:
         run(members, name, **images)
@@ -133,9 +124,7 @@ def test_every_image_is_in_one_split_with_its_label_and_source(root: str) -> Non
 
 
 @pytest.mark.parametrize(("name", "size"), [("characters", 36), ("characters28", 28)])
-def test_characters_are_one_split_with_writers_in_the_order_of_their_folders(
-    name: str, size: int
-) -> None:
+def test_characters_are_one_split_with_writers_in_the_order_of_ink(name: str, size: int) -> None:
     members = characters()
     written = {"sources.csv", "summary.json", "train.safetensors", "writers.csv"}
     assert run(members, name).keys() == written
@@ -234,22 +223,18 @@ def test_images_of_characters_without_a_writer_in_the_name_are_refused() -> None
     assert refusal(members, "characters") == faults
 
 
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        *(
-            ({"train": n}, f"wrong number of images: 60, where params.yaml expects {n}")
-            for n in (59, 61)
-        ),
-        ({"validation": 0.01}, "splits without an image: validation"),
-        ({"validation": 0.99}, "splits without an image: train"),
-        ({"test": 10}, "splits without an image: test"),
-    ],
-)
-def test_numbers_that_do_not_fit_the_archive_are_refused(
-    images: dict[str, Any], message: str
-) -> None:
-    assert refusal(digits(), **images) == message
+MISFITS: dict[str, dict[str, Any]] = {
+    "wrong number of images: 60, where params.yaml expects 59": {"train": 59},
+    "wrong number of images: 60, where params.yaml expects 61": {"train": 61},
+    "splits without an image: validation": {"validation": 0.01},
+    "splits without an image: train": {"validation": 0.99},
+    "splits without an image: test": {"test": 10},
+}
+
+
+@pytest.mark.parametrize("message", MISFITS)
+def test_numbers_that_do_not_fit_the_archive_are_refused(message: str) -> None:
+    assert refusal(digits(), **MISFITS[message]) == message
 
 
 def test_ink_larger_than_the_square_is_an_error_that_names_the_key() -> None:
@@ -265,7 +250,7 @@ def idx(array: Pixels) -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in header) + array.tobytes()
 
 
-def mnist(**replaced: bytes) -> dict[str, bytes]:
+def mnist(**replaced: bytes) -> Files:
     """Return the four files of 50 and 20 images, five and two of each digit, but empty ones."""
     files = {}
     for prefix, count in ("train", 50), ("t10k", 20):
@@ -307,48 +292,41 @@ def of(value: int, *shape: int) -> bytes:
 
 
 NOT_IDX = (b"", b"\0\0\x08\x03", of(1, 9), of(1, 20, 28, 28)[:-1])
+BAD_IMAGES = [
+    *((x, "not a valid idx file") for x in NOT_IDX),
+    (of(1, 20, 9, 9), "[20, 9, 9] where params.yaml expects [20, 28, 28]"),
+    (of(63, 20, 28, 28), f"without ink: {', '.join(map(str, range(20)))}"),
+    (of(255, 20, 28, 28), "t10k: dark ink on a light background"),
+]
+BAD_LABELS = [
+    (of(1, 19), "t10k-labels-idx1-ubyte: [19] where params.yaml expects [20]"),
+    (of(12, 20), "t10k: no image of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; labels over"),
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "content", "message"),
-    [
-        *(("images_idx3", each, "not a valid idx file") for each in NOT_IDX),
-        ("images_idx3", of(1, 20, 9, 9), "[20, 9, 9] where params.yaml expects [20, 28, 28]"),
-        ("images_idx3", of(63, 20, 28, 28), f"without ink: {', '.join(map(str, range(20)))}"),
-        ("images_idx3", of(255, 20, 28, 28), "t10k: dark ink on a light background"),
-        ("labels_idx1", of(1, 19), "t10k-labels-idx1-ubyte: [19] where params.yaml expects [20]"),
-        ("labels_idx1", of(12, 20), "t10k: no image of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; labels over"),
-    ],
-)
-def test_bad_idx_files_are_named(kind: str, content: bytes, message: str) -> None:
-    assert message in refusal(mnist(**{f"t10k_{kind}": content}), "mnist", **MNIST)
+def test_bad_idx_files_are_named() -> None:
+    for content, message in BAD_IMAGES:
+        assert message in refusal(mnist(t10k_images_idx3=content), "mnist", **MNIST)
+    for content, message in BAD_LABELS:
+        assert message in refusal(mnist(t10k_labels_idx1=content), "mnist", **MNIST)
 
 
 # Memory.
 
-PEAK = """
-from pathlib import Path
-import joblib
-from stages.data import preprocess
-from tests import memory
-joblib.cpu_count = lambda: 1
-preprocess.main(Path("scratch"), "sample", "mnistTask3")
-print("peak", memory.peak())
-"""
+
+def prepare_alone() -> None:  # a plain function, which another process can import
+    joblib.cpu_count = lambda: 1
+    preprocess.main(Path("scratch"), "sample", "mnistTask3")
 
 
 def test_memory_grows_with_the_tensors_alone() -> None:
     pixels = np.zeros((36_000, 28, 28), np.uint8)
     pixels[:, 8:20, 8:20] = np.random.default_rng(0).integers(0, 256, (36_000, 12, 12))
-    members = [
-        (f"mnistTask/{i % 10}/image_{i:06d}.jpg", encoded(Image.fromarray(each), "JPEG"))
-        for i, each in enumerate(pixels)
-    ]
+    files = [encoded(Image.fromarray(each), "JPEG") for each in pixels]
+    members = [(f"mnistTask/{i % 10}/image_{i:06d}.jpg", file) for i, file in enumerate(files)]
     peaks = []
     for count in (12_000, 36_000):
         prepare(members[:count], "mnistTask3", 28, train=count, validation=0.2)
-        command, path = [sys.executable, "-c", PEAK], {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, capture_output=True, check=True, env=os.environ | path)
-        peaks.append(int(done.stdout.split()[-1]))
+        peaks.append(memory.growth(prepare_alone))
     # Per image: a path, digests and a TarInfo of half a kilobyte; some buffers.
     assert (peaks[1] - peaks[0]) / 24_000 < 1.4 * 28 * 28

@@ -3,11 +3,11 @@
 import json
 import math
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t
@@ -22,6 +22,8 @@ ARM = ["init", "method", "labels"]
 RUN = [*ARM, "seed"]
 PAIR = [*ARM, "against", "against_method"]
 INITS = ["random", "digits", "characters"]
+POINTS = ["step", "images_seen", "images_kept"]
+COSTS = [*POINTS[:2], "flops", "images_kept"]
 LOWEST = {"gap": -1}
 HIGHEST = {"accuracy": 1, "ece": 1, "curve_area": 1, "gap": 1, "brier": 2, "distance": 2}
 
@@ -61,45 +63,39 @@ def close(value: float) -> Any:
 
 
 def test_both_studies_of_both_sources_are_committed() -> None:
-    found = ["/".join(path.parts[-3:-1]) for path in STUDIES]
-    assert found == [
-        f"{s}/{study}" for s in ("real", "sample") for study in ("mnistTask3", "transfer")
+    assert [path.parts[-3:-1] for path in STUDIES] == [
+        (source, study) for source in ("real", "sample") for study in ("mnistTask3", "transfer")
     ]
 
 
 def test_the_means_and_intervals_are_those_of_the_runs(folder: Path) -> None:
-    runs, count = table(folder, "runs").set_index(ARM).sort_index(), 0
-    names = list(runs.columns[list(runs.columns).index("accuracy") :])
-    for row in rows(table(folder, "measures")):
+    runs, measures = table(folder, "runs").set_index(ARM).sort_index(), table(folder, "measures")
+    names = runs.loc[:, "accuracy":].columns
+    assert len(measures) == len(names) * len(accuracies(folder))
+    for row in rows(measures):
         values = runs.loc[tuple(row[name] for name in ARM), row["measure"]].tolist()
         mean, reach = fmean(values), half_width(values)
         assert (row["n"], row["mean"]) == (len(values), close(mean))
-        slack = 5e-5 + 3e-4 * reach  # digits of the tables
         low, high = LOWEST.get(row["measure"], 0), HIGHEST.get(row["measure"], math.inf)
-        assert row["low"] == pytest.approx(max(low, mean - reach), abs=slack)
-        assert row["high"] == pytest.approx(min(high, mean + reach), abs=slack)
-        count += 1
-    assert count == len(names) * len(accuracies(folder))
+        bounds = [max(low, mean - reach), min(high, mean + reach)]
+        slack = 5e-5 + 3e-4 * reach  # digits of the tables
+        assert [row["low"], row["high"]] == pytest.approx(bounds, abs=slack)
 
 
 def test_the_paired_differences_are_those_of_the_runs_and_of_the_images(folder: Path) -> None:
     arms, images = accuracies(folder), table(folder, "images").set_index(PAIR).sort_index()
     for row in rows(table(folder, "comparisons")):
-        one, other = (
-            arms[row[init], row[method], row["labels"]]
-            for init, method in (("init", "method"), ("against", "against_method"))
-        )
+        one = arms[row["init"], row["method"], row["labels"]]
+        other = arms[row["against"], row["against_method"], row["labels"]]
         differences = [a - b for a, b in zip(one, other, strict=False)]  # of common seeds
         n, mean, reach = len(differences), fmean(differences), half_width(differences)
         assert (row["n"], row["difference"]) == (n, close(mean))
-        assert row["low"] == pytest.approx(max(-1, mean - reach), abs=5e-5)
-        assert row["high"] == pytest.approx(min(1, mean + reach), abs=5e-5)
+        bounds = [max(-1, mean - reach), min(1, mean + reach)]
+        assert [row["low"], row["high"]] == pytest.approx(bounds, abs=5e-5)
         counted = images.loc[tuple(row[name] for name in PAIR)]
-        counts = list(zip(counted["more_seeds_correct"] / n, counted["images"], strict=True))
-        total = sum(count for _, count in counts)
-        assert mean == close(sum(more * count for more, count in counts) / total)
-        square = sum(count * (more - mean) ** 2 for more, count in counts)
-        reach = Z * math.sqrt(square / (total - 1) / total)
+        each = np.repeat(counted["more_seeds_correct"].to_numpy() / n, counted["images"])
+        assert mean == close(each.mean())
+        reach = Z * each.std(ddof=1) / math.sqrt(len(each))
         assert [row["images_low"], row["images_high"]] == [close(mean - reach), close(mean + reach)]
         if len({round(each, 9) for each in differences}) == 1:  # no spread, so no test
             assert row["p"] == 1
@@ -129,108 +125,85 @@ def test_corrected_p_and_verdicts_follow_from_the_p(folder: Path) -> None:
 def step_up(p: list[float]) -> list[float]:
     """Benjamini and Yekutieli's adjusted p."""
     harmonic = len(p) * sum(1 / i for i in range(1, len(p) + 1))
-    least, adjusted = 1.0, dict.fromkeys(range(len(p)), 1.0)
-    for rank, i in sorted(enumerate(sorted(range(len(p)), key=p.__getitem__), 1), reverse=True):
-        least = min(least, p[i] * harmonic / rank)
-        adjusted[i] = least
-    return list(adjusted.values())
+    ranked = pd.Series(p).sort_values()
+    ranked *= harmonic / np.arange(1, len(p) + 1)
+    return ranked[::-1].cummin().clip(upper=1).sort_index().tolist()
 
 
-def test_the_answer_is_the_primary_comparisons_and_means_by_labels_are_of_the_runs(
-    metrics: Path,
-) -> None:
+def test_the_answer_and_the_means_by_labels_are_those_of_the_runs(metrics: Path) -> None:
     folder = metrics / "transfer"
     answer, arms = json.loads((folder / "answer.json").read_text()), accuracies(folder)
     primary = table(folder, "comparisons").query("primary == 1")
     assert set(answer) == {"answer", *primary["labels"]}
     assert list(answer)[-1] == "all"
-    counts = table(folder, "runs").query("method == 'full'").set_index("train_images")["labels"]
+    counts = table(folder, "runs").query("method == 'full'").set_index("labels")["train_images"]
+    by_labels = table(folder, "labels").set_index("images")
+    assert len(by_labels) == len(primary)
     for row in rows(primary):
         found = answer[row["labels"]]
-        means = {init: fmean(arms[init, "full", row["labels"]]) for init in INITS}
+        means = {init: close(fmean(arms[init, "full", row["labels"]])) for init in INITS}
         assert (found["verdict"], found["seeds"]) == (row["verdict"], row["n"])
         for name in ("difference", "low", "high", "p_corrected", "margin", "within_margin"):
             assert found[name] == close(row[name]), name
-        assert {init: found[init] for init in INITS} == pytest.approx(means, abs=2e-5)
+        assert {init: found[init] for init in INITS} == means
+        assert dict(by_labels.loc[counts[[row["labels"]]].iloc[0], INITS]) == means
         assert f"({100 * row['difference']:+.2f} points)" in answer["answer"]
-    by_labels = table(folder, "labels")
-    assert len(by_labels) == len(primary)
-    for row in rows(by_labels):
-        labels = counts[[row["images"]]].iloc[0]
-        means = {init: fmean(arms[init, "full", labels]) for init in INITS}
-        assert {init: row[init] for init in INITS} == pytest.approx(means, abs=2e-5)
 
 
-def test_curves_are_of_as_many_images_as_they_say_and_their_area_is_that_of_the_runs(
-    folder: Path,
-) -> None:
+def test_curves_are_of_whole_images_and_their_area_is_that_of_the_runs(folder: Path) -> None:
     curves = table(folder, "curves").groupby(RUN)
     for run in rows(table(folder, "runs")):
         curve = curves.get_group(tuple(run[name] for name in RUN))
-        points = list(zip(curve["images_seen"], curve["accuracy"], strict=True))
-        area = sum((x - w) * (y + z) / 2 for (w, y), (x, z) in pairwise(points)) / points[-1][0]
-        assert run["curve_area"] == close(area)
+        seen, accuracy = curve["images_seen"], curve["accuracy"]
+        middles = (accuracy + accuracy.shift()) / 2
+        assert run["curve_area"] == close((seen.diff() * middles).sum() / seen.iloc[-1])
         if run["method"] != "forward_correction":  # whose accuracy is an estimate
-            correct = curve["accuracy"] * run["curve_images"]
+            correct = accuracy * run["curve_images"]
             assert (correct - correct.round()).abs().max() < 0.05
 
 
-def test_thresholds_are_reached_where_the_curves_do_and_speed_is_their_median(folder: Path) -> None:
+def test_thresholds_are_reached_where_the_curves_do(folder: Path) -> None:
     curves, runs = table(folder, "curves").groupby(RUN), table(folder, "runs").set_index(RUN)
     found = table(folder, "thresholds")
     assert len(found) == len(runs) * len(convergence.THRESHOLDS)
-    costs = ["step", "images_seen", "flops", "images_kept"]
     for row in rows(found):
-        run = tuple(row[name] for name in RUN)
+        run, threshold = tuple(row[name] for name in RUN), row["threshold"]
         visible = runs.loc[run, "curve_images"] / (9 if run[1] == "forward_correction" else 1)
-        assert row["decisive"] == (round((1 - row["threshold"]) * visible, 6) >= 5)
+        assert row["decisive"] == (round((1 - threshold) * visible, 6) >= 5)
         if not row["decisive"]:
-            assert all(pd.isna(row[name]) for name in costs)
+            assert all(pd.isna(row[name]) for name in COSTS)
             continue
-        curve = list(
-            zip(*(curves.get_group(run)[n] for n in (*costs[:2], "accuracy")), strict=True)
-        )
-        above = [i for i, point in enumerate(curve) if point[-1] >= row["threshold"]]
-        below = [i for i, point in enumerate(curve) if point[-1] < row["threshold"]]
-        first, last = above[0] if above else len(curve), below[-1] + 1 if below else 0
-        for name, i, axis in (
-            ("step", first, 0),
-            ("images_seen", first, 1),
-            ("images_kept", last, 1),
-        ):
+        curve = curves.get_group(run)[["step", "images_seen", "accuracy"]].to_numpy(float)
+        below = curve[:, 2] < threshold
+        first = min([*np.flatnonzero(~below), len(curve)])
+        last = max([-1, *np.flatnonzero(below)]) + 1
+        for name, i, axis in zip(POINTS, (first, first, last), (0, 1, 1), strict=True):
             assert pd.notna(row[name]) == (i < len(curve))
-            if i < len(curve):
-                assert abs(row[name] - crossing(curve, i, axis, row["threshold"])) <= 1
-    of_arm = found.fillna(dict.fromkeys(costs, math.inf)).groupby([*ARM, "threshold"])
+            if i < len(curve):  # on the straight line to this point
+                line = curve[max(0, i - 1) : i + 1]
+                assert abs(row[name] - np.interp(threshold, line[:, 2], line[:, axis])) <= 1
+
+
+def test_speed_is_the_median_of_the_runs(folder: Path) -> None:
+    found = table(folder, "thresholds").fillna(dict.fromkeys(COSTS, math.inf))
+    of_arm = found.groupby([*ARM, "threshold"])
     for row in rows(table(folder, "speed").fillna(math.inf)):
         each = of_arm.get_group(tuple(row[name] for name in (*ARM, "threshold")))
-        assert row["n"] == len(each)
-        if row["decisive"]:
-            assert row["reached"] == each["step"].map(math.isfinite).sum()
-        medians = ("median_steps", "median_images", "median_flops", "median_images_kept")
-        for column, name in zip(medians, costs, strict=True):
-            assert row[column] == pytest.approx(median(each[name]), abs=1, rel=1e-12), column
         seen = each["images_seen"]
+        assert row["n"] == len(each)
+        assert not row["decisive"] or row["reached"] == np.isfinite(each["step"]).sum()
+        for column, name in zip(("steps", "images", "flops", "images_kept"), COSTS, strict=True):
+            assert row[f"median_{column}"] == pytest.approx(median(each[name]), abs=1, rel=1e-12)
         assert (row["fewest_images"], row["most_images"]) == (seen.min(), seen.max())
 
 
-def crossing(curve: list[tuple[float, ...]], i: int, axis: int, threshold: float) -> float:
-    """Where the straight line to point i of a curve reaches a threshold, along an axis."""
-    if i == 0:
-        return curve[0][axis]
-    (*begin, low), (*end, high) = curve[i - 1], curve[i]
-    return begin[axis] + (threshold - low) / (high - low) * (end[axis] - begin[axis])
-
-
 def test_the_errors_in_each_digit_add_up_to_those_of_the_run(folder: Path) -> None:
-    sums = table(folder, "digits").groupby(["init", "method", "seed"])[["errors", "images"]].sum()
-    runs = table(folder, "runs").query(
-        "labels == 'all' and method in ['full', 'forward_correction']"
-    )
-    accuracy = runs.set_index(["init", "method", "seed"])["accuracy"]
-    assert (1 - sums["errors"] / sums["images"]).to_dict() == pytest.approx(
-        accuracy.to_dict(), abs=2e-5
-    )
+    key = ["init", "method", "seed"]
+    sums = table(folder, "digits").groupby(key)[["errors", "images"]].sum()
+    whole = "labels == 'all' and method in ['full', 'forward_correction']"
+    accuracy = table(folder, "runs").query(whole).set_index(key)["accuracy"].to_dict()
+    found = (1 - sums["errors"] / sums["images"]).to_dict()
+    assert found == pytest.approx(accuracy, abs=2e-5)
 
 
 def test_the_operations_to_a_threshold_are_those_of_its_images(folder: Path) -> None:
@@ -245,16 +218,14 @@ def test_the_operations_to_a_threshold_are_those_of_its_images(folder: Path) -> 
         assert row["flops"] == each * row["images_seen"]
 
 
-@pytest.mark.parametrize(
-    ("data", "study", "curves", "method"),
-    [
-        ("mnist", "transfer", "mnist/curves", "full"),
-        ("mnistTask3", "mnistTask3", "mnistTask3/curves_mean", "forward_correction"),
-    ],
-)
-def test_the_metrics_of_a_network_and_its_mean_curve_are_those_of_its_runs(
-    metrics: Path, data: str, study: str, curves: str, method: str
+@pytest.mark.parametrize("data", ["mnist", "mnistTask3"])
+def test_the_metrics_and_mean_curve_of_a_network_are_those_of_its_runs(
+    metrics: Path, data: str
 ) -> None:
+    study, curves, method = {
+        "mnist": ("transfer", "mnist/curves", "full"),
+        "mnistTask3": ("mnistTask3", "mnistTask3/curves_mean", "forward_correction"),
+    }[data]
     of_method = f"method == '{method}' and labels == 'all'"
     runs, means = table(metrics / study, "runs").query(of_method), table(metrics, curves)
     points = table(metrics / study, "curves").query(of_method).groupby(["init", "step"])
@@ -267,11 +238,10 @@ def test_the_metrics_of_a_network_and_its_mean_curve_are_those_of_its_runs(
         share = round(mean * n) / n  # a whole number of images, for Wilson's interval
         middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
         reach = Z * math.sqrt(share * (1 - share) / n + (Z / 2 / n) ** 2) / (1 + Z * Z / n)
-        assert found["low"] == pytest.approx(middle - reach, abs=3e-5)
-        assert found["high"] == pytest.approx(middle + reach, abs=3e-5)
-        for own, other in (("loss", "nll"), ("ece", "ece")):
-            assert found[own] == pytest.approx(of_init[other].mean(), abs=1e-4)
+        bounds = [middle - reach, middle + reach]
+        assert [found["low"], found["high"]] == pytest.approx(bounds, abs=3e-5)
+        losses = [found["loss"], found["ece"]]
+        assert losses == pytest.approx(of_init[["nll", "ece"]].mean().tolist(), abs=1e-4)
         for row in rows(means[means["init"] == init]):
-            assert row["accuracy"] == close(
-                fmean(points.get_group((init, row["step"]))["accuracy"])
-            )
+            accuracy = points.get_group((init, row["step"]))["accuracy"]
+            assert row["accuracy"] == close(fmean(accuracy))

@@ -11,6 +11,7 @@ from handwriting.evaluation import oracle
 from handwriting.noise import self_training
 
 COUNT = 40
+PARTS = ("train", "validation")
 
 
 def test_an_image_is_matched_to_its_original_whatever_the_order() -> None:
@@ -21,17 +22,14 @@ def test_an_image_is_matched_to_its_original_whatever_the_order() -> None:
     rows, differences = oracle.match(images, originals)
     assert (rows == order).all()
     assert (differences < oracle.CLOSE).all()
-    expected = np.abs(images - originals[order].astype(int)).mean((1, 2, 3))
-    assert np.allclose(differences, expected)
+    assert np.allclose(differences, np.abs(images - originals[order].astype(int)).mean((1, 2, 3)))
 
 
 def test_the_label_of_each_row_is_that_of_its_original(reproduced: Path) -> None:
     tensors = reproduced / "data/tensors/sample"
-    (given, mnist) = (
-        dataset.join(*(dataset.load(tensors / name / f"{part}.safetensors") for part in parts))
-        for name in ("mnistTask3", "mnist")
-        for parts in [("train", "validation")]
-    )
+    paths = (tensors / name for name in ("mnistTask3", "mnist"))
+    splits = [dataset.load(p / f"{part}.safetensors") for p in paths for part in PARTS]
+    given, mnist = dataset.join(*splits[:2]), dataset.join(*splits[2:])
     rows = pd.read_csv(reproduced / "artifacts/sample/evaluation/oracle/labels.csv")
     assert rows["row"].tolist() == list(range(len(given.labels)))
     assert (rows["label"] == mnist.labels[rows["mnist_row"]]).all()
@@ -54,11 +52,9 @@ def test_the_counts_of_labels_and_the_distance_of_a_matrix_from_them() -> None:
 def test_pseudo_labels_are_counted_by_round_and_seed_and_missing_ones_are_no_mistakes() -> None:
     none = self_training.NONE
     labels = np.array([[[1, 2, none], [1, 2, 3]], [[none] * 3, [3, 2, none]]], np.int8)
-    found = oracle.pseudo_label_counts("random", labels, np.array([1, 2, 4]))
-    assert found.drop(columns="init").to_numpy().tolist() == [
-        *([1, 0, 3, 2, 2], [1, 1, 3, 0, 0]),
-        *([2, 0, 3, 3, 2], [2, 1, 3, 2, 1]),
-    ]
+    found = oracle.pseudo_label_counts("random", labels, np.array([1, 2, 4])).drop(columns="init")
+    first, second = [[1, 0, 3, 2, 2], [1, 1, 3, 0, 0]], [[2, 0, 3, 3, 2], [2, 1, 3, 2, 1]]
+    assert found.to_numpy().tolist() == first + second
 
 
 def test_images_are_shown_below_their_originals_and_above_the_differences() -> None:
