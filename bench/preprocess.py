@@ -89,13 +89,18 @@ def cpu_seconds() -> float:
 def round_of_all(source: str) -> dict[tuple[str, str, str], float]:
     """Return one measurement of everything, each in a process of its own."""
     found: dict[tuple[str, str, str], float] = {}
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        for dataset in ARCHIVES:
-            for name in WORK if dataset != "mnist" else ("unzip", "preprocess"):
-                row = pool.submit(run, name, source, dataset).result()
-                print(f"{dataset:12}{name:22}{row}", flush=True)
-                found |= {(dataset, name, quantity): value for quantity, value in row.items()}
+    for dataset in ARCHIVES:
+        for name in WORK if dataset != "mnist" else ("unzip", "preprocess"):
+            row = alone(run, name, source, dataset)
+            print(f"{dataset:12}{name:22}{row}", flush=True)
+            found |= {(dataset, name, quantity): value for quantity, value in row.items()}
     return found
+
+
+def alone(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function in a process of its own, to whose memory this one's counts as well."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def lay_out(source: str, mirror: Path) -> None:
@@ -131,7 +136,7 @@ def main(repetitions: int = 5) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(params.PATH, folder)
         with chdir(folder):
-            lay_out(source, mirror)
+            alone(lay_out, source, mirror)
             medians = report.medians(partial(round_of_all, source), repetitions)
     for (dataset, name, quantity), value in medians.items():
         rows[dataset].setdefault(name, {})[quantity] = round(value, 3)

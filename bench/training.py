@@ -110,10 +110,11 @@ def setup(size: str) -> tuple[Shape, Plan]:
     """
     if size not in SECTIONS:
         raise InputError(f"model size {size!r} is none of: {', '.join(SECTIONS)}")
-    how = params.load(*SECTIONS[size])
+    how, framing = params.load(*SECTIONS[size]), params.load("framing", Framings).digits
     shape = Shape(
         classes=alphabet.DIGITS,
-        **vars(params.load("framing", Framings).digits),
+        size=framing.image_size,
+        ink_size=framing.ink_size,
         crop_border=params.load("pretrain", Pretrain).crop_border,
         **vars(params.load(f"model_sizes.{how.model_size}", ModelSize)),
         geometry_channels=0,

@@ -182,7 +182,8 @@ def test_what_a_stage_reads_is_an_output_or_in_one() -> None:
     """
     stages = [STAGES[name] for name in STAGES if name != "ablation:ablation-table"]
     other = re.compile(r"\$\{item\.(?!source)\w+\}")
-    made = {other.sub("*", out) for each in stages for out in paths(each, "outs", "metrics", "plots")}
+    written = ("outs", "metrics", "plots")
+    made = {other.sub("*", out) for each in stages for out in paths(each, *written)}
     for dep in {dep for each in stages for dep in paths(each, "deps")}:
         if dep.startswith(("artifacts/", "data/")) and "README" not in dep:
             path = Path(other.sub("x", dep))

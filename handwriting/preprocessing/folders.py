@@ -92,7 +92,7 @@ def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator
     from joblib import cpu_count  # slow to import
 
     frame = partial(_frame, archive, framing)
-    parts = [listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK)]
+    parts = (listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK))
     workers = min(cpu_count(), sum(listing.sizes) // _WORKER_BYTES)
     if workers < 2:
         yield from map(frame, parts)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from handwriting.characters import protocols
@@ -38,12 +39,12 @@ def main(scratch: Path, source: str) -> None:
     torch.set_num_threads(1)
     tensors, folder = Path(f"data/tensors/{source}/characters"), Path(f"artifacts/{source}")
     split = dataset.load(tensors / "train.safetensors")
-    images, truth = torch.from_numpy(split.images), torch.from_numpy(split.labels)
+    truth = torch.from_numpy(split.labels)
     writers = dataset.load_writers(tensors / "writers.csv")
     fold_of = folds.load(folder / "crossvalidation/folds.csv")
     saved = {name: checkpoint.load(folder / f"crossvalidation/{name}.pt") for name in fold_of}
     trained = [(saved[name], split, fold_of[name]) for name in folds.PROTOCOLS]
-    single = [protocols.out_of_fold_logits(*each, images) for each in trained]
+    single = [single_logits(*each) for each in trained]
 
     def predict(context: Tensor) -> dict[str, Predictions]:
         """Return predictions adapted to other images by the writer, their rows int64 [N, M]."""
@@ -69,6 +70,15 @@ def main(scratch: Path, source: str) -> None:
     out, held_out = folder / "evaluation/characters", np.flatnonzero(fold_of[folds.SEEN] == 0)
     files.write_frame(out / "predictions.csv", metrics.table(classes, networks), scratch)
     show(out, split, networks[SEEN], saved[folds.SEEN][0], split.rows(held_out), scratch)
+
+
+def single_logits(networks: list[Saved], split: Split, fold_of: NDArray[np.int64]) -> Tensor:
+    """Return logits, float32 [N, classes], as users get them: of each image by a classifier of the
+    network of its fold."""
+    logits = torch.empty(len(split.labels), len(split.classes))
+    for rows, saved in zip(protocols.rows_of_folds(fold_of), networks, strict=True):
+        logits[rows] = Classifier([saved]).logits(split.images[rows], split.geometry[rows])
+    return logits
 
 
 def show(
