@@ -17,6 +17,8 @@ BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
 SHELL := /bin/sh
 export URL SETTINGS  # not pasted into a recipe: a password may hold any character
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# DVC writes new entries of a lock file in an order that depends on it.
+export PYTHONHASHSEED := 0
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13

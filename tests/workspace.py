@@ -41,6 +41,7 @@ YAML.default_flow_style = False
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "DATA_MIRROR")},
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONHASHSEED": "0",  # as in the Makefile: else the order of new lock entries is random
     "GIT_AUTHOR_NAME": "test",
     "GIT_AUTHOR_EMAIL": "test@localhost",
     "GIT_COMMITTER_NAME": "test",
