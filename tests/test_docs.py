@@ -58,7 +58,7 @@ WITHIN = {
     ),
     "dvc gc -w": "dvc gc -w --force",  # which asks
     "dvc pull": "dvc pull -d dvc.yaml",  # the real archives have not run in the tests' repository
-    "dvc pull -d real/dvc.yaml": "dvc pull -d dvc.yaml",
+    "dvc pull --with-deps real/dvc.yaml": "dvc pull -d dvc.yaml",
     "dvc push": "dvc push --with-deps dvc.yaml",
     "dvc push --run-cache": "dvc push --run-cache --with-deps dvc.yaml",
     "dvc remote add": "dvc remote add --help",
