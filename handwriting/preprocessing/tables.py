@@ -16,7 +16,7 @@ from handwriting.preprocessing import duplicates
 from handwriting.preprocessing.duplicates import Digests
 from handwriting.preprocessing.settings import Images
 
-_BLOCK = 64  # pixels of each image moved at a time
+_BLOCK = 16  # pixels of each image moved at a time
 Splits = Mapping[str, slice]  # the rows of each split, in the order of the table
 
 
@@ -117,11 +117,12 @@ def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
     """Return the number of pairs of different images that are nearly the same, by their splits."""
     names, pixels = list(splits), math.prod(table.split.images.shape[1:])
     sizes = [each.stop - each.start for each in splits.values()]
-    split_of = np.repeat(np.arange(len(names)), sizes)
+    split_of = np.repeat(np.arange(len(names), dtype=np.int8), sizes)
     pairs = np.zeros((len(names), len(names)), np.int64)
     like_train = np.zeros(len(split_of), bool)
     _, distinct = np.unique(table.digests, return_index=True)
-    for one, two in duplicates.near(table.split.images, np.sort(distinct)):
+    distinct.sort()
+    for one, two in duplicates.near(table.split.images, distinct):
         np.add.at(pairs, tuple(np.sort([split_of[one], split_of[two]], axis=0)), 1)
         like_train[one[split_of[two] == 0]] = like_train[two[split_of[one] == 0]] = True
     kinds = combinations_with_replacement(enumerate(names), 2)

@@ -30,6 +30,7 @@ def main(scratch: Path, source: str, name: str) -> None:
         classes = alphabet.CHARACTERS if characters else alphabet.DIGITS
         table, keys = folders.read(archive, classes, images, framing)
     splits = tables.divide(table, keys, images)
+    del keys  # memory is for the pixels
     tables.check(archive, table, splits)
     for split, rows in splits.items():
         dataset.store(table.split.rows(rows), folder / f"{split}.safetensors", scratch)
