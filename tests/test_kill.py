@@ -19,7 +19,7 @@ from tests.workspace import run
 
 pytestmark = pytest.mark.slow
 
-KILLS = 4  # of each kind of stage, by turns of the whole process group and of dvc alone
+KILLS = 10  # of each kind of stage, by turns of the whole process group and of dvc alone
 END = 200  # bytes of dvc.lock, which DVC writes in place: without them it is cut off
 PATIENCE = 120  # seconds for what takes one or two
 

@@ -316,7 +316,8 @@ def test_bad_idx_files_are_named() -> None:
 
 def prepare_alone() -> None:  # a plain function, which another process can import
     joblib.cpu_count = lambda: 1
-    preprocess.main(Path("scratch"), "sample", "mnistTask3")
+    [archive] = IMAGES.iterdir()
+    preprocess.main(Path("scratch"), "sample", archive.stem)
 
 
 def test_memory_grows_with_the_tensors_alone() -> None:
@@ -330,3 +331,33 @@ def test_memory_grows_with_the_tensors_alone() -> None:
         peaks.append(memory.growth(prepare_alone))
     # Per image: a path, digests and a TarInfo of half a kilobyte; some buffers.
     assert (peaks[1] - peaks[0]) / 24_000 < 1.4 * 28 * 28
+
+
+def test_memory_grows_with_the_tensors_alone_from_idx_files() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (80_000, 28, 28), dtype=np.uint8)
+    kinds = {"images-idx3": pixels, "labels-idx1": (np.arange(80_000) % 10).astype(np.uint8)}
+    peaks = []
+    for count in (20_000, 79_980):
+        splits = {"train": slice(count), "t10k": slice(-20, None)}
+        members = [
+            (f"{split}-{kind}-ubyte", idx(each[rows]))
+            for split, rows in splits.items()
+            for kind, each in kinds.items()
+        ]
+        prepare(members, "mnist", 28, train=count, test=20, validation=0.2)
+        peaks.append(memory.growth(prepare_alone))
+    assert (peaks[1] - peaks[0]) / 59_980 < 1.4 * 28 * 28
+
+
+def test_memory_does_not_grow_with_the_number_of_large_pages() -> None:
+    page, members = Image.new("RGB", (1200, 900), "white"), []
+    for i in range(320):
+        strokes = page.copy()
+        strokes.paste(picture(i).resize((600, 450)), (200, 200))
+        content = encoded(strokes, compress_level=1)
+        members.append((f"mnistTask/{i % 10}/image_{i:06d}.png", content))
+    peaks = []
+    for count in (64, 320):
+        prepare(members[:count], "mnistTask3", 28, train=count, validation=0.2)
+        peaks.append(memory.growth(prepare_alone))
+    assert peaks[1] - peaks[0] < 10 * 1200 * 900 * 3  # of 256 pages more, not even ten
