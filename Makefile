@@ -4,18 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 SOURCE ?= sample
-URL ?=
-SETTINGS ?=
+STORE ?=
 PORT ?=
 
 .DEFAULT_GOAL := help
 # The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
-.PHONY: help setup repro repro-pull ablation push remote forget verify report test test-all \
+.PHONY: help setup repro repro-pull ablation push verify report test test-all \
 	lint format lock bench bench-full clean
 SHELL := /bin/sh
-export URL SETTINGS  # not pasted into a recipe: a password may hold any character
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
 export PYTHONHASHSEED := 0
@@ -46,14 +44,9 @@ push: setup ## send a source's files to the default remote
 ablation: setup ## the study of question one's choices: docs/design-choices.md (SOURCE=real)
 	dvc repro stages/ablation/dvc.yaml:ablation-table@$(SOURCE)
 
-remote: setup ## set the default remote (URL=folder or ssh://...; SETTINGS="option=value ...")
-	@python -m tools.remote "$$URL" $$SETTINGS
-
-forget: setup ## remove the remote's credentials from this clone
-	@python -m tools.remote --forget
-
-verify: setup ## hash all of DVC's cache and delete what is damaged
-	@python -m tools.verify
+verify: ## hash every object of DVC's cache (STORE=... of another store) and name the damaged ones
+	@cd "$(or $(STORE),$$(dvc cache dir)/files/md5)" && find . -type f \
+		| sed -nE 's#^\./(..)/([0-9a-f]{30})(\.dir)?$$#\1\2  &#p' | md5sum --check --quiet
 
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))

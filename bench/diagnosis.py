@@ -9,10 +9,10 @@ reads   artifacts/<source>/pretrained/digits.pt, data/tensors/<source>/mnist/, p
 writes  bench/results/diagnosis-<source>.json
 """
 
-import os
 import tempfile
 from contextlib import chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from tqdm import tqdm
 from bench import report
 from handwriting.core import files, params
 from handwriting.data import dataset
-from handwriting.data.dataset import Split
 from handwriting.noise.diagnosis import Labels
 from stages.mnistTask3 import diagnose
 from tools import program
@@ -69,7 +68,7 @@ def corrupted(truth: Labels, case: str, rng: np.random.Generator) -> Labels:
     return np.asarray((truth + shift) % CLASSES)
 
 
-def diagnosed(split: Split, case: str, source: str, seed: int) -> dict[str, Any]:
+def diagnosed(split: dataset.Split, case: str, source: str, seed: int) -> dict[str, Any]:
     """Return the stage's diagnosis of a split whose labels have this noise, and its cost."""
     labels = corrupted(split.labels, case, np.random.default_rng(seed))
     clean = round(float((labels == split.labels).mean()), 5)
@@ -79,12 +78,9 @@ def diagnosed(split: Split, case: str, source: str, seed: int) -> dict[str, Any]
         for path in (params.PATH, pretrained):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(path.absolute())
-        (folder / data).mkdir(parents=True)
         dataset.store(replace(split, labels=labels), folder / data / "train.safetensors", folder)
-        begun = sum(os.times()[:4])  # of this process and of its children that have ended
         with chdir(folder):
-            diagnose.main(folder, source, "mnist")
-        spent = sum(os.times()[:4]) - begun
+            spent = report.cost(partial(diagnose.main, folder, source, "mnist"))["cpu_seconds"]
         found = files.read_json(folder / f"artifacts/{source}/label_noise/mnist.json")
     return {
         "images": len(labels),

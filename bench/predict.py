@@ -12,7 +12,6 @@ writes  bench/results/predict-<source>.json
 """
 
 import os
-import resource
 import time
 from functools import partial
 from itertools import islice
@@ -43,16 +42,14 @@ def main(source: str = "sample", images: int = 600, repetitions: int = 5) -> Non
     classifier = Classifier(f"artifacts/{source}/characters.pt")
     path = Path(f"data/images/{source}/characters.tar")
     with path.open("rb") as tar:
-        files = [
-            (name, os.pread(tar.fileno(), size, start))
-            for name, start, size in islice(tars.listing(path).members(), images)
-        ]
+        members = islice(tars.listing(path).members(), images)
+        files = [(name, os.pread(tar.fileno(), size, start)) for name, start, size in members]
     medians = report.medians(partial(measure, classifier, files), repetitions)
     rates = {part: len(files) / spent for part, spent in medians.items()}
     rates["both"] = len(files) / sum(medians.values())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     content = {"processor": report.processor(), "source": source, "images": len(files)}
-    content |= {"repetitions": repetitions, "images_per_cpu_second": rates, "peak_mb": peak}
+    content |= {"repetitions": repetitions, "images_per_cpu_second": rates}
+    content["peak_mb"] = report.usage()[1] / 1000
     report.write(f"predict-{source}", content)
     print(content)
 

@@ -14,16 +14,13 @@ writes  bench/results/preprocess.json
 """
 
 import json
-import resource
+import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir
 from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +29,25 @@ import joblib
 from bench import report
 from handwriting.core import params
 from handwriting.preprocessing.settings import Images
-from stages.data import preprocess, unzip
+from stages.data import download, preprocess, unzip
 from tools import program
 
-ARCHIVES = {
-    "characters": ["trainPart1.zip"],
-    "mnist": report.MNIST,
-    "mnistTask3": ["mnistTask3.zip"],
-}
+DATASETS = ("characters", "mnist", "mnistTask3")
+WORK = ("unzip", "preprocess", "preprocess, one core", "loop")  # of mnist the stages alone
 LIBRARIES = ("numpy", "pillow", "kornia-rs", "safetensors", "torch", "torchvision")
-USAGES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-Work = Callable[[], object]  # what is measured, once all is loaded
 
 
-def one_core(source: str, dataset: str) -> Work:
-    """Return the stage preprocess without a process but this one."""
-    joblib.cpu_count = lambda: 1
-    return partial(preprocess.main, Path("scratch"), source, dataset)
+def run(name: str, source: str, dataset: str) -> dict[str, float]:
+    """Return what a piece of work costs, measured in this process once all is loaded."""
+    if name == "loop":
+        return report.cost(loop(source, dataset))
+    if name == "preprocess, one core":
+        joblib.cpu_count = lambda: 1
+    stage = unzip if name == "unzip" else preprocess
+    return report.cost(partial(stage.main, Path("scratch"), source, dataset))
 
 
-def loop(source: str, dataset: str) -> Work:
+def loop(source: str, dataset: str) -> Callable[[], object]:
     """Return what notebooks do."""
     import torch  # here alone: the stages that are measured do without it
     from torchvision import datasets, transforms
@@ -63,54 +59,24 @@ def loop(source: str, dataset: str) -> Work:
     return lambda: torch.stack([image for image, _ in images])
 
 
-WORK: dict[str, Callable[[str, str], Work]] = {
-    "unzip": partial(partial, unzip.main, Path("scratch")),
-    "preprocess": partial(partial, preprocess.main, Path("scratch")),
-    "preprocess, one core": one_core,
-    "loop": loop,
-}
-
-
-def run(name: str, source: str, dataset: str) -> dict[str, float]:
-    """Return what a piece of work costs, measured in this process."""
-    work = WORK[name](source, dataset)
-    before, start = cpu_seconds(), time.perf_counter()
-    work()
-    wall = time.perf_counter() - start
-    peak = max(resource.getrusage(each).ru_maxrss for each in USAGES)
-    return {"cpu_seconds": cpu_seconds() - before, "wall_seconds": wall, "peak_mb": peak / 1000}
-
-
-def cpu_seconds() -> float:
-    """Return those of this process and of its children that have ended."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, USAGES))
-
-
 def round_of_all(source: str) -> dict[tuple[str, str, str], float]:
     """Return one measurement of everything, each in a process of its own."""
     found: dict[tuple[str, str, str], float] = {}
-    for dataset in ARCHIVES:
-        for name in WORK if dataset != "mnist" else ("unzip", "preprocess"):
-            row = alone(run, name, source, dataset)
+    for dataset in DATASETS:
+        for name in WORK[:2] if dataset == "mnist" else WORK:
+            row = report.alone(run, name, source, dataset)
             print(f"{dataset:12}{name:22}{row}", flush=True)
             found |= {(dataset, name, quantity): value for quantity, value in row.items()}
     return found
 
 
-def alone(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call a function in a process of its own, to whose memory this one's counts as well."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def lay_out(source: str, mirror: Path) -> None:
+def lay_out(source: str, sample: Path) -> None:
     """Put the archives into this folder as the stages want them, and unpack them."""
     Path("scratch").mkdir()
-    for dataset, names in ARCHIVES.items():
-        raw = Path(f"data/raw/{source}/{dataset}")
-        raw.mkdir(parents=True)
-        for name in names:
-            shutil.copy(mirror / name, raw)
+    Path("data").mkdir()
+    Path("data/sample").symlink_to(sample)
+    for dataset in DATASETS:
+        download.main(Path("scratch"), source, dataset)
         unzip.main(Path("scratch"), source, dataset)
         tar = f"data/images/{source}/{dataset}.tar"
         shutil.unpack_archive(tar, f"unpacked/{source}/{dataset}", filter="data")
@@ -130,13 +96,14 @@ def summary(rows: dict[str, dict[str, float]], images: int) -> dict[str, Any]:
 
 def main(repetitions: int = 5) -> None:
     """Measure and write."""
-    mirror = report.mirror().absolute()
-    source = "sample" if mirror == report.SAMPLE.absolute() else "real"
-    rows: dict[str, dict[str, dict[str, float]]] = {dataset: {} for dataset in ARCHIVES}
+    sample, mirror = report.SAMPLE.absolute(), report.mirror().absolute()
+    source = "sample" if mirror == sample else "real"
+    os.environ["DATA_MIRROR"] = str(mirror)
+    rows: dict[str, dict[str, dict[str, float]]] = {dataset: {} for dataset in DATASETS}
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(params.PATH, folder)
         with chdir(folder):
-            alone(lay_out, source, mirror)
+            report.alone(lay_out, source, sample)
             medians = report.medians(partial(round_of_all, source), repetitions)
     for (dataset, name, quantity), value in medians.items():
         rows[dataset].setdefault(name, {})[quantity] = round(value, 3)

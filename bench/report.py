@@ -1,10 +1,14 @@
-"""What benchmarks share: the archives, repetitions, results, and the machine's name."""
+"""What benchmarks share: archives, costs, repetitions, results, and the machine's name."""
 
 import json
 import os
 import platform
+import resource
 import statistics
+import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +25,27 @@ def mirror() -> Path:
     if not folder.is_dir():
         raise InputError(f"DATA_MIRROR={folder}: the benchmark reads from a folder")
     return folder
+
+
+def alone(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function in a process of its own, to whose memory this one's counts as well."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def cost(work: Callable[[], object]) -> dict[str, float]:
+    """Return what a call costs this process and its children, which must have ended."""
+    before, start = usage(), time.perf_counter()
+    work()
+    wall, after = time.perf_counter() - start, usage()
+    return {"cpu_seconds": after[0] - before[0], "wall_seconds": wall, "peak_mb": after[1] / 1000}
+
+
+def usage() -> tuple[float, float]:
+    """Return CPU seconds and peak memory in KiB, that of the largest process."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    found = [resource.getrusage(kind) for kind in kinds]
+    return sum(u.ru_utime + u.ru_stime for u in found), max(u.ru_maxrss for u in found)
 
 
 def medians(measure: Callable[[], dict[Key, float]], repetitions: int) -> dict[Key, float]:

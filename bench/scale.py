@@ -3,7 +3,7 @@
 python -m bench.scale [--images N ...]
 
 Digits of the sample, shifted and inked anew, as MNIST's own files, in a workspace of their own. The
-stages unzip and preprocess are measured with the start-up of Python, by the operating system.
+stages unzip and preprocess are measured with the start-up of Python, each in a process of its own.
 docs/cost.md extrapolates from these figures. The largest takes 13 GB of disk, 7 of memory and a
 quarter of an hour.
 
@@ -12,11 +12,9 @@ writes  bench/results/scale.json
 """
 
 import gzip
-import os
 import struct
-import subprocess
-import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from tqdm import tqdm
 
 from bench import report
 from handwriting.core import params
-from handwriting.core.errors import InputError
+from stages.data import preprocess, unzip
 from tools import program
 
 _CHUNK = 3000  # images drawn at a time
@@ -54,17 +52,12 @@ def draw(folder: Path, images: int) -> None:
                 second.write(labels[some].tobytes())
 
 
-def measured(workspace: Path, stage: str) -> dict[str, float]:
-    """Return CPU seconds and peak memory of a stage on mnist. Raises InputError if it fails."""
-    env = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-m", f"stages.data.{stage}", "sample", "mnist"]
-    done = subprocess.Popen(command, cwd=workspace, env=env, stdout=subprocess.DEVNULL)  # noqa: S603
-    _, status, usage = os.wait4(done.pid, 0)
-    done.returncode = os.waitstatus_to_exitcode(status)
-    if done.returncode:
-        raise InputError(f"{stage} failed on drawn digits")
-    seconds = round(usage.ru_utime + usage.ru_stime, 2)
-    return {"cpu_seconds": seconds, "peak_memory_mb": round(usage.ru_maxrss / 1024)}
+def measured(stage: str) -> dict[str, float]:
+    """Run a stage on mnist; return CPU seconds and peak memory of this process, all it has done."""
+    module = {"unzip": unzip, "preprocess": preprocess}[stage]
+    module.main(Path(), "sample", "mnist")
+    seconds, peak = report.usage()
+    return {"cpu_seconds": round(seconds, 2), "peak_memory_mb": round(peak / 1024)}
 
 
 def at(images: int, content: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +68,8 @@ def at(images: int, content: dict[str, Any]) -> dict[str, Any]:
         content["sample"]["images"]["mnist"] |= {"train": images, "test": images // _TESTED}
         content["unzip"] |= {"max_bytes": 2000 * images, "max_members": 4 * images}
         Path(folder, params.PATH).write_text(yaml.safe_dump(content))
-        stages = {stage: measured(Path(folder), stage) for stage in ("unzip", "preprocess")}
+        with chdir(folder):
+            stages = {stage: report.alone(measured, stage) for stage in ("unzip", "preprocess")}
         disk = {
             name: round(sum(p.stat().st_size for p in (data / name).rglob("*.*")) / 1e6)
             for name in ("raw", "images", "tensors")

@@ -17,7 +17,6 @@ writes  bench/results/<name>.json
 """
 
 import gzip
-import resource
 import statistics
 import tempfile
 import time
@@ -39,12 +38,11 @@ from bench import report
 from handwriting.core import params
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
-from handwriting.preprocessing.settings import Framings
-from handwriting.training import loop, model, runs
+from handwriting.preprocessing.settings import Framing
+from handwriting.training import model, runs
 from handwriting.training.compute import Compute
-from handwriting.training.loop import Labelled, Plan
+from handwriting.training.loop import Labelled, Plan, fit, validate
 from handwriting.training.losses import CrossEntropy
-from handwriting.training.model import Shape
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import Digits, FullData, ModelSize
 from handwriting.training.resume import Progress
@@ -59,7 +57,7 @@ SECTIONS: dict[str, tuple[str, type[Digits | FullData]]] = {
 }
 _WARM = 2560  # images of the training that is not counted
 Run = dict[str, Any]
-Setups = dict[str, tuple[Shape, Plan]]
+Setups = dict[str, tuple[model.Shape, Plan]]
 
 
 def example(folder: Path, seed: int, full: bool) -> Run:
@@ -103,15 +101,15 @@ def example(folder: Path, seed: int, full: bool) -> Run:
     return {"epochs": epochs, "cpu_seconds_to": reached}
 
 
-def setup(size: str) -> tuple[Shape, Plan]:
+def setup(size: str) -> tuple[model.Shape, Plan]:
     """Return a model size of params.yaml and how question two trains it, with the least of a curve.
 
     Raises InputError for another name.
     """
     if size not in SECTIONS:
         raise InputError(f"model size {size!r} is none of: {', '.join(SECTIONS)}")
-    how, framing = params.load(*SECTIONS[size]), params.load("framing", Framings).digits
-    shape = Shape(
+    how, framing = params.load(*SECTIONS[size]), params.load("framing.digits", Framing)
+    shape = model.Shape(
         classes=alphabet.DIGITS,
         size=framing.image_size,
         ink_size=framing.ink_size,
@@ -127,7 +125,7 @@ def setup(size: str) -> tuple[Shape, Plan]:
 
 
 def ours(
-    shape: Shape, plan: Plan, train: Labelled, test: Labelled, compute: Compute, seed: int
+    shape: model.Shape, plan: Plan, train: Labelled, test: Labelled, compute: Compute, seed: int
 ) -> Run:
     """Return one training, measured once, at its end."""
     few = Labelled(train.images[:1], train.targets[:1])
@@ -136,12 +134,12 @@ def ours(
         network = model.fresh(shape, "bench", seed)
         runs.place_on_device(network, compute)
         progress = Progress(f"seed {seed}", "", Path(folder))
-        loop.fit(network, train, few, replace(plan, seed=seed), progress)
+        fit(network, train, few, replace(plan, seed=seed), progress)
         if compute.device == "cuda":
             torch.cuda.synchronize()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    _, accuracy = loop.validate(network, test, plan.objective)
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    _, accuracy = validate(network, test, plan.objective)
+    peak = round(report.usage()[1] * 1024 / 1e6)
     times = {"cpu_seconds": cpu, "wall_seconds": wall}
     return {**times, "accuracy": accuracy, "peak_megabytes": peak}
 

@@ -25,9 +25,7 @@ from handwriting.data import dataset
 from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, loop, runs
 from handwriting.training.augmentation import Augmentation
-from handwriting.training.checkpoint import Saved
 from handwriting.training.compute import Compute
-from handwriting.training.loop import Plan
 from handwriting.training.losses import CrossEntropy
 from handwriting.training.optimizer import Recipe
 from handwriting.training.resume import Progress
@@ -37,7 +35,7 @@ INITS = ("random", "digits", "characters")
 IDENTITY = ("init", "method", "labels")
 
 
-def seconds_per_image(saved: Saved, data: Split, compute: Compute, steps: int) -> float:
+def seconds_per_image(saved: checkpoint.Saved, data: Split, compute: Compute, steps: int) -> float:
     """Return the CPU seconds of training for an image, without validations, as a run trained."""
     network, run, recipe = saved.network, saved.run, Recipe(**saved.about["training"])
     if run.labels != "all":
@@ -47,7 +45,7 @@ def seconds_per_image(saved: Saved, data: Split, compute: Compute, steps: int) -
     images = steps * min(recipe.batch_size, len(train.images))
     objective = CrossEntropy(label_smoothing=recipe.label_smoothing)
     augmentation = Augmentation(**saved.about["augmentation"])
-    plan = Plan(recipe, augmentation, images / len(train.images), objective, "bench", run.seed)
+    plan = loop.Plan(recipe, augmentation, images / len(train.images), objective, "bench", run.seed)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
         loop.fit(network, train, None, plan, Progress(str(run), "", Path(folder)))
@@ -66,20 +64,16 @@ def main(source: str = "sample", steps: int = 20, repetitions: int = 5) -> None:
         for each in checkpoint.load(Path(f"artifacts/{source}/runs/mnist/{init}/networks.pt"))
         if each.run.seed == 0  # one is enough
     }
-
-    def turns() -> dict[tuple[str, str, str], float]:
-        return {k: seconds_per_image(each, data, compute, steps) for k, each in networks.items()}
-
-    cost = report.medians(turns, repetitions)
-    seconds: dict[tuple[str, str, str], dict[str, float | None]] = {key: {} for key in cost}
-    for row in rows:
-        key, images = (row["init"], row["method"], row["labels"]), row["median_images"]
-        seconds[key][row["threshold"]] = round(cost[key] * int(images), 2) if images else None
-    trained = [
-        dict(zip(IDENTITY, key, strict=True))
-        | {"cpu_ms_per_image": round(1000 * cost[key], 4), "cpu_seconds": each}
-        for key, each in seconds.items()
-    ]
+    cost = report.medians(
+        lambda: {k: seconds_per_image(n, data, compute, steps) for k, n in networks.items()},
+        repetitions,
+    )
+    trained = []
+    for key, spent in cost.items():
+        run = dict(zip(IDENTITY, key, strict=True))
+        goals = {r["threshold"]: r["median_images"] for r in rows if run.items() <= r.items()}
+        seconds = {goal: round(spent * int(n), 2) if n else None for goal, n in goals.items()}
+        trained.append(run | {"cpu_ms_per_image": round(1000 * spent, 4), "cpu_seconds": seconds})
     about = {"processor": report.processor(), "torch": torch.__version__}
     about |= {"precision": compute.precision, "source": source}
     report.write("transfer", {"about": about, "runs": trained})

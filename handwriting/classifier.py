@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from handwriting.characters import protocols, writer_model
 from handwriting.core.errors import InputError
 from handwriting.data import geometry as features
+from handwriting.data.dataset import Split
 from handwriting.preprocessing import framing
 from handwriting.preprocessing.framing import Framed
 from handwriting.training import checkpoint, loop
-from handwriting.training.checkpoint import Run, Saved
+from handwriting.training.checkpoint import Saved
 
 
 class Prediction(NamedTuple):
@@ -49,16 +50,6 @@ class Classifier:
     def all_of(cls, path: Path | str) -> list["Classifier"]:
         """Return a classifier for each network of a checkpoint, in their order."""
         return [cls([each]) for each in checkpoint.load(Path(path))]
-
-    @property
-    def run(self) -> Run:
-        """The identity of the first network."""
-        return self.saved[0].run
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The settings and data digests that the first network comes from."""
-        return self.saved[0].about
 
     def logits(
         self,
@@ -111,6 +102,17 @@ class Classifier:
         probabilities = self.probabilities(framed.image[None, None], geometry)[0]
         index = int(probabilities.argmax())
         return Prediction(self.classes[index], index, probabilities)
+
+
+def out_of_fold_logits(
+    networks: Sequence[Saved], split: Split, fold_of: NDArray[np.int64], pixels: NDArray[np.uint8]
+) -> torch.Tensor:
+    """Return logits, float32 [N, classes], as users get them, of pixels [N, 1, size, size] of a
+    split's rows: each by the network of its fold, which was not trained on it."""
+    logits = torch.empty(len(split.labels), len(split.classes))
+    for rows, saved in zip(protocols.rows_of_folds(fold_of), networks, strict=True):
+        logits[rows] = Classifier([saved]).logits(pixels[rows], split.geometry[rows])
+    return logits
 
 
 def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:

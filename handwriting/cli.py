@@ -30,22 +30,14 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="print path,label,confidence of images")
     predict.add_argument("model", type=Path, help="a checkpoint, artifacts/<source>/<name>.pt")
-    predict.add_argument(
-        "images", type=Path, nargs="+", help="image files, folders or zip archives"
-    )
+    images = "image files, folders or zip archives"
+    predict.add_argument("images", type=Path, nargs="+", help=images)
     predict.add_argument("--output", type=Path, help="write CSV to this file instead")
     writers = predict.add_mutually_exclusive_group()
-    writers.add_argument(
-        "--same-writer",
-        action="store_true",
-        help="one person wrote all images: adapt each to the others",
-    )
-    writers.add_argument(
-        "--writer-regex",
-        type=regex,
-        metavar="REGEX",
-        help="the same, where this part of the path (or its first group) names the writer",
-    )
+    same = "one person wrote all images: adapt each to the others"
+    writers.add_argument("--same-writer", action="store_true", help=same)
+    of_writer = "the same, where this part of the path (or its first group) names the writer"
+    writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
     return top
 
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,11 +16,6 @@ import requests
 from tests import workspace
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -35,43 +29,35 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder, self.store = folder, folder / "store"
         self.store.mkdir(parents=True)
-        self.port = free_port()
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.url = self.form.format(self, user=getpass.getuser())
         self.settings: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return self.form.format(self, user=getpass.getuser())
 
     def command(self) -> list[str]:
         return []
 
     def start(self) -> "Server":
-        if command := self.command():
-            with (self.folder / "log").open("ab") as log:
-                self.process = subprocess.Popen(command, stdout=log, stderr=log)
-            self._wait(self.process)
-        return self
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        if not (command := self.command()):
+            return self
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         until = time.monotonic() + 60
-        while time.monotonic() < until and process.poll() is None:
+        while time.monotonic() < until and self.process.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                return
+                return self
             time.sleep(0.1)
         self.kill()
         raise AssertionError((self.folder / "log").read_text())
 
     def kill(self) -> None:
         """As the power does: the program and whatever serves its connections."""
-        if self.process is None:
-            return
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             alive = psutil.Process(self.process.pid)
             for process in [*alive.children(recursive=True), alive]:
                 process.kill()
-        self.process.wait()
-        self.process = None
+            self.process.wait()
 
 
 class Ssh(Server):
@@ -83,10 +69,9 @@ class Ssh(Server):
         super().__init__(folder)
         for name in ("host", "user"):
             workspace.run(folder, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name)
-        shutil.copy(folder / "user.pub", folder / "authorized")
         (folder / "config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
-            f"AuthorizedKeysFile {folder}/authorized\nPidFile none\nStrictModes no\n"
+            f"AuthorizedKeysFile {folder}/user.pub\nPidFile none\nStrictModes no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
             "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
         )
@@ -127,5 +112,4 @@ class S3(Server):
         return self
 
 
-KINDS: dict[str, Callable[[Path], Server]]
-KINDS = {"folder": Server, "ssh": Ssh, "webdav": WebDav, "s3": S3}
+KINDS: dict[str, type[Server]] = {"folder": Server, "ssh": Ssh, "webdav": WebDav, "s3": S3}

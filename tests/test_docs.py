@@ -11,7 +11,6 @@ import pytest
 
 from tests import test_experiments, test_registry, test_workflows, workspace
 from tests.pages import PAGES, inline, sections
-from tests.servers import KINDS, SSHD, Server
 from tests.training import test_distributed
 from tests.workspace import ROOT, run
 
@@ -22,8 +21,7 @@ ELSEWHERE = {
     "Only a trained network": test_registry,
     "A runner with a GPU": test_workflows,
 }
-# What a test has not: the real archives, hours, a GPU, a team's servers. {folder}, {ssh}, {s3} and
-# {webdav} are servers on loopback, as the words that `make remote` takes.
+# What a test has not: the real archives, hours, a GPU, a team's servers.
 INSTEAD = {
     # Nobody has edited anything here.
     'git commit --all --message "Wider networks"': 'git commit --allow-empty -am "Wider networks"',
@@ -37,14 +35,11 @@ INSTEAD = {
     "make report": "timeout -s INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'",
     "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
     "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
-    "make remote URL=/mnt/shared/three-questions": "make remote {folder}",
-    'make remote URL=ssh://user@host/path SETTINGS="keyfile=~/.ssh/id_ed25519"': (
-        "make remote {ssh}"
+    "dvc remote add --default storage /mnt/shared/three-questions": (
+        "dvc remote add --default storage ../store && mkdir ../store"
     ),
-    'make remote URL=s3://bucket/path SETTINGS="region=eu-west-1 profile=team"': "make remote {s3}",
-    'make remote URL=webdavs://host/path SETTINGS="user=me password=..."': "make remote {webdav}",
     "dvc config --local cache.dir /mnt/shared/dvc-cache": (
-        "cp -R {cache} ../shared-cache && dvc config --local cache.dir ../shared-cache"
+        "cp -R ../cache ../shared-cache && dvc config --local cache.dir ../shared-cache"
     ),
 }
 # The same of commands within sentences; a module is a test that runs it.
@@ -61,12 +56,8 @@ WITHIN = {
     "dvc pull --with-deps real/dvc.yaml": "dvc pull -d dvc.yaml",
     "dvc push": "dvc push --with-deps dvc.yaml",
     "dvc push --run-cache": "dvc push --run-cache --with-deps dvc.yaml",
-    "dvc remote add": "dvc remote add --help",
-    "dvc remote modify": "dvc remote modify --help",
-    "dvc remote modify --local storage ask_password true": (
-        "make remote {webdav} && dvc remote modify --local storage ask_password true"
-        " && dvc remote modify --local --unset storage ask_password"
-    ),
+    "dvc remote modify --local storage ask_password true": "dvc remote modify --help",
+    "dvc remote modify --local storage keyfile ~/.ssh/id_ed25519": "dvc remote modify --help",
     "make bench-full": (  # whose seeds take an hour; 300 images are too few to name every fault
         "python -m bench.training --model-sizes small medium large --full;"
         " rm bench/results/diagnosis-sample.json;"
@@ -74,12 +65,14 @@ WITHIN = {
     ),
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
-    "make remote": "make remote {folder}",
     "make repro-pull SOURCE=real": "make repro-pull SOURCE=sample",
     'make setup PIP_ARGS="--extra-index-url <that index>"': (
         'make setup PIP_ARGS="--extra-index-url https://localhost"'
     ),
     "make test-all": "make --dry-run test-all",  # this is one of its tests
+    "make verify STORE=/mnt/shared/three-questions/files/md5": (
+        "make verify STORE=../cache/files/md5"
+    ),
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m bench.scale": "python -m bench.scale --images 600",
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint head:29500"
@@ -137,20 +130,6 @@ def clone(committed: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def words(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What stands for the servers that the pages name."""
-    kinds = KINDS if SSHD else {**KINDS, "ssh": Server}
-    servers = {kind: make(tmp_path / kind).start() for kind, make in kinds.items()}
-    found = {"cache": str(tmp_path / "cache")}
-    for kind, server in servers.items():
-        settings = " ".join(f"{option}={value}" for option, value in server.settings.items())
-        found[kind] = f"URL={server.url} SETTINGS='{settings}'"
-    yield found
-    for server in servers.values():
-        server.kill()
-
-
 def paste(clone: Path, lines: list[str]) -> None:
     """Run lines as in a shell into which a reader pastes them."""
     environment = {**workspace.ENVIRONMENT, "VENV": str(clone / ".venv"), "BROWSER": "true"}
@@ -161,15 +140,15 @@ def paste(clone: Path, lines: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_run(page: str, clone: Path, words: dict[str, str]) -> None:
+def test_the_commands_of_a_page_run(page: str, clone: Path) -> None:
     for heading, lines in sections(page).items():
         if heading not in ELSEWHERE:
-            paste(clone, [INSTEAD.get(line, line).format(**words) for line in lines])
+            paste(clone, [INSTEAD.get(line, line) for line in lines])
 
 
 @pytest.mark.slow
-def test_the_commands_within_sentences_run(clone: Path, words: dict[str, str]) -> None:
+def test_the_commands_within_sentences_run(clone: Path) -> None:
     for command in within():
         instead = WITHIN.get(command, command)
         if isinstance(instead, str):
-            paste(clone, [instead.format(**words)])
+            paste(clone, [instead])

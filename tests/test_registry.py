@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from tests import pages, workspace
-from tests.servers import Server
 from tests.workspace import run
 
 HOST = "https://host/team/three-questions"
@@ -37,7 +36,7 @@ def test_a_released_network_predicts_in_another_repository(committed: Path, tmp_
     run(tmp_path, "git", "clone", "--quiet", "--bare", str(committed), str(origin))
     run(tmp_path, "git", "clone", "--quiet", str(origin), str(owner))
     run(owner, "dvc", "config", "--local", "cache.dir", str(committed / ".dvc/cache"))
-    run(owner, "python", "-m", "tools.remote", str(Server(tmp_path / "server").store))
+    run(owner, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "server"))
     workspace.commit(owner, "remote")
     for command in pages.sections("docs/own.md")["Release a network"]:
         run(owner, "bash", "-e", "-c", command)

@@ -14,14 +14,13 @@ TARGETS = {"sample": "dvc.yaml", "real": "real/dvc.yaml"}
 SOURCES = pytest.mark.parametrize(
     ("source", "other"), [("sample", "real"), ("real", "sample")], ids=list(TARGETS)
 )
-PLACES = ("data/raw", "data/images", "data/tensors", "artifacts", "metrics")
 
 
 def files(folder: Path, source: str) -> dict[str, str]:
     """The digests of all files of a source."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for place in PLACES
+        for place in ("data/raw", "data/images", "data/tensors", "artifacts", "metrics")
         for path in sorted((folder / place / source).rglob("*"))
         if path.is_file()
     }
@@ -34,8 +33,8 @@ def results(folder: Path, source: str) -> dict[str, str]:
 
 def records(folder: Path, source: str) -> dict[str, object]:
     """The entries of a source in the lock files."""
-    of_source = re.compile(rf"\b{source}\b")
-    return {k: v for k, v in workspace.read_lock(folder).items() if of_source.search(k)}
+    lock = workspace.read_lock(folder).items()
+    return {name: each for name, each in lock if re.search(rf"\b{source}\b", name)}
 
 
 def objects(store: Path) -> set[str]:
@@ -57,19 +56,23 @@ def ran(folder: Path, *command: str) -> list[str]:
     return re.findall(r"Running stage '(.*)'", done.stdout + done.stderr)
 
 
+def cloned(folder: Path, tmp_path: Path, *pushed: str) -> Path:
+    """A fresh clone of the repository, with a remote at tmp_path / "store" to which it pushes."""
+    run(folder, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "store"))
+    workspace.commit(folder, "remote")
+    run(folder, "dvc", "push", *pushed)
+    run(tmp_path, "git", "clone", "--quiet", str(folder), "clone")
+    return tmp_path / "clone"
+
+
 @SOURCES
 def test_push_fetch_checkout_pull_and_gc(
     source: str, other: str, committed: Path, tmp_path: Path
 ) -> None:
-    folder, store, target = copied(committed, tmp_path), tmp_path / "store", TARGETS[source]
-    run(folder, "dvc", "remote", "add", "--default", "storage", str(store))
-    workspace.commit(folder, "remote")
-    run(folder, "dvc", "push", "--with-deps", target)
-    pushed = objects(store)
+    folder, target = copied(committed, tmp_path), TARGETS[source]
+    clone = cloned(folder, tmp_path, "--with-deps", target)
+    pushed = objects(tmp_path / "store")
     assert 20 < len(pushed) < len(objects(folder / ".dvc/cache"))
-
-    clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(folder), str(clone))
     assert ran(clone, "repro", "--pull", "--allow-missing", target) == []
     assert results(clone, source) == {}  # nothing has changed, nothing is needed
     run(clone, "dvc", "fetch", "--with-deps", target)
@@ -115,11 +118,7 @@ def test_a_change_in_a_fresh_clone_pulls_and_runs_what_it_needs(
     source: str, other: str, committed: Path, tmp_path: Path
 ) -> None:
     folder, target = copied(committed, tmp_path), TARGETS[source]
-    run(folder, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "store"))
-    workspace.commit(folder, "remote")
-    run(folder, "dvc", "push")
-    clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(folder), str(clone))
+    clone = cloned(folder, tmp_path)
     params = workspace.read_params(clone)
     params[source]["crossvalidation"]["split_seed"] = 3
     workspace.write_params(clone, params)

@@ -13,7 +13,6 @@ import yaml
 
 from tests import workspace
 from tests.pages import sections
-from tests.servers import Server
 from tests.workspace import ROOT, run
 
 PATHS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -87,9 +86,10 @@ def test_the_pipelines_steps_run_push_commit_and_comment(committed: Path, tmp_pa
     gh.parent.mkdir()
     gh.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
     gh.chmod(0o755)
+    config = f'[core]\nremote = storage\n[remote "storage"]\nurl = {server}\n'
     environment = {
         **workspace.ENVIRONMENT,
-        **{"PATH": f"{gh.parent}:{workspace.ENVIRONMENT['PATH']}", "URL": Server(server).url},
+        **{"PATH": f"{gh.parent}:{workspace.ENVIRONMENT['PATH']}", "DVC_CONFIG": config},
         **{"GITHUB_PATH": str(tmp_path / "path"), "GITHUB_REF": "refs/heads/gpu/try"},
         **{"GITHUB_REF_NAME": "gpu/try", "PIPELINE": "dvc.yaml", "RUN": "https://run"},
     }
@@ -104,4 +104,4 @@ def test_the_pipelines_steps_run_push_commit_and_comment(committed: Path, tmp_pa
     changed = run(origin, "git", "diff", "--name-only", "gpu/try~", "gpu/try").stdout.split()
     assert "metrics/sample/characters.json" in changed
     assert "stages/characters/dvc.lock" in changed
-    assert list((server / "store/files/md5").glob("??/*"))
+    assert list((server / "files/md5").glob("??/*"))

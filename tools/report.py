@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import webbrowser
 from contextlib import suppress
-from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 from handwriting.core.errors import InputError
 from tools import program
@@ -35,32 +36,29 @@ def fetch_runtime(folder: Path) -> None:
         return
     if not shutil.which("npm"):
         raise InputError("npm is not installed")
-    working = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
     name = f"onnxruntime-web@{VERSION}"
-    command = ["npm", "pack", "--silent", "--pack-destination", str(working), name]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-    archive = next(working.glob("*.tgz"), None)
-    if done.returncode or not archive:
-        reason = (done.stderr.strip().splitlines() or ["it wrote no archive"])[0]
-        raise InputError(f"npm pack {name}: {reason}")
-    if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != _SHA512:
-        raise InputError(f"npm pack {name}: its sha512 is another than the one in tools/report.py")
-    with tarfile.open(archive) as content:
-        for part in _PARTS:
-            if file := content.extractfile(f"package/dist/{part}"):
-                (working / part).write_bytes(file.read())
-    archive.unlink()
-    working.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as working:
+        command = ["npm", "pack", "--silent", "--pack-destination", working, name]
+        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+        archive = next(Path(working).glob("*.tgz"), None)
+        if done.returncode or not archive:
+            reason = (done.stderr.strip().splitlines() or ["it wrote no archive"])[0]
+            raise InputError(f"npm pack {name}: {reason}")
+        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != _SHA512:
+            raise InputError(
+                f"npm pack {name}: its sha512 is another than the one in tools/report.py"
+            )
+        with tarfile.open(archive) as content:
+            parts = [content.getmember(f"package/dist/{part}") for part in _PARTS]
+            content.extractall(working, parts, filter="data")
+        Path(working, "package/dist").rename(folder)
 
 
 class Handler(SimpleHTTPRequestHandler):
     """Serve a few files by name, and nothing else."""
 
-    def __init__(self, *arguments: object, files: dict[str, Path], **options: object) -> None:
-        self.files = files
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+    files: ClassVar[dict[str, Path]]  # by the path of their URL
 
     def translate_path(self, path: str) -> str:
         """Return the file for a URL path; one that does not exist for any other."""
@@ -80,7 +78,7 @@ def server(source: str, port: int, runtime: Path) -> ThreadingHTTPServer:
         raise InputError(f"artifacts/{source}/report.html does not exist: run make repro")
     files = {f"/{name}": folder / name for name in _PAGES} | {"/": folder / "report.html"}
     files |= {f"/runtime/{part}": runtime.resolve() / part for part in _PARTS}
-    return ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, files=files))
+    return ThreadingHTTPServer(("127.0.0.1", port), type("Serving", (Handler,), {"files": files}))
 
 
 def main(source: str = "sample", port: int = 8000) -> None:

@@ -20,7 +20,6 @@ import io
 import struct
 import sys
 import zipfile
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -60,38 +59,24 @@ def stream(*key: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([SEED, *(crc32(str(k).encode()) for k in key)]))
 
 
-@dataclass(frozen=True)
 class Writer:
-    """A writer's style; lengths are in heights of a capital, angles are tangents."""
+    """A writer's style; lengths are in heights of a capital, angles are tangents.
 
-    group: str  # "archive", or a split of the idx files
-    number: int
-    pen: float  # diameter, in the idx files only
-    size: float
-    lower: float  # size of lower-case letters, relative to capitals
-    aspect: float
-    slant: float
-    turn: float
-    position: tuple[float, float]  # (x, y)
-    wobble: float  # 1 is usual, more is untidy
+    `group` is "archive", or a split of the idx files. `spread` 1 is that of the archive's writers.
+    """
 
-
-def make_writer(group: str, number: int, spread: float) -> Writer:
-    """Draw a writer's style; `spread` 1 is that of the archive's writers."""
-    rng = stream("hand", group, number)  # the word is a seed: another one draws other writers
-    size, aspect, slant, turn, x, y = np.clip(rng.normal(size=6), -2, 2)
-    return Writer(
-        group=group,
-        number=number,
-        pen=float(rng.uniform(0.095, 0.19)),
-        size=float(1 + 0.15 * size),
-        lower=float(rng.uniform(0.85, 1.1)),
-        aspect=float(1.04 + 0.09 * spread * aspect),
-        slant=float(0.08 + 0.14 * spread * slant),
-        turn=float(0.03 * spread * turn),
-        position=(float(0.11 * x), float(0.10 * y)),
-        wobble=float(rng.uniform(0.6, 1.4) * spread),
-    )
+    def __init__(self, group: str, number: int, spread: float) -> None:
+        rng = stream("hand", group, number)  # the word is a seed: another one draws other writers
+        size, aspect, slant, turn, x, y = np.clip(rng.normal(size=6), -2, 2)
+        self.group, self.number = group, number
+        self.pen = rng.uniform(0.095, 0.19)  # diameter, in the idx files only
+        self.size = 1 + 0.15 * size
+        self.lower = rng.uniform(0.85, 1.1)  # size of lower-case letters, relative to capitals
+        self.aspect = 1.04 + 0.09 * spread * aspect
+        self.slant = 0.08 + 0.14 * spread * slant
+        self.turn = 0.03 * spread * turn
+        self.position = (0.11 * x, 0.10 * y)
+        self.wobble = rng.uniform(0.6, 1.4) * spread  # 1 is usual, more is untidy
 
 
 def spline(points: Points, times: NDArray[np.float64], closed: bool = False) -> Points:
@@ -212,16 +197,15 @@ def png(grey: Pixels) -> bytes:
     By hand, because Pillow cannot be told to store each row as its difference to the row above,
     which saves a third of the archive.
     """
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc32(name + body))
-
     height, width = grey.shape
     rows = np.diff(grey.repeat(3, axis=1), axis=0, prepend=np.uint8(0))  # modulo 256
     body = np.pad(rows, ((0, 0), (1, 0)), constant_values=2).tobytes()  # 2 is that filter, "up"
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", compress(body, 9)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, chunk in (b"IHDR", header), (b"IDAT", compress(body, 9)), (b"IEND", b""):
+        content += struct.pack(">I", len(chunk)) + name + chunk
+        content += struct.pack(">I", crc32(name + chunk))
+    return content
 
 
 def jpeg(grey: Pixels) -> bytes:
@@ -234,10 +218,9 @@ def jpeg(grey: Pixels) -> bytes:
 def draw_characters() -> dict[str, bytes]:
     """The members of trainPart1.zip, by path."""
     names = 1 + stream("writers").permutation(WRITERS_NAMED)[:WRITERS]
-    writers = [make_writer("archive", int(n), spread=1.0) for n in names]
+    writers = [Writer("archive", int(n), spread=1.0) for n in names]
     members = {}
-    bar = tqdm(CLASSES, desc="trainPart1", unit="class", disable=None)
-    for number, char in enumerate(bar, start=1):
+    for number, char in enumerate(tqdm(CLASSES, desc="trainPart1", unit="class", disable=None), 1):
         for i in stream("writers", char).permutation(WRITERS)[:IMAGES_PER_CLASS]:
             path = f"train/Sample{number:03d}/img{number:03d}-{writers[i].number:03d}.png"
             members[path] = png(character_image(char, writers[i]))
@@ -246,7 +229,7 @@ def draw_characters() -> dict[str, bytes]:
 
 def draw_digits(split: str) -> tuple[Pixels, Pixels]:
     """The images (n, 28, 28) uint8 and labels (n,) uint8 of an idx split, in random order."""
-    writers = [make_writer(split, k, spread=SPREAD) for k in range(DIGIT_WRITERS[split])]
+    writers = [Writer(split, k, spread=SPREAD) for k in range(DIGIT_WRITERS[split])]
     bar = tqdm(writers, desc=split, unit="writer", disable=None)
     rows = [(digit_image(d, w, t), d) for w in bar for d in range(10) for t in range(TAKES)]
     order = stream("order", split).permutation(len(rows))
@@ -271,8 +254,8 @@ def idx(array: Pixels) -> bytes:
     """A uint8 array in MNIST's format: magic number, sizes, bytes; gzip without name or time."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as file:
-        file.write(struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape))
-        file.write(array.tobytes())
+        header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+        file.write(header + array.tobytes())
     return buffer.getvalue()
 
 
@@ -291,10 +274,9 @@ def pack(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def content_digest(members: dict[str, bytes]) -> str:
-    """The sha256 of one line per member, sorted by path: what is packed, however it is packed."""
-    lines = (f"{sha256(members[p]).hexdigest()}  {p}\n" for p in sorted(members))
-    return sha256("".join(lines).encode()).hexdigest()
+def sums(files: dict[str, bytes]) -> str:
+    """The sha256 of each file, a line each, sorted by path."""
+    return "".join(f"{sha256(files[path]).hexdigest()}  {path}\n" for path in sorted(files))
 
 
 def main() -> None:
@@ -306,13 +288,13 @@ def main() -> None:
     for split, (images, labels) in (("train", train), ("t10k", test)):
         files[f"{split}-images-idx3-ubyte.gz"] = idx(images)
         files[f"{split}-labels-idx1-ubyte.gz"] = idx(labels)
-    sums = {name: sha256(data).hexdigest() for name, data in files.items()}
-    digests = {name: content_digest(members) for name, members in archives.items()}
-    for name, table in (("SHA256SUMS", sums), ("CONTENT_DIGESTS", digests)):
-        text = "".join(f"{table[file]}  {file}\n" for file in sorted(table))
-        files[name] = text.encode()
-        print(f"{name}\n{text}", end="")
+    # A content digest is the digest of the members' digests, however they are packed.
+    texts = {"SHA256SUMS": sums(files)}
+    texts["CONTENT_DIGESTS"] = sums({n: sums(members).encode() for n, members in archives.items()})
     folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        print(f"{name}\n{text}", end="")
+        files[name] = text.encode()
     for name, data in files.items():
         (folder / name).write_bytes(data)
 

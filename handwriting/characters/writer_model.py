@@ -102,7 +102,7 @@ class WriterModel(nn.Module):
         second = torch.einsum("ci,cj->cij", self.mean, self.mean) + self.within
         variance = torch.einsum("nc,cij->nij", weight, second)
         variance -= torch.einsum("ni,nj->nij", mean, mean)
-        design = torch.einsum("nc,cij->nij", weight, self._design())
+        design = torch.einsum("nc,cij->nij", weight, self._design()[self.types])
         rest = (x - mean)[..., None]
         marginal = variance + design @ self._prior() @ design.mT
         distance = (rest.mT @ torch.linalg.solve(marginal, rest)).clamp(min=0)
@@ -123,7 +123,8 @@ class WriterModel(nn.Module):
         effects = posterior @ evidence[..., -1:]
         design = self._design()
         rest = (geometry.double()[:, None] - self.mean)[..., None]
-        density = _log_density(rest - design @ effects[:, None], self._spread(design, posterior))
+        shifted = rest - (design @ effects[:, None])[:, self.types]
+        density = _log_density(shifted, self._spread(design, posterior))
         ratio = density - _log_density(rest, self._spread(design, prior[None]))
         alone = (evidence == 0).all(2).all(1)[:, None]
         return torch.where(alone, logits, (logits + ratio).float())
@@ -145,25 +146,22 @@ class WriterModel(nn.Module):
 
     def _prior(self) -> Tensor:
         """Return the covariance of an unknown writer's effects, float64 [16, 16]."""
-        prior = torch.zeros(_EFFECTS, _EFFECTS, dtype=torch.float64)
-        prior[:NUMBERS, :NUMBERS] = self.shared
-        types = torch.eye(len(_TYPES), dtype=torch.float64)
-        prior[NUMBERS:, NUMBERS:] = torch.kron(types, self.by_type)
+        blocks = [self.shared, *[self.by_type] * len(_TYPES)]
+        prior: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
         return prior
 
     def _design(self) -> Tensor:
-        """Return which effects shift the features of a class, float64 [classes, 4, 16]."""
-        which = torch.zeros(len(self.types), 1 + len(_TYPES), dtype=torch.float64)
-        which[:, 0] = 1
-        which[range(len(self.types)), [1 + each for each in self.types]] = 1
+        """Return which effects shift the features of a type's classes, float64 [3, 4, 16]."""
+        own = torch.eye(len(_TYPES), dtype=torch.float64)
+        which = torch.cat([torch.ones_like(own[:, :1]), own], 1)
         one = torch.eye(NUMBERS, dtype=torch.float64)
-        return torch.einsum("ck,ij->cikj", which, one).reshape(len(which), NUMBERS, _EFFECTS)
+        return torch.kron(which, one).view(len(which), NUMBERS, _EFFECTS)
 
     def _spread(self, design: Tensor, effects: Tensor) -> Tensor:
         """Return the covariance of each class's features, [N, classes, 4, 4], where that of the
         effects is [N, 16, 16]."""
-        spread: Tensor = design @ effects[:, None] @ design.mT + self.within
-        return spread
+        of_types = design @ effects[:, None] @ design.mT
+        return of_types[:, self.types] + self.within
 
 
 def _products(rest: Tensor, group: Tensor) -> tuple[Tensor, int]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EXACT = frozenset((str, int))  # types that a table shows unrounded
-DIGITS = 5  # decimals of a float in a file
 
 
 @contextmanager
@@ -90,9 +89,7 @@ def write_csv(
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(
-            row if _EXACT.issuperset(map(type, row)) else map(rounded, row) for row in rows
-        )
+        writer.writerows(r if _EXACT.issuperset(map(type, r)) else map(rounded, r) for r in rows)
 
 
 def write_frame(path: Path, frame: "pd.DataFrame", scratch: Path) -> None:
@@ -102,12 +99,12 @@ def write_frame(path: Path, frame: "pd.DataFrame", scratch: Path) -> None:
     write_bytes(path, text.encode(), scratch)
 
 
-def rounded(value: Any, digits: int = DIGITS) -> Any:
-    """Return `value` with every float in it rounded to `digits` decimals."""
+def rounded(value: Any) -> Any:
+    """Return `value` with every float in it rounded to 5 decimals."""
     if isinstance(value, float):
-        return round(value, digits)
+        return round(value, 5)
     if isinstance(value, dict):
-        return {key: rounded(each, digits) for key, each in value.items()}
+        return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(each, digits) for each in value]
+        return [rounded(each) for each in value]
     return value

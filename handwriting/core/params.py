@@ -10,7 +10,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, one_line
 
 PATH = Path("params.yaml")
 T = TypeVar("T")
@@ -30,7 +30,12 @@ def load(name: str, cls: type[T]) -> T:
 
     Raises InputError naming every key that is missing, unknown, mistyped or out of range.
     """
-    value = _read()
+    try:
+        value = yaml.load(PATH.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - either is safe
+    except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
+        raise InputError(f"{PATH}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{PATH}: not YAML: {one_line(error)}") from None
     for depth, key in enumerate(keys := name.split(".")):
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")
@@ -49,25 +54,9 @@ def changed(value: T, changes: Mapping[str, Any], name: str) -> T:
 def _checked(name: str, value: object, cls: type[T]) -> T:
     try:
         # As JSON, whose strict mode takes mappings for dataclasses and lists for tuples.
-        return TypeAdapter(cls).validate_json(_json(name, value), strict=True)
+        return TypeAdapter(cls).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        problems = (
-            f"{'.'.join([name, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()
-        )
+        problems = [f"{'.'.join([name, *map(str, e['loc'])])}: {e['msg']}" for e in error.errors()]
         raise InputError(f"{PATH}: {'; '.join(problems)}") from None
-
-
-def _read() -> object:
-    try:
-        return yaml.load(PATH.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - either is safe
-    except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
-        raise InputError(f"{PATH}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{PATH}: not YAML: {' '.join(str(error).split())}") from None
-
-
-def _json(name: str, value: object) -> str:
-    try:
-        return json.dumps(value, default=str)
     except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, a cycle
         raise InputError(f"{PATH}: {name}: {error}") from None

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from safetensors.numpy import save_file
 
 from handwriting.core import files, seeds
 from handwriting.core.errors import InputError
+
+_COLUMNS = ("images", "labels", "geometry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,11 @@ class Split:
 
 def join(first: Split, second: Split) -> Split:
     """Return the rows of both. Raises InputError if classes or framing differ."""
-    if (first.classes, first.ink_size, first.images.shape[1:]) != (
-        *(second.classes, second.ink_size, second.images.shape[1:]),
-    ):
+    one, other = ((x.classes, x.ink_size, x.images.shape[1:]) for x in (first, second))
+    if one != other:
         raise InputError("cannot join two splits with different classes or framing")
-    images, labels, geometry = (
-        np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("images", "labels", "geometry")
-    )
+    pairs = ([getattr(each, name) for each in (first, second)] for name in _COLUMNS)
+    images, labels, geometry = map(np.concatenate, pairs)
     return Split(images, labels, geometry, first.classes, first.ink_size)
 
 
@@ -60,10 +58,8 @@ def per_class(labels: NDArray[np.int64], images: int, seed: int) -> NDArray[np.i
     for label in np.unique(labels):
         rows = order[labels[order] == label]
         if len(rows) < images:
-            raise InputError(
-                f"params.yaml: labels: {images} images of each class are asked for,"
-                f" and class {label} has {len(rows)}"
-            )
+            wanted = f"{images} images of each class are asked for"
+            raise InputError(f"params.yaml: labels: {wanted}, and class {label} has {len(rows)}")
         chosen.append(rows[:images])
     return np.sort(np.concatenate(chosen))
 
@@ -78,13 +74,8 @@ def load_writers(path: Path) -> list[str]:
 
 def store(split: Split, path: Path, scratch: Path) -> None:
     """Write a split; equal splits give equal bytes."""
-    columns: dict[str, NDArray[Any]] = {
-        "images": split.images,
-        "labels": split.labels,
-        "geometry": split.geometry,
-    }
     # The library writes the memory that an array begins at, and asks that it be in order.
-    tensors = {name: np.ascontiguousarray(column) for name, column in columns.items()}
+    tensors = {name: np.ascontiguousarray(getattr(split, name)) for name in _COLUMNS}
     # One metadata entry: several are written in no fixed order.
     about = json.dumps({"classes": split.classes, "ink_size": split.ink_size})
     with files.replacing(path, scratch) as temporary:
@@ -99,11 +90,22 @@ def load(path: Path) -> Split:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            images, labels, geometry = map(file.get_tensor, ("images", "labels", "geometry"))
+            images, labels, geometry = map(file.get_tensor, _COLUMNS)
             split = Split(images, labels, geometry, tuple(about["classes"]), about["ink_size"])
             return checked(split)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a split of tensors: {error}") from None
+
+
+def load_splits(source: str, name: str, *parts: str) -> list[Split]:
+    """Read splits of a source's data set."""
+    return [load(Path(f"data/tensors/{source}/{name}/{part}.safetensors")) for part in parts]
+
+
+def load_characters(source: str) -> tuple[Split, list[str]]:
+    """Read question one's images, and the writer ID of each."""
+    folder = Path(f"data/tensors/{source}/characters")
+    return load(folder / "train.safetensors"), load_writers(folder / "writers.csv")
 
 
 def checked(split: Split) -> Split:

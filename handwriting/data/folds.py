@@ -32,9 +32,8 @@ def draw(
             for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
                 fold_of[held_out] = fold
         except ValueError as error:
-            raise InputError(
-                f"{folds} folds of {len(labels):,} images, {protocol}: {error}"
-            ) from None
+            wanted = f"{folds} folds of {len(labels):,} images, {protocol}"
+            raise InputError(f"{wanted}: {error}") from None
     return drawn
 
 

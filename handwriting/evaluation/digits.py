@@ -27,7 +27,7 @@ def write(
         folder / dataset / "confusion": metrics.confusion(first[shown], split.classes),
         evaluation / "predictions": metrics.table(split.classes, first),
         evaluation / "tiles": gallery.show_mistakes(
-            f"artifacts/{source}/figures/{dataset}", "worst", split, first[shown], scratch
+            Path(f"artifacts/{source}/figures/{dataset}"), "worst", split, first[shown], scratch
         ),
     }
     for path, table in tables.items():

@@ -47,9 +47,9 @@ def write(path: Path, images: NDArray[np.uint8], columns: int, scratch: Path) ->
 
 
 def show_mistakes(
-    stem: str, name: str, split: Split, predictions: Predictions, scratch: Path
+    folder: Path, name: str, split: Split, predictions: Predictions, scratch: Path
 ) -> pd.DataFrame:
-    """Write <stem>-<name>.png, of MISTAKES, and return what its tiles show.
+    """Write <name>.png, of MISTAKES, and return what its tiles show.
 
     The worst mistakes are the least confident in the true class. `split` is what was predicted.
     """
@@ -60,7 +60,7 @@ def show_mistakes(
     wrong = table[~predictions.correct.numpy()]
     wrong = wrong.sort_values(MISTAKES[name], ascending=name == "worst", kind="stable")
     shown = wrong.head(_TILES)
-    write(Path(f"{stem}-{name}.png"), split.images[shown.index], COLUMNS, scratch)
+    write(folder / f"{name}.png", split.images[shown.index], COLUMNS, scratch)
     return shown[_COLUMNS]
 
 

@@ -106,6 +106,35 @@ def clustered_interval(values: Tensor, writers: Sequence[str]) -> tuple[float, f
     return mean - reach, mean + reach
 
 
+class Difference(NamedTuple):
+    """The second accuracy minus the first."""
+
+    mean: float  # over the images
+    low: float  # of the 95% interval over writers
+    high: float
+    deviation: float  # sample standard deviation between folds
+
+
+def difference(
+    first: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    writers: Sequence[str],
+) -> Difference:
+    """Compare two networks: which images they classify correctly, bool [N], the fold of each image,
+    int64 [N], and its writer."""
+    gain = second.astype(float) - first
+    low, high = clustered_interval(torch.from_numpy(gain), writers)
+    mean, deviation = fold_accuracy(gain, fold)
+    return Difference(mean, max(-1.0, low), min(1.0, high), deviation)
+
+
+def fold_accuracy(correct: NDArray[Any], fold: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the mean over all images, and the standard deviation of the folds' means."""
+    folds = pd.Series(correct).groupby(fold).mean()
+    return float(correct.mean()), float(folds.std()) if len(folds) > 1 else 0.0
+
+
 def nll(predictions: Predictions) -> float:
     """Return the mean negative logarithm of the probability of the true class."""
     return F.cross_entropy(*predictions).item()

@@ -5,7 +5,7 @@ An arm is all runs of one init, method and number of labels. Two arms are paired
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
@@ -24,8 +24,8 @@ from handwriting.data import dataset
 from handwriting.data.dataset import Split
 from handwriting.evaluation import convergence, metrics, significance
 from handwriting.evaluation.metrics import Predictions
-from handwriting.training import pretrained
-from handwriting.training.checkpoint import Run
+from handwriting.training import checkpoint, loop, pretrained
+from handwriting.training.checkpoint import Run, Saved
 from handwriting.training.compute import Compute
 from handwriting.training.model import Network
 
@@ -38,7 +38,7 @@ METHODS = {
     "layerwise_decay": "layer-wise learning-rate decay",
     CORRECTED: "forward correction",
 }
-RUN = ["init", "method", "labels", "seed"]
+RUN = Run.columns()[1:]  # all but data
 ARM = RUN[:-1]
 PAIR = ["labels", "method", "init", "against", "against_method"]  # of two arms
 COSTS = ["step", "images_seen", "flops", "images_kept"]  # of a threshold
@@ -80,7 +80,7 @@ class Declared:
 class Job(NamedTuple):
     """A network to be measured."""
 
-    model: Any  # the Classifier of one network, which is above this package
+    saved: Saved
     init: Network
     curve: pd.DataFrame
     first_steps: pd.DataFrame
@@ -101,34 +101,33 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"labels": str}, float_precision="round_trip")
 
 
-def jobs(artifacts: Path, data: str, load: Callable[[Path], Sequence[Any]]) -> Iterator[Job]:
-    """Yield a job for each run of each init on a data set; `load` is Classifier.all_of."""
+def jobs(artifacts: Path, data: str) -> Iterator[Job]:
+    """Yield a job for each run of each init on a data set."""
     before = cache(pretrained.load)
     for init in INITS:
         folder, path = artifacts / f"runs/{data}/{init}", artifacts / f"pretrained/{init}.pt"
-        tables = [read(folder / f"{name}.csv").groupby(RUN) for name in ("curves", "first_steps")]
-        models = load(folder / "networks.pt")
-        for model in sorted(models, key=lambda each: float(each.run.labels.replace("all", "inf"))):
-            run, size = model.run, model.about["model_size"]
-            curve, first_steps = (table.get_group(identity(run)) for table in tables)
-            yield Job(model, before(path, size, run.seed + 1)[-1], curve, first_steps)
-
-
-def identity(run: Run) -> tuple[Any, ...]:
-    """Return the values of the columns RUN."""
-    return tuple(getattr(run, name) for name in RUN)
+        tables = [
+            read(folder / f"{name}.csv").groupby(Run.columns())
+            for name in ("curves", "first_steps")
+        ]
+        networks = checkpoint.load(folder / "networks.pt")
+        networks.sort(key=lambda each: float(each.run.labels.replace("all", "inf")))
+        for saved in networks:
+            curve, first_steps = (table.get_group(saved.run.values()) for table in tables)
+            init_of = before(path, saved.about["model_size"], saved.run.seed + 1)[-1]
+            yield Job(saved, init_of, curve, first_steps)
 
 
 def measure(job: Job, train: Split, test: Split) -> Measured:
     """Measure a network; the labels of `train` are the true ones."""
-    run, network = job.model.run, job.model.saved[0].network
-    few, predictions = run.labels != "all", predict(job.model, test)
+    run, network = job.saved.run, job.saved.network
+    few, predictions = run.labels != "all", predict(job.saved, test)
     rows = dataset.per_class(train.labels, int(run.labels), run.seed) if few else slice(_GAP_IMAGES)
-    fit = predict(job.model, train.rows(rows))
+    fit = predict(job.saved, train.rows(rows))
     gradient, roughness = convergence.smoothness(job.first_steps)
-    row = dict(zip(RUN, identity(run), strict=True)) | {
+    row = dict(zip(RUN, run.values()[1:], strict=True)) | {
         "train_images": len(fit.truth) if few else len(train.labels),
-        "curve_images": job.model.about["curve_images"],
+        "curve_images": job.saved.about["curve_images"],
         "accuracy": predictions.accuracy,
         "nll": metrics.nll(predictions),
         "ece": metrics.calibration_error(predictions),
@@ -146,9 +145,10 @@ def measure(job: Job, train: Split, test: Split) -> Measured:
     return Measured(row, job.curve, flops, predictions, grams)
 
 
-def predict(model: Any, split: Split) -> Predictions:
-    """Return the predictions of a Classifier for a split."""
-    return Predictions(model.logits(split.images), torch.from_numpy(split.labels))
+def predict(saved: Saved, split: Split) -> Predictions:
+    """Return the predictions of a digit network for a split."""
+    images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
+    return Predictions(loop.logits_of(saved.network, images), labels)
 
 
 def tables(measured: Sequence[Measured], declared: Declared) -> dict[str, pd.DataFrame]:

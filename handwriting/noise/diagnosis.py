@@ -58,12 +58,12 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     likeliest_ones, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
     doubt = max(float(1 - each.max(1).mean()) for each in (posteriors, likeliest_ones))
     among = [likeliest_ones, *_sure_mistakes(likeliest_ones, doubt)[:_FEW]]
-    fits = {name: likeliest(among, labels, matrix) for name, matrix in exact(free.matrix).items()}
-    fits |= {name: fit(likeliest_ones, labels, form) for name, form in forms(free.matrix).items()}
-    size = {name: _parameters(name, len(free.matrix)) for name in fits}
+    known, tied = exact(free.matrix), forms(free.matrix)
+    fits = {name: likeliest(among, labels, matrix) for name, (_, matrix) in known.items()}
+    fits |= {name: fit(likeliest_ones, labels, form) for name, (_, form) in tied.items()}
     bic = {
-        name: -2 * each.log_likelihood + size[name] * np.log(len(labels))
-        for name, each in fits.items()
+        name: -2 * fits[name].log_likelihood + size * np.log(len(labels))
+        for name, (size, _) in (known | tied).items()
     }
     best = min(bic, key=lambda name: bic[name])
     clean, interval = clean_fraction(temperings, doubt, labels, fits[best].matrix)
@@ -79,10 +79,10 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     )
 
 
-def fit(posteriors: Floats, labels: Labels, form: Form, start: Floats | None = None) -> Fit:
+def fit(posteriors: Floats, labels: Labels, form: Form) -> Fit:
     """Return the maximum-likelihood matrix of a form."""
     classes = posteriors.shape[1]
-    matrix = np.full((classes, classes), 1 / classes) if start is None else start
+    matrix = np.full((classes, classes), 1 / classes)
     for _ in range(_ITERATIONS):
         joint = posteriors * matrix.T[labels]
         joint /= joint.sum(1, keepdims=True)
@@ -115,16 +115,16 @@ def _sure_mistakes(posteriors: Floats, doubt: float) -> list[Floats]:
     return [(1 - each) * posteriors + each / posteriors.shape[1] for each in shares]
 
 
-def exact(estimated: Floats) -> dict[str, Floats]:
-    """The matrices of the kinds that leave nothing to estimate but an arrangement."""
-    same = np.eye(len(estimated))
-    matrices = {
-        "clean": same,
-        "random": np.ones_like(same),
-        "uniform complementary": 1 - same,
-        "permutation": _assignment(estimated).astype(float),
+def exact(estimated: Floats) -> dict[str, tuple[int, Floats]]:
+    """The kinds that leave nothing to estimate but an arrangement: how many numbers each has to be
+    given, and its matrix. An arrangement counts as so many as it has free choices."""
+    classes, same = len(estimated), np.eye(len(estimated))
+    return {
+        "clean": (0, same),
+        "random": (0, np.full_like(same, 1 / classes)),
+        "uniform complementary": (0, (1 - same) / (classes - 1)),
+        "permutation": (classes, _assignment(estimated).astype(float)),
     }
-    return {name: each / each.sum(1, keepdims=True) for name, each in matrices.items()}
 
 
 def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
@@ -136,34 +136,17 @@ def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
     return Fit(floored, max(_log_likelihood(each, labels, floored) for each in among))
 
 
-def forms(estimated: Floats) -> dict[str, Form]:
-    """The other kinds, with the arrangement of the classes that the free estimate suggests."""
-    same = np.eye(len(estimated), dtype=bool)
+def forms(estimated: Floats) -> dict[str, tuple[int, Form]]:
+    """The same of the other kinds, with the arrangement that the free estimate suggests."""
+    classes, same = len(estimated), np.eye(len(estimated), dtype=bool)
     return {
-        "symmetric": _tied(same),
-        "permuted": _tied(_assignment(estimated)),
-        "complement of permuted": _tied(_assignment(-estimated)),
-        "pair flips": _tied(same, _assignment(np.where(same, -1, estimated))),
-        "biased complementary": _biased,
-        "general": general,
+        "symmetric": (1, _tied(same)),
+        "permuted": (1 + classes, _tied(_assignment(estimated))),
+        "complement of permuted": (1 + classes, _tied(_assignment(-estimated))),
+        "pair flips": (2 + classes, _tied(same, _assignment(np.where(same, -1, estimated)))),
+        "biased complementary": (1 + classes * (classes - 2), _biased),
+        "general": (classes * (classes - 1), general),
     }
-
-
-def _parameters(name: str, classes: int) -> int:
-    """How many numbers a kind has to be given; an arrangement of the classes counts as so many
-    as it has free choices."""
-    return {
-        "clean": 0,
-        "random": 0,
-        "uniform complementary": 0,
-        "permutation": classes,
-        "symmetric": 1,
-        "permuted": 1 + classes,
-        "complement of permuted": 1 + classes,
-        "pair flips": 2 + classes,
-        "biased complementary": 1 + classes * (classes - 2),
-        "general": classes * (classes - 1),
-    }[name]
 
 
 def _assignment(scores: Floats) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ from contextlib import closing
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,8 @@ from handwriting.core import cli
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
-from handwriting.preprocessing import duplicates
-from handwriting.preprocessing.duplicates import Digests
-from handwriting.preprocessing.framing import prepare
+from handwriting.preprocessing.duplicates import Digests, digests
+from handwriting.preprocessing.framing import Framed, prepare
 from handwriting.preprocessing.settings import Framing, Images
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
@@ -30,13 +28,7 @@ _CHUNK = 64  # images per task of a worker
 _WORKER_BYTES = 2_000_000  # of images: their decoding takes as long as a worker's start
 
 
-class Chunk(NamedTuple):
-    """Some framed images, stacked."""
-
-    images: NDArray[np.uint8]  # [N, size, size]
-    geometry: NDArray[np.float32]  # [N, 4]
-    keys: Digests
-    errors: list[str]  # of images that are not among the N
+Chunk = tuple[NDArray[np.void], list[str]]  # some images, a field for each of Framed; and errors
 
 
 def read(
@@ -52,18 +44,16 @@ def read(
     pixels = np.empty((count, 1, framing.image_size, framing.image_size), np.uint8)
     geometry, keys = np.empty((count, 4), np.float32), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
-    with (
-        closing(_framed(archive, framing, listing)) as chunks,
-        tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None) as bar,
-    ):
-        for chunk in chunks:
-            rows = slice(done, done := done + len(chunk.keys))
-            pixels[rows, 0], geometry[rows], keys[rows] = chunk[:3]
-            errors += chunk.errors
-            bar.update(len(chunk.keys) + len(chunk.errors))
+    bar = tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None)
+    with bar, closing(_framed(archive, framing, listing)) as chunks:
+        for framed, wrong in chunks:
+            rows = slice(done, done := done + len(framed))
+            pixels[rows, 0], geometry[rows], keys[rows] = (framed[each] for each in Framed._fields)
+            errors += wrong
+            bar.update(len(framed) + len(wrong))
     refuse(archive, faults | {"unusable images": errors})
     split = Split(pixels, labels, geometry, tuple(classes), framing.ink_size)
-    return Table(split, duplicates.digests(pixels), np.arange(count), paths.__getitem__), keys
+    return Table(split, digests(pixels), np.arange(count), paths.__getitem__), keys
 
 
 def _labelled(
@@ -116,6 +106,5 @@ def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
                 framed.append(prepare(content, path, size, framing.ink_size))
             except InputError as error:
                 errors.append(str(error))
-    images = np.array([each.image for each in framed], np.uint8).reshape(-1, size, size)
-    geometry = np.array([each.geometry for each in framed], np.float32).reshape(-1, 4)
-    return Chunk(images, geometry, np.array([each.key for each in framed], np.uint64), errors)
+    kinds = [("image", np.uint8, (size, size)), ("geometry", np.float32, 4), ("key", np.uint64)]
+    return np.array(framed, kinds), errors

@@ -6,8 +6,7 @@ All arithmetic is integer or correctly rounded: the same pixels on every platfor
 import io
 import struct
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from kornia_rs.imgproc import gray_from_rgb
@@ -15,7 +14,7 @@ from kornia_rs.io import decode_image_jpegturbo, decode_image_png_u8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, one_line
 from handwriting.preprocessing import duplicates
 
 Pixels = NDArray[np.uint8]
@@ -36,8 +35,7 @@ _SPECIAL_CHUNKS = (b"tRNS", b"eXIf", b"zTXt", b"iTXt", b"Raw profile", b"XML:", 
 _HARMLESS_SEGMENTS = {0xE0, *range(0xE2, 0xEE), 0xC4, 0xDB, 0xDD, 0xFE}
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+class Framed(NamedTuple):
     """One character, ready for a network."""
 
     image: Pixels  # uint8 [size, size], bright ink on dark
@@ -211,7 +209,16 @@ def _gray_by_pillow(content: bytes, name: str) -> Pixels:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # of oddities that Pillow reads all the same
-            return _opened(content)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                bands = image.getbands()
+                image.verify()
+            if content[:2] == b"\xff\xd8" and len(bands) in (1, 3):
+                decode_image_jpegturbo(content, "mono")
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                ImageOps.exif_transpose(image, in_place=True)
+                return _gray_of(image)
     except Image.DecompressionBombError:
         raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels: too large") from None
     except MemoryError:  # the fault of this machine, not of the image
@@ -219,22 +226,7 @@ def _gray_by_pillow(content: bytes, name: str) -> Pixels:
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image") from None
     except Exception as error:  # whatever its decoders raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: a damaged image: {reason}") from None
-
-
-def _opened(content: bytes) -> Pixels:
-    """Return the luminance of any image. Raises what Pillow's decoders raise."""
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        bands = image.getbands()
-        image.verify()
-    if content[:2] == b"\xff\xd8" and len(bands) in (1, 3):
-        decode_image_jpegturbo(content, "mono")
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return _gray_of(image)
+        raise InputError(f"{name}: a damaged image: {one_line(error)}") from None
 
 
 def _gray_of(image: Image.Image) -> Pixels:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
-from handwriting.preprocessing import duplicates
-from handwriting.preprocessing.duplicates import Digests
+from handwriting.preprocessing.duplicates import Digests, digests
 from handwriting.preprocessing.settings import Framing, Images
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
@@ -39,9 +38,9 @@ def read(archive: Path, images: Images, framing: Framing) -> tuple[Table, Digest
         test = row >= images.train
         return f"{'t10k' if test else 'train'}-images-idx3-ubyte[{row - test * images.train}]"
 
-    geometry, digests = np.empty((len(pixels), 0), np.float32), duplicates.digests(pixels)
+    geometry, keys = np.empty((len(pixels), 0), np.float32), digests(pixels)
     split = Split(pixels, labels.astype(np.int64), geometry, alphabet.DIGITS, framing.ink_size)
-    return Table(split, digests, np.arange(len(pixels)), path), digests
+    return Table(split, keys, np.arange(len(pixels)), path), keys
 
 
 def _fill(

@@ -1,4 +1,4 @@
-"""The sections `framing` and `<source>.images` of params.yaml."""
+"""Entries of the sections `framing` and `<source>.images` of params.yaml."""
 
 from typing import Annotated, Self
 
@@ -9,7 +9,7 @@ from handwriting.core import params
 
 @params.section
 class Framing:
-    """The square that a network sees, in pixels."""
+    """An entry of the section `framing`: the square that a network sees, in pixels."""
 
     image_size: Annotated[int, Field(ge=8, le=256)]  # side of the square
     ink_size: Annotated[int, Field(ge=4, le=256)]  # longer side of the ink in it
@@ -19,14 +19,6 @@ class Framing:
         if self.ink_size > self.image_size:
             raise ValueError(f"ink_size is {self.ink_size}, over image_size, {self.image_size}")
         return self
-
-
-@params.section
-class Framings:
-    """The section `framing`."""
-
-    characters: Framing
-    digits: Framing
 
 
 @params.section

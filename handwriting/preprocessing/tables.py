@@ -1,11 +1,9 @@
 """The images of an archive as a table: its order, its splits, equal and similar images."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +11,20 @@ from numpy.typing import NDArray
 from handwriting.core.errors import InputError
 from handwriting.data.dataset import Split
 from handwriting.preprocessing import duplicates
-from handwriting.preprocessing.duplicates import Digests
 from handwriting.preprocessing.settings import Images
 
 _BLOCK = 16  # pixels of each image moved at a time
 Splits = Mapping[str, slice]  # the rows of each split, in the order of the table
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """All images of an archive, with the archive's name of each.
 
     Every column is in memory once: a split is a slice of the rows.
     """
 
     split: Split
-    digests: Digests  # of the framed pixels
+    digests: duplicates.Digests  # of the framed pixels
     members: NDArray[np.intp]  # [N], index of each image in the archive
     path: Callable[[int], str]  # of a member, by its index
 
@@ -49,7 +45,7 @@ class Table:
                 yield name, row, self.path(member)
 
 
-def divide(table: Table, keys: Digests, images: Images) -> Splits:
+def divide(table: Table, keys: duplicates.Digests, images: Images) -> Splits:
     """Put the table in the order of its splits, each sorted by `keys`, and return them.
 
     The last `images.test` rows are the test split. Of the others, the first of each class are the
@@ -104,18 +100,17 @@ def summary(table: Table, splits: Splits) -> dict[str, Any]:
         for name, rows in splits.items()
     }
     images = {name: sum(each) for name, each in counts.items()}
-    distinct = {name: len(np.unique(digests[rows])) for name, rows in splits.items()}
     return {
         "images": images,
         "of_class": {name: dict(zip(classes, each, strict=True)) for name, each in counts.items()},
-        "repeated": {name: images[name] - distinct[name] for name in splits},
+        "repeated": {n: images[n] - len(np.unique(digests[rows])) for n, rows in splits.items()},
         "near_duplicates": near_duplicates(table, splits),
     }
 
 
 def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
     """Return the number of pairs of different images that are nearly the same, by their splits."""
-    names, pixels = list(splits), math.prod(table.split.images.shape[1:])
+    names, pixels = list(splits), table.split.images[0].size
     sizes = [each.stop - each.start for each in splits.values()]
     split_of = np.repeat(np.arange(len(names), dtype=np.int8), sizes)
     pairs = np.zeros((len(names), len(names)), np.int64)

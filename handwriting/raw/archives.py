@@ -5,20 +5,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, sha256
 from io import BufferedReader, FileIO
 from itertools import accumulate, pairwise, takewhile
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from unicodedata import normalize
 
 from pydantic import Field
 
 from handwriting.core import params
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, one_line
 
 _CHUNK = 1 << 20  # bytes in memory at a time
 _LISTED = 10  # problems that an error lists
@@ -47,8 +46,7 @@ class _CorruptError(Exception):
     """A member's bytes contradict its header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A regular file in an archive."""
 
     path: str
@@ -65,7 +63,7 @@ class Member:
                     break
                 yield chunk
         except _INVALID as error:
-            raise _CorruptError(_line(error)) from error
+            raise _CorruptError(one_line(error)) from error
         if left:
             raise _CorruptError("its size is not the one declared")
 
@@ -147,7 +145,7 @@ def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except _INVALID as error:
-        raise InputError(f"{path}: not a whole zip archive: {_line(error)}") from None
+        raise InputError(f"{path}: not a whole zip archive: {one_line(error)}") from None
     entries = archive.infolist()
     if len(entries) > limits.max_members:
         raise InputError(f"{path}: {len(entries):,} members, over unzip.max_members")
@@ -263,7 +261,3 @@ def _refuse(archive: str, problems: Iterable[str]) -> None:
         more = f"and {len(listed) - _LISTED:,} more"
         listed[_LISTED:] = [more] if len(listed) > _LISTED else []
         raise InputError(f"{archive}: {'; '.join(listed)}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -7,11 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
@@ -20,8 +19,8 @@ from pydantic import Field
 from tqdm import tqdm
 
 from handwriting.core import params
-from handwriting.core.errors import InputError
-from handwriting.raw import archives
+from handwriting.core.errors import InputError, one_line
+from handwriting.raw.archives import Limits, content_digest
 
 _CHUNK = 1 << 20
 _TEMPORARY = {408, 425, 429, *range(500, 600)} - {501, 505}  # HTTP statuses worth a retry
@@ -57,8 +56,7 @@ class InterruptedDownloadError(Exception):
         self.retry_after = retry_after  # seconds
 
 
-@dataclass(frozen=True)
-class PartialDownload:
+class PartialDownload(NamedTuple):
     """What has arrived of a file from one URL, in a folder of that URL and digest alone."""
 
     url: str  # without a scheme, a path from the project's root
@@ -75,22 +73,18 @@ class PartialDownload:
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
-    @property
-    def _version(self) -> Path:
-        return self.path.with_name("version")
-
     def restart(self, version: str = "") -> None:
         """Delete what has arrived. `version` is the server's name for what is to come."""
         self.path.unlink(missing_ok=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._version.write_text(version)
+        self.path.with_name("version").write_text(version)
 
     def headers(self) -> dict[str, str]:
         """Return request headers that ask for the rest of the same version, uncompressed."""
         headers = {"Accept-Encoding": "identity"}
         if self.size:
             headers["Range"] = f"bytes={self.size}-"
-            if version := self._version.read_text():
+            if version := self.path.with_name("version").read_text():
                 headers["If-Range"] = version
         return headers
 
@@ -122,9 +116,7 @@ def location(prefix: str, name: str) -> str:
     return urlunsplit(link._replace(path=path, query=query, fragment=""))
 
 
-def fetch(
-    downloads: Sequence[PartialDownload], policy: RetryPolicy, limits: archives.Limits
-) -> Path:
+def fetch(downloads: Sequence[PartialDownload], policy: RetryPolicy, limits: Limits) -> Path:
     """Return the path of a file fetched by the first of its downloads that succeeds.
 
     Raises InputError naming each URL and what is wrong with it.
@@ -151,7 +143,7 @@ def _log(problem: str) -> str:
     return problem
 
 
-def download(part: PartialDownload, policy: RetryPolicy, limits: archives.Limits) -> None:
+def download(part: PartialDownload, policy: RetryPolicy, limits: Limits) -> None:
     """Fill `part` from its URL. Raises UnavailableError after the last attempt."""
     if part.url.lower().startswith("http:") and not part.digest:
         raise UnavailableError("plain HTTP needs a digest in params.yaml")
@@ -172,7 +164,7 @@ def download(part: PartialDownload, policy: RetryPolicy, limits: archives.Limits
             time.sleep(seconds)
 
 
-def validation_error(part: PartialDownload, limits: archives.Limits) -> str | None:
+def validation_error(part: PartialDownload, limits: Limits) -> str | None:
     """Return what is wrong with a complete file, or None."""
     with part.path.open("rb") as file:
         if file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML):
@@ -180,12 +172,11 @@ def validation_error(part: PartialDownload, limits: archives.Limits) -> str | No
         file.seek(0)
         sha = file_digest(file, "sha256").hexdigest()
     try:
-        digest = archives.content_digest(part.path, limits)
+        digest = content_digest(part.path, limits)
     except InputError as error:
         return f"not the archive expected: {str(error).removeprefix(f'{part.path}: ')}"
-    if part.digest in (None, digest, sha):
-        return None
-    return f"its digest is {digest}, not {part.digest}"
+    fits = part.digest in (None, digest, sha)
+    return None if fits else f"its digest is {digest}, not {part.digest}"
 
 
 def copy(part: PartialDownload) -> bool:
@@ -231,7 +222,7 @@ def cause(error: BaseException) -> str:
     """Return the message of the first error of a chain, without the libraries' wrapping."""
     while error.__context__:
         error = error.__context__
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)
 
 
 def begin(part: PartialDownload, response: requests.Response) -> bool:

@@ -6,8 +6,8 @@ The tar holds paths and bytes only, no times and no owners: equal content gives 
 import tarfile
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from handwriting.core.errors import InputError
 from handwriting.raw.archives import Member
@@ -15,8 +15,7 @@ from handwriting.raw.archives import Member
 BUFFER = 1 << 16  # bytes read or written at a time: dozens of small files
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """The files in a tar, or some of them."""
 
     paths: list[str]

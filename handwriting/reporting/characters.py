@@ -96,4 +96,4 @@ def feature_map(results: Results) -> Chart:
 def magnitudes(results: Results) -> Sheet:
     """Return each augmentation alone, then all of them."""
     rows = results.tiles("characters", "magnitudes")["row"].tolist()
-    return Sheet("magnitudes", {}, results.picture("figures/characters-magnitudes"), 12, rows=rows)
+    return Sheet("magnitudes", {}, results.picture("figures/characters/magnitudes"), 12, rows=rows)

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+Names = Sequence[str]
+Titles = tuple[str, str]  # of the x axis and of the y axis
+
 # Inits and methods have one colour each everywhere, in the light and in the dark theme; `clean` is
 # for clean labels and all that has no rival. The templates in .dvc/plots/ have the light ones.
 PALETTE = {
@@ -27,12 +30,7 @@ _ERRORS = (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # in percent, 
 
 
 def lines(
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    by: Sequence[str],
-    titles: tuple[str, str],
-    order: Sequence[str] = (),
+    frame: pd.DataFrame, x: str, y: str, by: Names, titles: Titles, order: Names = ()
 ) -> go.Figure:
     """Return a line for each group of rows, with a band between the columns low and high, if any.
 
@@ -56,7 +54,7 @@ def lines(
     return figure
 
 
-def error_lines(frame: pd.DataFrame, by: Sequence[str], order: Sequence[str]) -> go.Figure:
+def error_lines(frame: pd.DataFrame, by: Names, order: Names) -> go.Figure:
     """Return the accuracies mean, low and high by labels, on a logarithmic axis of the error."""
     error = {name: (100 - 100 * frame[name]).clip(_ERRORS[-1]) for name in ("mean", "low", "high")}
     titles = ("labels per class", "test accuracy, by the logarithm of the error")
@@ -69,7 +67,7 @@ def intervals(
     frame: pd.DataFrame,
     value: str,
     title: str,
-    names: Sequence[str],
+    names: Names,
     colours: Iterable[str] = (),
     scale: float = 100,
 ) -> go.Figure:
@@ -88,7 +86,7 @@ def intervals(
     return figure.update_layout(yaxis=axis, height=130 + max(40, 17 * most) * len(names))
 
 
-def bars(frame: pd.DataFrame, x: str, y: str, by: str, titles: tuple[str, str]) -> go.Figure:
+def bars(frame: pd.DataFrame, x: str, y: str, by: str, titles: Titles) -> go.Figure:
     """Return for each x a bar of each value of the column `by`, side by side, darkest first."""
     figure, groups = _figure(titles), frame.groupby(by, sort=False)
     for number, (name, rows) in enumerate(groups):
@@ -97,7 +95,7 @@ def bars(frame: pd.DataFrame, x: str, y: str, by: str, titles: tuple[str, str]) 
     return figure.update_layout(xaxis={"type": "category"}, showlegend=len(groups) > 1)
 
 
-def heatmap(z: pd.DataFrame, titles: tuple[str, str], height: int = 460) -> go.Figure:
+def heatmap(z: pd.DataFrame, titles: Titles, height: int = 460) -> go.Figure:
     """Return a table as colours, square, rows from the top."""
     figure = _figure(titles)
     hover = f"{titles[1]} %{{y}}, {titles[0]} %{{x}}: %{{z:.4~g}}<extra></extra>"
@@ -129,7 +127,7 @@ def scatter(rows: pd.DataFrame) -> go.Figure:
     return figure.update_layout(xaxis=bare, yaxis=bare, height=620)
 
 
-def _figure(titles: tuple[str, str]) -> go.Figure:
+def _figure(titles: Titles) -> go.Figure:
     x, y = ({"title": {"text": each, "font": {"size": 13}}, "automargin": True} for each in titles)
     layout = {"template": "none", "xaxis": x, "yaxis": y, "height": 400, "hovermode": "closest"}
     layout["margin"] = {"l": 50, "r": 12, "t": 36, "b": 48}

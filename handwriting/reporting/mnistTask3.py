@@ -20,13 +20,13 @@ def section(results: Results) -> Section:
     versions = ["MNIST", "mnistTask3", "difference x 4"]
     parts = (
         accuracies(results, 3, **shown),
-        Sheet("folders", {}, results.picture("figures/mnistTask3-folders"), 12, rows=folders),
+        Sheet("folders", {}, results.picture("figures/mnistTask3/folders"), 12, rows=folders),
         label_noise(results, "mnist"),
         label_noise(results, "mnistTask3"),
         matrix("transitions", counts.div(counts.sum(axis=1), axis=0), **oracle),
         looked_up(oracle),
         pseudo_labels(results.table("oracle/pseudo_labels"), oracle),
-        Sheet("jpeg", oracle, results.picture("figures/oracle-jpeg"), 10, rows=versions),
+        Sheet("jpeg", oracle, results.picture("figures/oracle/jpeg"), 10, rows=versions),
         curves("mnistTask3", results.table("mnistTask3/curves_mean"), "init"),
         clean_labels(results),
         inits(results.table("mnistTask3/comparisons")),
@@ -104,10 +104,7 @@ def inits(rows: pd.DataFrame) -> Chart:
 
 def worst(results: Results) -> Sheet:
     """Return the mistakes of a network that was trained on the wrong labels."""
-    wrong, clean = (
-        set(rows["row"][rows[f"{data}-random"] != rows["actual"]])
-        for data in ("mnistTask3", "mnist")
-        for rows in [results.evaluated(f"{data}/predictions")]
-    )
+    tables = {data: results.evaluated(f"{data}/predictions") for data in ("mnistTask3", "mnist")}
+    wrong, clean = (set(t["row"][t[f"{data}-random"] != t["actual"]]) for data, t in tables.items())
     numbers = {"wrong": len(wrong), "clean": len(clean), "both": len(wrong & clean)}
     return mistakes(results, "mnistTask3", "worst", **numbers)

@@ -13,28 +13,23 @@ class Network(NamedTuple):
 
 _ADAPTED = "the same, with the writer's other images"
 
-NETWORKS = {
-    "characters": Network(1, "seen writers", "one image by a writer in the training set"),
-    "characters-adapted": Network(1, "seen writers, adapted", _ADAPTED),
-    "characters-unseen-writers": Network(1, "unseen writers", "one image by any other writer"),
-    "characters-unseen-writers-adapted": Network(1, "unseen writers, adapted", _ADAPTED),
-    "characters-ensemble": Network(
-        1, "ensemble", "one image, two networks, one of each kind above"
-    ),
-    "characters-ensemble-adapted": Network(1, "ensemble, adapted", _ADAPTED),
-    "mnist-random": Network(2, "random", "MNIST from random weights"),
-    "mnist-digits": Network(2, "digits", "MNIST from the digits checkpoint"),
-    "mnist-characters": Network(2, "characters", "MNIST from the characters checkpoint"),
-    "mnistTask3-naive": Network(3, "naive", "labels used as given"),
-    "mnistTask3-naive-argmin": Network(
-        3, "argmin", "the same network, predicting the least likely class"
-    ),
-    "mnistTask3-random": Network(3, "random", "forward correction from random weights"),
-    "mnistTask3-digits": Network(3, "digits", "forward correction from the digits checkpoint"),
-    "mnistTask3-characters": Network(
-        3, "characters", "forward correction from the characters checkpoint"
-    ),
+_ABOUT = {
+    "characters": (1, "seen writers", "one image by a writer in the training set"),
+    "characters-adapted": (1, "seen writers, adapted", _ADAPTED),
+    "characters-unseen-writers": (1, "unseen writers", "one image by any other writer"),
+    "characters-unseen-writers-adapted": (1, "unseen writers, adapted", _ADAPTED),
+    "characters-ensemble": (1, "ensemble", "one image, two networks, one of each kind above"),
+    "characters-ensemble-adapted": (1, "ensemble, adapted", _ADAPTED),
+    "mnist-random": (2, "random", "MNIST from random weights"),
+    "mnist-digits": (2, "digits", "MNIST from the digits checkpoint"),
+    "mnist-characters": (2, "characters", "MNIST from the characters checkpoint"),
+    "mnistTask3-naive": (3, "naive", "labels used as given"),
+    "mnistTask3-naive-argmin": (3, "argmin", "the same network, predicting the least likely class"),
+    "mnistTask3-random": (3, "random", "forward correction from random weights"),
+    "mnistTask3-digits": (3, "digits", "forward correction from the digits checkpoint"),
+    "mnistTask3-characters": (3, "characters", "forward correction from the characters checkpoint"),
 }
+NETWORKS = {name: Network(*about) for name, about in _ABOUT.items()}
 
 
 def named(name: str) -> Network:

@@ -39,8 +39,7 @@ class Chart(Part):
 
     figure: str  # plotly's JSON
     table: pd.DataFrame
-    sheet: bytes = b""  # PNG of the images that its points stand for, in their order
-    columns: int = 24  # of that sheet
+    sheet: bytes = b""  # PNG of the images that its points stand for, in their order, 24 a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,7 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(data_uri=data_uri, markdown=markdown, script=script, cell=cell)
-    environment.globals["inline"] = inline
-    return environment.get_template(template).render(**content)
+    return environment.get_template(template).render(inline=inline, **content)
 
 
 def inline(name: str) -> Markup:

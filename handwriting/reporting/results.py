@@ -1,8 +1,7 @@
 """The measurements of one source, and the parts that several sections have."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from plotly.graph_objects import Figure
@@ -15,18 +14,16 @@ from handwriting.reporting.page import Chart, Sheet
 _TEXT = ("labels", "class", "one", "other", "digit", "layer")  # columns of names, digits or not
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(NamedTuple):
     """The metrics in git and the tables and pictures of the evaluate stages."""
 
     source: str
 
-    def metrics(self, question: int) -> dict[str, dict[str, float]]:
-        """Return the metrics of each network of a question, test archives last."""
-        paths = sorted(Path("metrics", self.source).glob("*.json"))
-        names = [*NETWORKS, *(path.stem for path in paths if path.stem not in NETWORKS)]
-        found = {name: self.json(name) for name in names if named(name).question == question}
-        return {name: each for name, each in found.items() if "writers" in each}
+    def networks(self, question: int) -> list[str]:
+        """Return the names of the measured networks of a question, test archives last."""
+        measured = sorted(path.stem for path in Path("metrics", self.source).glob("*.json"))
+        names = dict.fromkeys([*NETWORKS, *measured])
+        return [name for name in names if named(name).question == question]
 
     def json(self, path: str, top: str = "metrics") -> Any:
         """Return <top>/<source>/<path>.json."""
@@ -61,14 +58,14 @@ def chart(
 
 def accuracies(results: Results, question: int, **numbers: Any) -> Chart:
     """Return the accuracies of the networks of a question, test archives last."""
-    metrics, data = results.metrics(question), ("characters", "mnist", "mnistTask3")[question - 1]
-    networks = [named(name) for name in metrics]
-    frame = pd.DataFrame(metrics).T.astype({"runs": int, "images": int, "writers": int})
-    labels = [each.label for each in networks]
+    data, names = ("characters", "mnist", "mnistTask3")[question - 1], results.networks(question)
+    frame = pd.DataFrame([results.json(name) for name in names])
+    labels = [named(name).label for name in names]
     colours = labels if question > 1 else ()
     figure = charts.intervals(frame, "accuracy", "accuracy in %", labels, colours)
-    frame.insert(0, "what", [each.what for each in networks])
-    return chart(f"accuracy-{data}", figure, frame.reset_index(names="network"), **numbers)
+    frame.insert(0, "network", names)
+    frame.insert(1, "what", [named(name).what for name in names])
+    return chart(f"accuracy-{data}", figure, frame, **numbers)
 
 
 def curves(data: str, rows: pd.DataFrame, by: str, **numbers: Any) -> Chart:
@@ -91,7 +88,5 @@ def mistakes(results: Results, data: str, sheet: str, **numbers: Any) -> Sheet:
         (f"{actual} → {predicted} {float(share):.0%}", f"a {actual} classified as {predicted}")
         for actual, predicted, share in rows[["actual", "predicted", "confidence"]].values
     ]
-    numbers |= {"count": len(rows)}
-    return Sheet(
-        f"{sheet}-{data}", numbers, results.picture(f"figures/{data}-{sheet}"), 12, captions
-    )
+    png = results.picture(f"figures/{data}/{sheet}")
+    return Sheet(f"{sheet}-{data}", {"count": len(rows), **numbers}, png, 12, captions)

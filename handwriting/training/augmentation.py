@@ -36,9 +36,8 @@ class Augmentation:
     @property
     def moves(self) -> bool:
         """Whether a pixel would move."""
-        return bool(
-            self.rotation or self.scale or self.shear or self.shift or self.aspect or self.elastic
-        )
+        affine = (self.rotation, self.scale, self.shear, self.shift)
+        return any((*affine, self.aspect, self.elastic))
 
 
 class Draws(NamedTuple):

@@ -55,21 +55,14 @@ def save(networks: Sequence[Saved], path: Path, scratch: Path) -> None:
     torch.save writes the name of its file and the identity of equal strings: hence the buffer and
     the text.
     """
-    states = [
-        {
-            "network": {name: each.contiguous() for name, each in one.network.state_dict().items()},
-            **one.extra,
-        }
-        for one in networks
-    ]
-    text = json.dumps(
-        [
-            {"shape": asdict(one.network.shape), "run": asdict(one.run), "about": one.about}
-            for one in networks
-        ]
-    )
+    states, texts = [], []
+    for one in networks:
+        weights = {name: each.contiguous() for name, each in one.network.state_dict().items()}
+        states.append({"network": weights, **one.extra})
+        shape, run = asdict(one.network.shape), asdict(one.run)
+        texts.append({"shape": shape, "run": run, "about": one.about})
     buffer = io.BytesIO()
-    torch.save({"text": text, "states": states}, buffer)
+    torch.save({"text": json.dumps(texts), "states": states}, buffer)
     files.write_bytes(path, buffer.getvalue(), scratch)
 
 

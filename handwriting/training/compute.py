@@ -4,7 +4,6 @@ import ctypes
 import os
 import shlex
 import sys
-import warnings
 from typing import Annotated, Literal
 
 import torch
@@ -62,9 +61,8 @@ class Compute:
                 os.execvp(command[0], command)  # noqa: S606 - the user's own params.yaml names it
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
-                raise InputError(
-                    f"params.yaml: compute.launcher: {self.launcher}: {reason}"
-                ) from None
+                where = f"params.yaml: compute.launcher: {self.launcher}"
+                raise InputError(f"{where}: {reason}") from None
         else:
             self.configure_torch()
 
@@ -88,17 +86,6 @@ class Compute:
         # use_deterministic_algorithms() imports, in two seconds of each process
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         keep_freed_memory()
-
-    def warn_if_slow(self) -> None:
-        """Say once that this CPU has no arithmetic for bfloat16."""
-        if self.device != "cpu" or self.precision != "bfloat16":
-            return
-        capabilities = torch.cpu.get_capabilities()
-        if not any(capabilities.get(f"{name}bf16") for name in ("avx512_", "amx_", "", "sve_")):
-            warnings.warn(
-                "compute.precision is bfloat16, which this CPU has no hardware for: slow",
-                stacklevel=2,
-            )
 
 
 def keep_freed_memory() -> None:

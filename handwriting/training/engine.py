@@ -35,7 +35,6 @@ def map(
     from joblib import cpu_count  # of the affinity mask, or the container's quota
 
     compute.configure_torch()
-    compute.warn_if_slow()
     workers = min(len(jobs), max(1, cpu_count() // compute.threads))
     if 1 < workers < len(jobs) < 2 * workers:  # all at once, taking turns, end sooner than in two
         workers = len(jobs)  # rounds, of which the second leaves cores idle

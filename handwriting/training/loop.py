@@ -158,9 +158,8 @@ def examples(
     """
     device, augmentation = train.images.device, plan.augmentation
     there = batch.to(device, non_blocking=True)  # a GPU has work in hand and is not waited for
-    draws = draw(
-        len(batch), augmentation, generator(f"augmentation of {plan.stream}", plan.seed, step)
-    )
+    random = generator(f"augmentation of {plan.stream}", plan.seed, step)
+    draws = draw(len(batch), augmentation, random)
     images, geometry = augment(train.images[there], augmentation, draws), None
     share = draws.share.to(device, non_blocking=True)
     if train.geometry is not None:
@@ -168,9 +167,8 @@ def examples(
         geometry = moved.to(device, non_blocking=True)
     if augmentation.mixup:
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
-        geometry = (
-            None if geometry is None else torch.lerp(geometry.flip(0), geometry, share[:, None])
-        )
+        if geometry is not None:
+            geometry = torch.lerp(geometry.flip(0), geometry, share[:, None])
     return images, train.targets[there], geometry, share
 
 

@@ -35,9 +35,8 @@ class CrossEntropy:
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See Objective."""
-        return F.cross_entropy(
-            logits, targets, reduction="none", label_smoothing=self.label_smoothing
-        )
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
         """See Objective."""

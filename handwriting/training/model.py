@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from handwriting.core import seeds
+from handwriting.core import params, seeds
 from handwriting.core.errors import InputError
+from handwriting.data.dataset import Split
 from handwriting.data.geometry import NUMBERS
 
 PIXEL_MEAN, PIXEL_DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
@@ -37,11 +38,8 @@ class Shape:
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Shape":
         """Return the shape whose fields came from JSON, which has no tuples."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
-        return cls(**values)
+        tuples = {name: tuple(each) for name, each in fields.items() if isinstance(each, list)}
+        return cls(**fields | tuples)
 
     def check(self) -> None:
         """Raise InputError if no network can have this shape."""
@@ -170,6 +168,16 @@ def fresh(shape: Shape, purpose: str, seed: int) -> Network:
             layer.weight.uniform_(-bound, bound, generator=generator)
         network.head.bias.zero_()
     return network
+
+
+def fresh_for(split: Split, section: str, purpose: str, seed: int, **settings: Any) -> Network:
+    """Return a fresh network for the images of a split, with the settings of this section."""
+    size = split.images.shape[-1]
+    shape = Shape(classes=split.classes, size=size, ink_size=split.ink_size, **settings)
+    try:
+        return fresh(shape, purpose, seed)
+    except InputError as error:
+        raise InputError(f"{params.PATH}: {section}: {error}") from None
 
 
 def transplant(source: Network, classes: tuple[str, ...], seed: int) -> Network:

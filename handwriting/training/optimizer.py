@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from handwriting.core import params
-from handwriting.training.losses import Smoothing
+from handwriting.training.losses import CrossEntropy, Smoothing
 from handwriting.training.model import Network
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -34,6 +34,11 @@ class Recipe:
     layer_decay: Annotated[float, Field(ge=0, le=1)]  # of the learning rates, from each layer to
     # the one below it (discriminative fine-tuning: Howard and Ruder 2018); 0: the head alone
 
+    @property
+    def cross_entropy(self) -> CrossEntropy:
+        """The objective of labels used as given."""
+        return CrossEntropy(label_smoothing=self.label_smoothing)
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -52,18 +57,17 @@ class Optimizer:
 
     def __init__(self, network: Network, recipe: Recipe) -> None:
         self.recipe, self.precision = recipe, network.precision
-        frozen = recipe.layer_decay == 0
-        network.body.requires_grad_(not frozen)
-        network.norms.requires_grad_(not frozen)
+        momentum, decay = recipe.sgd_momentum, recipe.weight_decay
+        self.sgd = {**_NESTEROV, "momentum": momentum, "weight_decay": decay}
         depths: dict[Tensor, int] = {}
         for part in (network.body, network.norms):  # one parameter for each layer
+            part.requires_grad_(recipe.layer_decay > 0)
             depths |= {p: len(network.body) - i for i, p in enumerate(part.parameters())}
         trained: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-        head = network.head.weight
+        self.head = head = network.head.weight
         self.kernels = [p for p in trained if p.ndim > 1 and p is not head]
-        self.others = [p for p in trained if p is head] + [p for p in trained if p.ndim == 1]
+        self.others = [head, *(p for p in trained if p.ndim == 1)]
         self.decay = {p: recipe.layer_decay ** depths.get(p, 0) for p in trained}
-        self.head = head
         self.momenta = {p: torch.zeros_like(p) for p in self.kernels + self.others}
 
     def step(self, loss: Tensor, factors: Factors) -> None:
@@ -76,21 +80,11 @@ class Optimizer:
             for p in self.kernels:
                 lr = recipe.muon_lr * factors.muon * self.decay[p]
                 muon(p, self.momenta[p], lr, recipe.muon_momentum, self.precision)
+            head_lr, bias_lr = recipe.head_lr * factors.head, recipe.bias_lr * factors.bias
             for p in self.others:
-                peak = (
-                    recipe.head_lr * factors.head
-                    if p is self.head
-                    else recipe.bias_lr * factors.bias
-                )
-                sgd(
-                    [p],
-                    [p.grad],  # type: ignore[list-item]
-                    [self.momenta[p]],
-                    lr=peak * self.decay[p],
-                    momentum=recipe.sgd_momentum,
-                    weight_decay=recipe.weight_decay,
-                    **_NESTEROV,
-                )
+                peak = head_lr if p is self.head else bias_lr
+                tensors: Any = ([p], [p.grad], [self.momenta[p]])
+                sgd(*tensors, lr=peak * self.decay[p], **self.sgd)
 
     def gradient_norm(self) -> Tensor:
         """Return the norm of the last gradient, float32 []."""

@@ -1,5 +1,7 @@
 """The pretrained checkpoints that fine-tuning starts from."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +9,14 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from handwriting.core import params
 from handwriting.core.errors import InputError
-from handwriting.training import checkpoint
+from handwriting.data import alphabet, dataset
+from handwriting.data.dataset import Split
+from handwriting.training import checkpoint, model
 from handwriting.training.augmentation import Augmentation
+from handwriting.training.checkpoint import Run
+from handwriting.training.loop import Plan
 from handwriting.training.model import Network
+from handwriting.training.runs import Job
 
 Labels = dict[Annotated[str, Field(pattern=r"^[1-9]\d*$")], PositiveInt]
 
@@ -24,14 +31,11 @@ class Digits:
 
 
 @params.section
-class FullData:
+class FullData(Digits):
     """The section <source>.full_data: networks that learn from all of MNIST or mnistTask3."""
 
-    model_size: str
-    epochs: PositiveFloat
     muon_lr: PositiveFloat  # in place of the training section's
     curve_points: Annotated[int, Field(ge=2)]  # the same
-    augmentation: Augmentation
 
 
 @params.section
@@ -61,14 +65,29 @@ def load(path: Path, model_size: str, seeds: int) -> list[Network]:
 
     Raises InputError if there are fewer.
     """
-    networks = [
-        each.network for each in checkpoint.load(path) if each.about["model_size"] == model_size
-    ]
+    saved = checkpoint.load(path)
+    networks = [each.network for each in saved if each.about["model_size"] == model_size]
     if len(networks) < seeds:
-        raise InputError(
-            f"{path}: {len(networks)} networks of model size {model_size}, and {seeds} seeds"
-        )
+        found = f"{len(networks)} networks of model size {model_size}"
+        raise InputError(f"{path}: {found}, and {seeds} seeds")
     return networks[:seeds]
+
+
+def jobs(
+    networks: Iterable[Network], model_size: str, run: Run, plan: Plan, data: Split
+) -> list[Job]:
+    """Return how the bodies of networks are fine-tuned, each with a fresh head and of a seed of its
+    own, on as many images of each class as the run names."""
+    return [
+        Job(
+            replace(run, seed=seed),
+            model.transplant(network, alphabet.DIGITS, seed),
+            replace(plan, seed=seed),
+            None if run.labels == "all" else dataset.per_class(data.labels, int(run.labels), seed),
+            about={"model_size": model_size},
+        )
+        for seed, network in enumerate(networks)
+    ]
 
 
 def path(source: str, init: str) -> Path:

@@ -64,11 +64,10 @@ def train_one(job: Job, data: Data, compute: Compute, scratch: Path) -> Trained:
     about = describe(job, data, compute)
     progress = Progress(str(job.run), key(job.network, about), scratch)
     place_on_device(job.network, compute)
-    measured = curve_split(data, job.plan)
     curve, first_steps = fit(
         job.network,
         labelled(data.train, job.network, compute),
-        labelled(measured, job.network, compute) if measured else None,
+        held_out(data, job.plan, job.network, compute),
         job.plan,
         progress,
     )
@@ -116,9 +115,11 @@ def curve_images(data: Data, plan: Plan) -> int:
     return max(1, min(held_out, affordable))
 
 
-def curve_split(data: Data, plan: Plan) -> Split | None:
+def held_out(data: Data, plan: Plan, network: Network, compute: Compute) -> Labelled | None:
     """Return the held-out images that a learning curve is measured on, if any."""
-    return data.validation and data.validation.rows(slice(curve_images(data, plan)))
+    if data.validation is None:
+        return None
+    return labelled(data.validation.rows(slice(curve_images(data, plan))), network, compute)
 
 
 def place_on_device(network: Network, compute: Compute) -> None:
@@ -179,28 +180,22 @@ def store_curves(trained: Iterable[Trained], path: Path, scratch: Path) -> None:
     files.write_csv(path, [*Run.columns(), *CurvePoint._fields], rows, scratch)
 
 
-def store_first_steps(trained: Iterable[Trained], path: Path, scratch: Path) -> None:
-    """Write loss and gradient norm of the first steps of several runs as a table."""
-    rows = (
-        (*each.saved.run.values(), step, *values)
-        for each in trained
-        for step, values in enumerate(each.first_steps.tolist(), 1)
-    )
-    files.write_csv(path, [*Run.columns(), "step", "loss", "gradient_norm"], rows, scratch)
-
-
 def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path) -> None:
-    """Write networks.pt, curves.csv and first_steps.csv of a stage's runs, and the first network,
-    alone, as `shipped`."""
+    """Write networks.pt, curves.csv and first_steps.csv (loss and gradient norm) of a stage's runs,
+    and the first network, alone, as `shipped`."""
     if not is_driver():
         return
     networks = [each.saved for each in trained]
     checkpoint.save(networks, folder / "networks.pt", scratch)
     checkpoint.save(networks[:1], shipped, scratch)
     store_curves(trained, folder / "curves.csv", scratch)
-    store_first_steps(trained, folder / "first_steps.csv", scratch)
+    columns = [*Run.columns(), "step", "loss", "gradient_norm"]
+    rows = (
+        (*each.saved.run.values(), step, *values)
+        for each in trained
+        for step, values in enumerate(each.first_steps.tolist(), 1)
+    )
+    files.write_csv(folder / "first_steps.csv", columns, rows, scratch)
     for each in trained:
-        last = each.curve[-1]
-        print(
-            f"{each.saved.run}: validation accuracy {last.accuracy:.4f} after {last.step:,} steps"
-        )
+        step, _, _, accuracy = each.curve[-1]
+        print(f"{each.saved.run}: validation accuracy {accuracy:.4f} after {step:,} steps")

@@ -75,9 +75,8 @@ def hide(geometry: NDArray[np.float32], hidden: Hidden) -> NDArray[np.float32]:
 def framed_all(archive: Path, paths: Sequence[str], how: Framing) -> Pixels:
     """Return images of a tar, uint8 [N, 1, size, size], in the order of `paths`."""
     if how.ink_size > how.image_size:
-        raise InputError(
-            f"{params.PATH}: ablation: ink_size {how.ink_size} > image_size {how.image_size}"
-        )
+        sizes = f"ink_size {how.ink_size} > image_size {how.image_size}"
+        raise InputError(f"{params.PATH}: ablation: {sizes}")
     with tarfile.open(archive, "r:") as tar, archive.open("rb") as file:
         members = {each.name: each for each in tar}
         images = []

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from handwriting.characters import protocols
 from handwriting.characters.writer_model import context_rows
+from handwriting.classifier import out_of_fold_logits
 from handwriting.data.dataset import Split
 from handwriting.training.checkpoint import Saved
-from handwriting.training.runs import Rows, Trained
+from handwriting.training.runs import Rows
 
 
 class Images(NamedTuple):
@@ -28,16 +29,15 @@ class Images(NamedTuple):
         """Return the rows that a fold does not hold out."""
         return np.flatnonzero(self.fold_of != fold)
 
-    def fitted(self, trained: Trained) -> Saved:
+    def fitted(self, saved: Saved) -> Saved:
         """Return a network, whose seed is its fold, with the writer model of the other folds."""
-        rows = self.others(trained.saved.run.seed)
-        writers = self.writers[rows].tolist()
-        return protocols.with_writer_model(trained, self.split.rows(rows), writers).saved
+        rows = self.others(saved.run.seed)
+        return protocols.with_writer_model(saved, self.split, self.writers.tolist(), rows)
 
     def logits(self, networks: Sequence[Saved], pixels: Tensor, groups: Sequence[str]) -> Tensor:
         """Return out-of-fold logits for pixels [N, 1, S, S], float32 [2, N, classes]: of each image
         alone, and adapted to its writer by the others of its group."""
-        single = protocols.out_of_fold_logits(networks, self.split, self.fold_of, pixels)
+        single = out_of_fold_logits(networks, self.split, self.fold_of, pixels.numpy())
         context = context_rows(groups)
         adapted = protocols.adapted_logits(networks, self.split, self.fold_of, single, context)
         return torch.stack([single, adapted])

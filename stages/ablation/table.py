@@ -14,7 +14,7 @@ import pandas as pd
 from handwriting.core import cli, files
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
-from handwriting.evaluation import paired
+from handwriting.evaluation import metrics
 
 _RECIPE = "recipe"  # the choice with which all others are compared
 _MEASURES = (
@@ -25,13 +25,12 @@ _REASONS = Path("stages/ablation/reasons.json")  # and the order of the table
 
 
 def main(scratch: Path, source: str) -> None:
-    folder, metrics = Path(f"artifacts/{source}/ablation"), Path(f"metrics/ablation/{source}")
+    folder = Path(f"artifacts/{source}/ablation")
     writers = dataset.load_writers(Path(f"data/tensors/{source}/characters/writers.csv"))
-    predicted = pd.concat(map(read, sorted((folder / "choices").glob("*.csv"))))
-    choices = compared_choices(predicted, files.read_json(_REASONS), writers)
+    choices = compared_choices(read(folder / "choices.csv"), files.read_json(_REASONS), writers)
     tta = compared_views(read(folder / "tta.csv"), writers)
     for name, table in (("choices", pd.DataFrame(choices)), ("tta", pd.DataFrame(tta))):
-        files.write_frame(metrics / f"{name}.csv", table, scratch)
+        files.write_frame(Path(f"metrics/ablation/{source}/{name}.csv"), table, scratch)
         shown = table.drop(columns=["change", "why", "source"], errors="ignore")
         print(shown.round(4).to_string(index=False))
 
@@ -72,8 +71,8 @@ def compared(base: pd.DataFrame, table: pd.DataFrame, writers: Sequence[str]) ->
     before, correct = ((each.actual == each.predicted).to_numpy() for each in (base, table))
     fold, of_rows = table.fold.to_numpy(), [writers[row] for row in table.row]
     counts, loss = (table.fold.nunique(), len(table)), table.loss.mean()
-    difference = paired.difference(before, correct, fold, of_rows)
-    values = (*paired.accuracy(correct, fold), *counts, *difference, loss)
+    difference = metrics.difference(before, correct, fold, of_rows)
+    values = (*metrics.fold_accuracy(correct, fold), *counts, *difference, loss)
     return dict(zip(_MEASURES, values, strict=True))
 
 

@@ -1,10 +1,10 @@
-"""Train the recipe of question one with one choice changed, for each choice of a group, in short.
+"""Train the recipe of question one with one choice changed, for each choice, in short.
 
 Some of the five folds of split seed 0 are held out, on which the recipe was chosen; the published
 split is another.
 
 reads   data/tensors/<source>/characters/, data/images/<source>/characters.tar
-writes  artifacts/<source>/ablation/choices/<group>.csv: predictions for the held-out images
+writes  artifacts/<source>/ablation/choices.csv: predictions for the held-out images
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ class Schedule:
     folds: Annotated[int, Field(ge=1, le=_FOLDS)]  # of the five, so many are held out in turn
 
 
-def main(scratch: Path, source: str, group: str) -> None:
+def main(scratch: Path, source: str) -> None:
     compute = params.load("compute", Compute)
     training = params.load("training", Recipe)
     settings = params.load("characters", Characters)
     schedule = params.load(f"{source}.ablation.schedule", Schedule)
-    choices = params.load(f"ablation.choices.{group}", dict[str, Choice])
+    choices = params.load("ablation.choices", dict[str, Choice])
     compute.launch()
     recipe = load(source)
     images = {name: changed(recipe, each, source) for name, each in choices.items()}
@@ -54,25 +54,23 @@ def main(scratch: Path, source: str, group: str) -> None:
     def job(name: str, fold: int) -> Job:
         choice, run = choices[name], Run(data="characters", method=name, seed=fold)
         own = choice.changed(settings, name)
-        network = protocols.fresh(images[name].split, own.model, _STREAM, fold)
-        network = averaging(network, choice.average) if choice.average else network
-        epochs = schedule.epochs * choice.epoch_scale
-        plan = protocols.plan(training, own, epochs, _STREAM, fold)
-        return Job(run, network, plan, recipe.others(fold), about={"choice": asdict(choice)})
+        epochs, rows = schedule.epochs * choice.epoch_scale, recipe.others(fold)
+        made = protocols.job(run, _STREAM, images[name].split, training, own, epochs, rows)
+        if choice.average:
+            averaging(made.network, choice.average)
+        return replace(made, about={"choice": asdict(choice)})
 
     jobs = [job(name, fold) for name in choices for fold in range(schedule.folds)]
     trained = engine.map(train, jobs, compute, images, compute, scratch)
     if is_driver():
         tables = [held_out(name, each, images[name], trained) for name, each in choices.items()]
-        path = Path(f"artifacts/{source}/ablation/choices/{group}.csv")
+        path = Path(f"artifacts/{source}/ablation/choices.csv")
         files.write_frame(path, pd.concat(tables), scratch)
 
 
 def load(source: str) -> Images:
     """Return the images in the recipe's framing."""
-    tensors = Path(f"data/tensors/{source}/characters")
-    split = dataset.load(tensors / "train.safetensors")
-    writers = dataset.load_writers(tensors / "writers.csv")
+    split, writers = dataset.load_characters(source)
     fold_of = folds.draw(split.labels, writers, _FOLDS, _SPLIT_SEED)[folds.SEEN]
     return Images(split, np.array(writers), fold_of)
 
@@ -95,7 +93,7 @@ def train(job: Job, images: Mapping[str, Images], compute: Compute, scratch: Pat
 
 def held_out(name: str, choice: Choice, images: Images, trained: Sequence[Trained]) -> pd.DataFrame:
     """Return the predictions of a choice's networks for the images that they held out."""
-    networks = [images.fitted(each) for each in trained if each.saved.run.method == name]
+    networks = [images.fitted(each.saved) for each in trained if each.saved.run.method == name]
     if decay := choice.average:
         networks = [replace(each, network=averaged(each.network, decay)) for each in networks]
     rows = np.flatnonzero(images.fold_of < len(networks))

@@ -22,7 +22,7 @@ from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
-from handwriting.training.runs import Data, Job
+from handwriting.training.runs import Data
 
 
 @params.section
@@ -40,34 +40,31 @@ def main(scratch: Path, source: str) -> None:
     of_source = params.load(f"{source}.characters", OfSource)
     design = params.load(f"{source}.crossvalidation", CrossValidation)
     compute.launch()
-    tensors = Path(f"data/tensors/{source}/characters")
-    split = dataset.load(tensors / "train.safetensors")
-    writers = np.array(dataset.load_writers(tensors / "writers.csv"))
-    drawn = folds.draw(split.labels, writers.tolist(), design.folds, design.split_seed)
-    jobs = []
-    for protocol, fold_of in drawn.items():
-        stream = f"characters {protocol} {design.split_seed}"
-        jobs += [
-            Job(
-                Run(data="characters", method=protocol, seed=fold),
-                protocols.fresh(split, settings.model, stream, fold),
-                protocols.plan(training, settings, of_source.epochs, stream, fold),
-                np.flatnonzero(fold_of != fold),
-                np.flatnonzero(fold_of == fold),
-            )
-            for fold in range(design.folds)
-        ]
-    trained = [
-        protocols.with_writer_model(each, split.rows(job.train), writers[job.train].tolist())
-        for job, each in zip(
-            jobs, runs.train(jobs, Data(split, split), compute, scratch), strict=True
+    split, writers = dataset.load_characters(source)
+    drawn = folds.draw(split.labels, writers, design.folds, design.split_seed)
+    jobs = [
+        protocols.job(
+            Run(data="characters", method=protocol, seed=fold),
+            f"characters {protocol} {design.split_seed}",
+            split,
+            training,
+            settings,
+            of_source.epochs,
+            np.flatnonzero(fold_of != fold),
+            np.flatnonzero(fold_of == fold),
         )
-        if job.train is not None
+        for protocol, fold_of in drawn.items()
+        for fold in range(design.folds)
     ]
+    trained = runs.train(jobs, Data(split, split), compute, scratch)
     if is_driver():
         folder = Path(f"artifacts/{source}/crossvalidation")
         for protocol in drawn:
-            networks = [each.saved for each in trained if each.saved.run.method == protocol]
+            networks = [
+                protocols.with_writer_model(each.saved, split, writers, job.train)
+                for job, each in zip(jobs, trained, strict=True)
+                if each.saved.run.method == protocol
+            ]
             checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
         runs.store_curves(trained, folder / "curves.csv", scratch)
         folds.store(drawn, folder / "folds.csv", scratch)

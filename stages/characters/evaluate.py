@@ -6,7 +6,7 @@ adapted to the writer's other images.
 reads   artifacts/<source>/crossvalidation/, data/tensors/<source>/characters/
 writes  metrics/<source>/<network>.json, metrics/<source>/characters/ (tables),
         artifacts/<source>/evaluation/characters/ (predictions, a map),
-        artifacts/<source>/figures/characters-*.png (sheets of images)
+        artifacts/<source>/figures/characters/ (sheets of images)
 """
 
 from functools import partial
@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from handwriting.characters import protocols
 from handwriting.characters.writer_model import context_rows
-from handwriting.classifier import Classifier, mean_prediction
+from handwriting.classifier import Classifier, mean_prediction, out_of_fold_logits
 from handwriting.core import cli, files, params
 from handwriting.data import alphabet, dataset, folds
 from handwriting.data.dataset import Split
@@ -37,14 +36,12 @@ AUGMENTED = "0Oo1IlcCsSwW"  # classes whose first image is shown with each augme
 def main(scratch: Path, source: str) -> None:
     groups = params.load("confusable_classes", list[str])
     torch.set_num_threads(1)
-    tensors, folder = Path(f"data/tensors/{source}/characters"), Path(f"artifacts/{source}")
-    split = dataset.load(tensors / "train.safetensors")
+    folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
     truth = torch.from_numpy(split.labels)
-    writers = dataset.load_writers(tensors / "writers.csv")
     fold_of = folds.load(folder / "crossvalidation/folds.csv")
     saved = {name: checkpoint.load(folder / f"crossvalidation/{name}.pt") for name in fold_of}
     trained = [(saved[name], split, fold_of[name]) for name in folds.PROTOCOLS]
-    single = [single_logits(*each) for each in trained]
+    single = [out_of_fold_logits(*each, split.images) for each in trained]
 
     def predict(context: Tensor) -> dict[str, Predictions]:
         """Return predictions adapted to other images by the writer, their rows int64 [N, M]."""
@@ -72,23 +69,14 @@ def main(scratch: Path, source: str) -> None:
     show(out, split, networks[SEEN], saved[folds.SEEN][0], split.rows(held_out), scratch)
 
 
-def single_logits(networks: list[Saved], split: Split, fold_of: NDArray[np.int64]) -> Tensor:
-    """Return logits, float32 [N, classes], as users get them: of each image by a classifier of the
-    network of its fold."""
-    logits = torch.empty(len(split.labels), len(split.classes))
-    for rows, saved in zip(protocols.rows_of_folds(fold_of), networks, strict=True):
-        logits[rows] = Classifier([saved]).logits(split.images[rows], split.geometry[rows])
-    return logits
-
-
 def show(
     folder: Path, split: Split, found: Predictions, network: Saved, held_out: Split, scratch: Path
 ) -> None:
     """Write sheets of mistakes and of augmentations, and a network's map of held-out images."""
     magnitudes = Augmentation(**network.about["augmentation"])
-    stem = f"{folder.parents[1]}/figures/characters"
-    tiles = [gallery.show_mistakes(stem, n, split, found, scratch) for n in gallery.MISTAKES]
-    path = Path(f"{stem}-magnitudes.png")
+    sheets = folder.parents[1] / "figures/characters"
+    tiles = [gallery.show_mistakes(sheets, n, split, found, scratch) for n in gallery.MISTAKES]
+    path = sheets / "magnitudes.png"
     tiles += [gallery.show_magnitudes(path, split, AUGMENTED, magnitudes, scratch)]
     files.write_frame(folder / "tiles.csv", pd.concat(tiles), scratch)
     predict = partial(Classifier([network]).logits, held_out.images, held_out.geometry)

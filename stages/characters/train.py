@@ -14,9 +14,7 @@ from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.optimizer import Recipe
-from handwriting.training.runs import Data, Job
-
-_STREAM = "characters"
+from handwriting.training.runs import Data
 
 
 def main(scratch: Path, source: str) -> None:
@@ -25,18 +23,13 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("characters", Characters)
     of_source = params.load(f"{source}.characters", OfSource)
     compute.launch()
-    tensors = Path(f"data/tensors/{source}/characters")
-    split = dataset.load(tensors / "train.safetensors")
-    writers = dataset.load_writers(tensors / "writers.csv")
-    job = Job(
-        Run(data="characters", method="all"),
-        protocols.fresh(split, settings.model, _STREAM, 0),
-        protocols.plan(training, settings, of_source.epochs, _STREAM, 0),
-    )
+    split, writers = dataset.load_characters(source)
+    run = Run(data="characters", method="all")
+    job = protocols.job(run, "characters", split, training, settings, of_source.epochs)
     [trained] = runs.train([job], Data(split), compute, scratch)
-    trained = protocols.with_writer_model(trained, split, writers)
     if is_driver():
-        checkpoint.save([trained.saved], Path(f"artifacts/{source}/characters.pt"), scratch)
+        saved = protocols.with_writer_model(trained.saved, split, writers)
+        checkpoint.save([saved], Path(f"artifacts/{source}/characters.pt"), scratch)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,7 @@ def main(scratch: Path, source: str, dataset: str) -> None:
     archive = params.load(f"{source}.archives.{dataset}", Archive)
     mirror = os.environ.get("DATA_MIRROR", "") if source != "sample" else ""
     paths = [fetch(each, policy, limits) for each in archive.downloads(mirror, scratch)]
-    store(paths, Path(f"data/raw/{source}/{dataset}"))
-
-
-def store(paths: list[Path], folder: Path) -> None:
-    """Move the files into `folder` and delete all others there."""
+    folder = Path(f"data/raw/{source}/{dataset}")
     for path in paths:
         files.publish(path, folder / path.name)
     for stale in set(folder.iterdir()) - {folder / path.name for path in paths}:

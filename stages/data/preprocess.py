@@ -13,15 +13,15 @@ from pathlib import Path
 from handwriting.core import cli, files, params
 from handwriting.data import alphabet, dataset
 from handwriting.preprocessing import folders, idx, tables
-from handwriting.preprocessing.settings import Framings, Images
+from handwriting.preprocessing.settings import Framing, Images
 
 
 def main(scratch: Path, source: str, name: str) -> None:
     characters = name in ("characters", "characters28")
     archive_name = "characters" if characters else name
-    framings = params.load("framing", Framings)
+    kind = "characters" if name == "characters" else "digits"
+    framing = params.load(f"framing.{kind}", Framing)
     images = params.load(f"{source}.images.{archive_name}", Images)
-    framing = framings.characters if name == "characters" else framings.digits
     archive = Path(f"data/images/{source}/{archive_name}.tar")
     folder = Path(f"data/tensors/{source}/{name}")
     if name == "mnist":

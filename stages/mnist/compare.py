@@ -11,7 +11,6 @@ params  compare_inits
 
 from pathlib import Path
 
-from handwriting.classifier import Classifier
 from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.evaluation import study
@@ -20,9 +19,9 @@ from handwriting.training import engine
 
 def main(scratch: Path, source: str) -> None:
     declared = params.load("compare_inits", study.Declared)
-    tensors, folder = Path(f"data/tensors/{source}/mnist"), Path(f"metrics/{source}/transfer")
-    splits = [dataset.load(tensors / f"{name}.safetensors") for name in ("train", "test")]
-    jobs = [*study.jobs(Path(f"artifacts/{source}"), "mnist", Classifier.all_of)]
+    folder = Path(f"metrics/{source}/transfer")
+    splits = dataset.load_splits(source, "mnist", "train", "test")
+    jobs = [*study.jobs(Path(f"artifacts/{source}"), "mnist")]
     tables = study.tables(engine.map(study.measure, jobs, study.ONE_CORE, *splits), declared)
     tables["labels"] = study.by_labels(tables["runs"], declared.primary.method)
     answer = study.headline(tables["runs"], tables["comparisons"])

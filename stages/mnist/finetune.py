@@ -12,20 +12,18 @@ writes  artifacts/<source>/mnist-<init>.pt (all images, seed 0) and, of all runs
         artifacts/<source>/runs/mnist/<init>/{networks.pt,curves.csv,first_steps.csv}
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, params
 from handwriting.core.errors import InputError
-from handwriting.data import alphabet, dataset
-from handwriting.training import model, pretrained, runs
+from handwriting.data import dataset
+from handwriting.training import pretrained, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
-from handwriting.training.losses import CrossEntropy
 from handwriting.training.model import Network
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import Digits, FullData, Labels
@@ -33,6 +31,9 @@ from handwriting.training.runs import Data, Job
 
 STREAM = "mnist"
 ALL = "all"
+# Runs that differ in their seed alone: method, labels of each class, pretrained networks, what
+# has their model size and augmentation, epochs, changes of the training section.
+Condition = tuple[str, str, list[Network], Digits, float, dict[str, float]]
 
 
 @params.section
@@ -50,17 +51,6 @@ class Methods:
     epochs: PositiveFloat  # with all labels
 
 
-class Condition(NamedTuple):
-    """Runs that differ in their seed alone."""
-
-    method: str
-    labels: str  # of each class
-    networks: list[Network]  # pretrained, one for each seed
-    size: Digits | FullData  # whose model size and augmentation they have
-    epochs: float
-    changes: dict[str, float]  # of the training section
-
-
 def main(scratch: Path, source: str, init: str) -> None:
     compute = params.load("compute", Compute)
     training = params.load("training", Recipe)
@@ -75,47 +65,34 @@ def main(scratch: Path, source: str, init: str) -> None:
     compute.launch()
     if seeds_of.keys() != epochs_of.keys():
         raise InputError(f"{params.PATH}: {source}.labels and {source}.seeds.labels: other keys")
-    tensors, path = Path(f"data/tensors/{source}/mnist"), pretrained.path(source, init)
-    data = Data(
-        *(dataset.load(tensors / f"{name}.safetensors") for name in ("train", "validation"))
-    )
+    data = Data(*dataset.load_splits(source, "mnist", "train", "validation"))
+    path = pretrained.path(source, init)
     full = pretrained.load(path, full_data.model_size, full_seeds)
     others = pretrained.load(path, digits.model_size, max(most, *seeds_of.values()))
     decays = {"linear_probe": 0.0, "layerwise_decay": settings.layerwise_decay}
     if init == "random":
         del decays["layerwise_decay"]
     changes = {"muon_lr": full_data.muon_lr, "curve_points": full_data.curve_points}
-    conditions = [Condition("full", ALL, full, full_data, full_data.epochs, changes)]
+    conditions: list[Condition] = [("full", ALL, full, full_data, full_data.epochs, changes)]
     for labels, epochs in ({ALL: methods.epochs} | epochs_of).items():
         count = seeds_of.get(labels, full_seeds)
         if labels != ALL:
-            conditions.append(Condition("full", labels, others[:count], digits, epochs, {}))
+            conditions.append(("full", labels, others[:count], digits, epochs, {}))
         if labels in methods.labels:
             networks = others[: min(count, most)]
             conditions += [
-                Condition(name, labels, networks, digits, epochs, {"layer_decay": decay})
+                (name, labels, networks, digits, epochs, {"layer_decay": decay})
                 for name, decay in decays.items()
             ]
-    # The longest first, so that no core waits.
-    jobs = [job for each in conditions for job in jobs_of(init, each, training, data)]
+    jobs: list[Job] = []  # the longest first, so that no core waits
+    for method, labels, networks, size, epochs, changes in conditions:
+        recipe = params.changed(training, changes, method)
+        run = Run(data=STREAM, init=init, method=method, labels=labels)
+        plan = Plan(recipe, size.augmentation, epochs, recipe.cross_entropy, STREAM, 0)
+        jobs += pretrained.jobs(networks, size.model_size, run, plan, data.train)
     trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
-
-
-def jobs_of(init: str, condition: Condition, training: Recipe, data: Data) -> Iterator[Job]:
-    """Yield the job of each seed."""
-    method, labels, networks, size, epochs, changes = condition
-    recipe = params.changed(training, changes, method)
-    objective = CrossEntropy(label_smoothing=recipe.label_smoothing)
-    for seed, network in enumerate(networks):
-        yield Job(
-            Run(data=STREAM, init=init, method=method, labels=labels, seed=seed),
-            model.transplant(network, alphabet.DIGITS, seed),
-            Plan(recipe, size.augmentation, epochs, objective, STREAM, seed),
-            None if labels == ALL else dataset.per_class(data.train.labels, int(labels), seed),
-            about={"model_size": size.model_size},
-        )
 
 
 if __name__ == "__main__":

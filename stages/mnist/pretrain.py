@@ -9,6 +9,7 @@ writes  artifacts/<source>/pretrained/{random,digits,characters}.pt: a network f
         each model size in use
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,11 @@ from pydantic import NonNegativeInt, PositiveFloat
 from handwriting.core import cli, params
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet, dataset
-from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, model, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Plan
-from handwriting.training.losses import CrossEntropy
-from handwriting.training.model import Network, Shape
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import ModelSize, Seeds
 from handwriting.training.runs import Data, Job
@@ -65,18 +63,24 @@ def main(scratch: Path, source: str) -> None:
     seeds = params.load(f"{source}.seeds", Seeds)
     compute.launch()
     recipe = params.changed(training, settings.training, "pretrain.training")
-    objective = CrossEntropy(label_smoothing=recipe.label_smoothing)
-    split = dataset.load(Path(f"data/tensors/{source}/characters28/train.safetensors"))
+    plan = Plan(recipe, settings.augmentation, 0, recipe.cross_entropy, STREAM, 0)
+    fixed = {"crop_border": settings.crop_border, "geometry_channels": 0, "temperature": 1.0}
+    [split] = dataset.load_splits(source, "characters28", "train")
+    counts = checkpoints(seeds, default_size, full_size)
+    if unknown := [name for name in counts if name not in sizes]:
+        raise InputError(f"{params.PATH}: model_sizes: there is no {unknown[0]}")
     for init, classes in CLASSES.items():
         part = split.of_classes(classes)
         jobs = [
             Job(
                 Run(data=STREAM, init=init, seed=seed),
-                fresh(part, sizes, name, settings.crop_border, seed),
-                Plan(recipe, settings.augmentation, epochs[init], objective, STREAM, seed),
+                model.fresh_for(
+                    part, f"model_sizes.{name}", STREAM, seed, **vars(sizes[name]), **fixed
+                ),
+                replace(plan, epochs=epochs[init], seed=seed),
                 about={"model_size": name},
             )
-            for name, count in checkpoints(seeds, default_size, full_size).items()
+            for name, count in counts.items()
             for seed in range(count)
         ]
         trained = runs.train(jobs, Data(part), compute, scratch)
@@ -91,27 +95,6 @@ def checkpoints(seeds: Seeds, default_size: str, full_size: str) -> dict[str, in
     default = max(seeds.naive, seeds.diagnosis, seeds.methods, *seeds.labels.values())
     counts[default_size] = max(default, counts.get(default_size, 0))
     return counts
-
-
-def fresh(
-    split: Split, sizes: dict[str, ModelSize], name: str, crop_border: int, seed: int
-) -> Network:
-    """Return a network of a model size with random weights. Raises InputError for no such size."""
-    if name not in sizes:
-        raise InputError(f"{params.PATH}: model_sizes: there is no {name}")
-    try:
-        shape = Shape(
-            classes=split.classes,
-            size=split.images.shape[-1],
-            ink_size=split.ink_size,
-            crop_border=crop_border,
-            geometry_channels=0,
-            temperature=1.0,
-            **vars(sizes[name]),
-        )
-        return model.fresh(shape, STREAM, seed)
-    except InputError as error:
-        raise InputError(f"{params.PATH}: model_sizes.{name}: {error}") from None
 
 
 if __name__ == "__main__":

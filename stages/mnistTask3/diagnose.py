@@ -131,6 +131,7 @@ def report(
     """Return the diagnosis as JSON has it."""
     p_correct = diagnosis.believed_correct(posteriors, labels, found.matrix)
     likely = np.flatnonzero(p_correct > 0.5)
+    order = np.argsort(-p_correct[likely], kind="stable")[:_LISTED]
     low, high = found.interval
     return {
         "kind": found.kind,
@@ -143,9 +144,7 @@ def report(
         "matrix": found.matrix.tolist(),
         "estimated": found.estimated.tolist(),
         "believed_correct": len(likely),
-        "rows_believed_correct": likely[np.argsort(-p_correct[likely], kind="stable")][
-            :_LISTED
-        ].tolist(),
+        "rows_believed_correct": likely[order].tolist(),
     }
 
 

@@ -9,7 +9,7 @@ reads   artifacts/<source>/{pretrained,label_noise,runs/mnistTask3}/,
 writes  metrics/<source>/mnistTask3-*.json, metrics/<source>/mnistTask3/ (tables of calibration,
         label noise, learning curves and the comparison of inits),
         artifacts/<source>/evaluation/mnistTask3/ (predictions),
-        artifacts/<source>/figures/mnistTask3-{worst,folders}.png
+        artifacts/<source>/figures/mnistTask3/{worst,folders}.png
 params  compare_inits
 """
 
@@ -18,12 +18,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from handwriting.classifier import Classifier
 from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.evaluation import digits, gallery, metrics, study
 from handwriting.evaluation.metrics import Predictions
-from handwriting.training import engine
+from handwriting.training import checkpoint, engine
 
 NAIVE, SHOWN = "mnistTask3-naive", "mnistTask3-random"
 
@@ -35,10 +34,10 @@ def main(scratch: Path, source: str) -> None:
     train = dataset.load(tensors / "mnistTask3/train.safetensors")
     labels = pd.read_csv(artifacts / "evaluation/oracle/labels.csv")["label"].to_numpy()
     true = replace(train, labels=labels[: len(train.labels)])
-    jobs = [*study.jobs(artifacts, "mnistTask3", Classifier.all_of)]
+    jobs = [*study.jobs(artifacts, "mnistTask3")]
     measured = engine.map(study.measure, jobs, study.ONE_CORE, true, test)
-    models = Classifier.all_of(artifacts / "runs/mnistTask3/naive/networks.pt")
-    naive = engine.map(study.predict, models, study.ONE_CORE, test)
+    saved = checkpoint.load(artifacts / "runs/mnistTask3/naive/networks.pt")
+    naive = engine.map(study.predict, saved, study.ONE_CORE, test)
     networks = {NAIVE: naive, f"{NAIVE}-argmin": [Predictions(-p.logits, p.truth) for p in naive]}
     for each in measured:
         networks.setdefault(f"mnistTask3-{each.row['init']}", []).append(each.predictions)
@@ -49,7 +48,7 @@ def main(scratch: Path, source: str) -> None:
     tables["label_noise"] = digits.label_noise(artifacts)
     for name, table in tables.items():
         files.write_frame(Path(f"metrics/{source}/mnistTask3/{name}.csv"), table, scratch)
-    gallery.show_folders(artifacts / "figures/mnistTask3-folders.png", train, scratch)
+    gallery.show_folders(artifacts / "figures/mnistTask3/folders.png", train, scratch)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, files, params
 from handwriting.core.errors import InputError
-from handwriting.data import alphabet, dataset
+from handwriting.data import dataset
 from handwriting.noise import forward_correction, self_training
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.noise.self_training import PseudoLabels, SelfTraining
-from handwriting.training import engine, model, pretrained, runs
+from handwriting.training import engine, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
@@ -61,26 +61,16 @@ def main(scratch: Path, source: str, init: str) -> None:
     of_source = params.load(f"{source}.finetune_mnistTask3", OfSource)
     seeds = params.load(f"{source}.seeds.mnistTask3", PositiveInt)
     compute.launch()
-    folder, tensors = Path(f"artifacts/{source}"), Path(f"data/tensors/{source}/mnistTask3")
-    train, validation = (
-        dataset.load(tensors / f"{name}.safetensors") for name in ("train", "validation")
-    )
+    folder = Path(f"artifacts/{source}")
+    data = Data(*dataset.load_splits(source, "mnistTask3", "train", "validation"))
     objective = objective_of(files.read_json(folder / "label_noise/mnistTask3.json"))
     recipe = params.changed(training, settings.training, "finetune_mnistTask3.training")
     networks = pretrained.load(pretrained.path(source, init), size, seeds)
-    jobs = [
-        Job(
-            Run(data="mnistTask3", init=init, method="forward_correction", seed=seed),
-            model.transplant(network, alphabet.DIGITS, seed),
-            Plan(recipe, settings.augmentation, 0, objective, STREAM, seed),
-            about={"model_size": size},
-        )
-        for seed, network in enumerate(networks)
-    ]
+    run = Run(data="mnistTask3", init=init, method="forward_correction")
+    plan = Plan(recipe, settings.augmentation, 0, objective, STREAM, 0)
+    jobs = pretrained.jobs(networks, size, run, plan, data.train)
     how = (of_source.epochs, settings.self_training)
-    results = engine.map(
-        train_rounds, jobs, compute, Data(train, validation), compute, scratch, *how
-    )
+    results = engine.map(train_rounds, jobs, compute, data, compute, scratch, *how)
     trained, rounds = zip(*results, strict=True)
     runs_of = folder / f"runs/mnistTask3/{init}"
     runs.store(trained, runs_of, folder / f"mnistTask3-{init}.pt", scratch)
@@ -112,7 +102,6 @@ def train_rounds(
     about |= {"epochs": list(rounds), "self_training": asdict(how)}
     runs.place_on_device(network, compute)
     train = runs.labelled(data.train, network, compute)
-    curve: list[CurvePoint] = []
     pseudo_labels = np.empty((len(rounds) - 1, len(data.train.labels)), np.int8)
     for i, epochs in enumerate(rounds):
         plan = replace(job.plan, epochs=epochs, stream=f"{STREAM} round {i}")
@@ -120,29 +109,24 @@ def train_rounds(
             found = self_training.distributions(
                 network, train.images, train.targets, objective, how, plan.stream, plan.seed
             )
-            train = replace(
-                train, targets=forward_correction.with_distributions(train.targets, found)
-            )
+            targets = forward_correction.with_distributions(train.targets, found)
+            train = replace(train, targets=targets)
             pseudo_labels[i - 1] = self_training.labels_of(found)
         progress = Progress(f"{job.run}, round {i}", runs.key(network, about), scratch)
-        measured = runs.curve_split(data, plan)
-        assert measured  # noqa: S101 - for the type checker
-        validation = runs.labelled(measured, network, compute)
+        validation = runs.held_out(data, plan, network, compute)
         points, first_steps = fit(network, train, validation, plan, progress)
         if i == 0:
-            first = first_steps
-        curve += shifted(points, curve)
+            first, curve = first_steps, points
+        else:
+            curve += shifted(points[1:], curve[-1])
     return runs.finished(job, curve, first, about), pseudo_labels
 
 
-def shifted(points: Sequence[CurvePoint], after: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """Return the points of a round's curve that continue another."""
-    if not after:
-        return list(points)
-    last = after[-1]
+def shifted(points: Sequence[CurvePoint], last: CurvePoint) -> list[CurvePoint]:
+    """Return points of a round's curve that continue the one before, which ends in `last`."""
     return [
         CurvePoint(last.step + each.step, last.images_seen + each.images_seen, *each[2:])
-        for each in points[1:]
+        for each in points
     ]
 
 

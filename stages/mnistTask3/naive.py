@@ -11,15 +11,14 @@ from pathlib import Path
 from pydantic import PositiveFloat, PositiveInt
 
 from handwriting.core import cli, params
-from handwriting.data import alphabet, dataset
-from handwriting.training import model, pretrained, runs
+from handwriting.data import dataset
+from handwriting.training import pretrained, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
-from handwriting.training.losses import CrossEntropy
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import Digits
-from handwriting.training.runs import Data, Job
+from handwriting.training.runs import Data
 
 STREAM = "mnistTask3 naive"
 
@@ -38,23 +37,11 @@ def main(scratch: Path, source: str) -> None:
     digits = params.load(f"{source}.digits", Digits)
     seeds = params.load(f"{source}.seeds.naive", PositiveInt)
     compute.launch()
-    data = Data(
-        *(
-            dataset.load(Path(f"data/tensors/{source}/mnistTask3/{name}.safetensors"))
-            for name in ("train", "validation")
-        )
-    )
-    objective = CrossEntropy(label_smoothing=training.label_smoothing)
+    data = Data(*dataset.load_splits(source, "mnistTask3", "train", "validation"))
     networks = pretrained.load(pretrained.path(source, "random"), digits.model_size, seeds)
-    jobs = [
-        Job(
-            Run(data="mnistTask3", method="naive", seed=seed),
-            model.transplant(network, alphabet.DIGITS, seed),
-            Plan(training, digits.augmentation, settings.epochs, objective, STREAM, seed),
-            about={"model_size": digits.model_size},
-        )
-        for seed, network in enumerate(networks)
-    ]
+    run, objective = Run(data="mnistTask3", method="naive"), training.cross_entropy
+    plan = Plan(training, digits.augmentation, settings.epochs, objective, STREAM, 0)
+    jobs = pretrained.jobs(networks, digits.model_size, run, plan, data.train)
     trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / "runs/mnistTask3/naive", folder / "mnistTask3-naive.pt", scratch)

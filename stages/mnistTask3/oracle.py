@@ -9,30 +9,29 @@ reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
         artifacts/<source>/runs/mnistTask3/<init>/{networks.pt,pseudo_labels.npy}
 writes  metrics/<source>/oracle/: summary.json, transitions.csv (counts of labels by true class),
         pseudo_labels.csv (of each round), believed_correct.csv (rows that the diagnosis believes);
-        artifacts/<source>/evaluation/oracle/labels.csv, artifacts/<source>/figures/oracle-jpeg.png
+        artifacts/<source>/evaluation/oracle/labels.csv, artifacts/<source>/figures/oracle/jpeg.png
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from handwriting.classifier import Classifier
 from handwriting.core import cli, files
 from handwriting.data import dataset
 from handwriting.evaluation import gallery, oracle, study
 from handwriting.noise import self_training
+from handwriting.training import checkpoint
 
 
 def main(scratch: Path, source: str) -> None:
     torch.set_num_threads(1)
-    artifacts, tensors = Path(f"artifacts/{source}"), Path(f"data/tensors/{source}")
-    (train, *rest), mnist = (
-        [dataset.load(tensors / name / f"{part}.safetensors") for part in ("train", "validation")]
-        for name in ("mnistTask3", "mnist")
-    )
-    given, original = dataset.join(train, *rest), dataset.join(*mnist)
+    artifacts, parts = Path(f"artifacts/{source}"), ("train", "validation")
+    train, validation = dataset.load_splits(source, "mnistTask3", *parts)
+    given = dataset.join(train, validation)
+    original = dataset.join(*dataset.load_splits(source, "mnist", *parts))
     matches, differences = oracle.match(given.images, original.images)
     labels = original.labels[matches]
     truth = labels[: len(train.labels)]
@@ -45,13 +44,13 @@ def main(scratch: Path, source: str) -> None:
         oracle.pseudo_label_counts(init, self_training.load(each / "pseudo_labels.npy"), truth)
         for init, each in runs.items()
     )
-    model = Classifier.all_of(runs["random"] / "networks.pt")[0]
-    predicted = model.logits(train.images).argmax(1).numpy()
+    first = checkpoint.load(runs["random"] / "networks.pt")[0]
+    predictions = study.predict(first, replace(train, labels=truth))
     summary = oracle.summary(matches, differences, counts, np.array(diagnosis["estimated"])) | {
         "believed_correct": len(believed),
         "believed_correct_and_are": int((believed["label"] == believed["true_label"]).sum()),
         "train_images": len(truth),
-        "train_predictions_correct": int((predicted == truth).sum()),
+        "train_predictions_correct": int(predictions.correct.sum()),
         "pseudo_labels": int(rounds["pseudo_labels"].sum()),  # of all inits, rounds and seeds
         "pseudo_labels_correct": int(rounds["correct"].sum()),
     }
@@ -63,9 +62,9 @@ def main(scratch: Path, source: str) -> None:
     files.write_frame(metrics / "pseudo_labels.csv", rounds, scratch)
     files.write_frame(metrics / "believed_correct.csv", believed, scratch)
     files.write_frame(folder / "labels.csv", found, scratch)
-    first = np.unique(labels, return_index=True)[1]
-    tiles = oracle.jpeg_rows(given.images[first], original.images[matches[first]])
-    gallery.write(artifacts / "figures/oracle-jpeg.png", tiles, len(first), scratch)
+    shown = np.unique(labels, return_index=True)[1]
+    tiles = oracle.jpeg_rows(given.images[shown], original.images[matches[shown]])
+    gallery.write(artifacts / "figures/oracle/jpeg.png", tiles, len(shown), scratch)
     print(f"{source}: {summary}")
 
 

@@ -1,10 +1,9 @@
 """The writer model: no change without context, and confusable classes told apart with it."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_t
 from torch import Tensor
 
 from handwriting.characters import writer_model
@@ -52,8 +51,8 @@ def single(geometry: Tensor) -> Tensor:
     return logits.masked_fill(other[LABELS], -100.0)
 
 
-def share(logits: Tensor) -> float:
-    return (logits.argmax(1) == LABELS).float().mean().item()
+def correct(logits: Tensor) -> Tensor:
+    return (logits.argmax(1) == LABELS).float()
 
 
 def test_the_covariances_are_recovered(fitted: WriterModel) -> None:
@@ -79,9 +78,8 @@ def test_an_image_without_context_keeps_its_logits_to_the_bit(fitted: WriterMode
 def test_context_tells_upper_from_lower_case_also_of_unseen_writers(fitted: WriterModel) -> None:
     for geometry in (GEOMETRY, written(2)):
         logits = single(geometry)
-        alone, together = share(logits), share(fitted.adapted_group(logits, geometry, WRITER))
-        assert alone < 0.93
-        assert together > 0.96
+        assert correct(logits).mean() < 0.93
+        assert correct(fitted.adapted_group(logits, geometry, WRITER)).mean() > 0.96
 
 
 def test_context_of_one_character_type_alone_helps_too(fitted: WriterModel) -> None:
@@ -90,10 +88,7 @@ def test_context_of_one_character_type_alone_helps_too(fitted: WriterModel) -> N
     read = fitted.adapted_group(logits, geometry, WRITER * 3 + torch.tensor(fitted.types)[LABELS])
     for each_type in (1, 2):
         of_type = torch.from_numpy(each_type == TYPE)[LABELS]
-        right, before = (
-            (each.argmax(1) == LABELS)[of_type].float().mean() for each in (read, logits)
-        )
-        assert right > before
+        assert correct(read)[of_type].mean() > correct(logits)[of_type].mean()
 
 
 def test_the_order_and_the_other_writers_of_a_folder_change_nothing(fitted: WriterModel) -> None:
@@ -103,77 +98,53 @@ def test_the_order_and_the_other_writers_of_a_folder_change_nothing(fitted: Writ
     shuffled = fitted.adapted_group(logits[order], GEOMETRY[order], WRITER[order])
     assert torch.allclose(shuffled, read[order], atol=1e-4)
     first = WRITER == 0
-    assert torch.allclose(
-        fitted.adapted_group(logits[first], GEOMETRY[first], WRITER[first]), read[first], atol=1e-4
-    )
+    alone = fitted.adapted_group(logits[first], GEOMETRY[first], WRITER[first])
+    assert torch.allclose(alone, read[first], atol=1e-4)
 
 
 def test_evidence_adds_up(fitted: WriterModel) -> None:
-    logits, others = (
-        single(GEOMETRY),
-        writer_model.context_rows([str(each) for each in WRITER.tolist()]),
-    )
+    logits = single(GEOMETRY)
+    others = writer_model.context_rows([str(each) for each in WRITER.tolist()])
     told = fitted.evidence(logits, GEOMETRY)[others].sum(1)
     read = fitted.adapted(logits, GEOMETRY, told)
     assert torch.allclose(read, fitted.adapted_group(logits, GEOMETRY, WRITER), atol=1e-4)
 
 
-def with_one(classes: tuple[str, str], other: list[float], types: int) -> tuple[float, float]:
-    """How much another image by the writer, at 2 in one number, makes the first class of one at 2.5
-    likelier than the second: found, and by Student's densities written out.
+@pytest.mark.parametrize("other", [[50.0, -50.0], [1.0, 0.0]], ids=["certain", "uncertain"])
+@pytest.mark.parametrize("second", ["B", "b"], ids=["of one type", "of another type"])
+def test_one_image_of_context_gives_what_bayes_rule_does(second: str, other: list[float]) -> None:
+    """Another image by the writer, at 2 in one number, makes an A of one at 2.5 likelier than the
+    second class, by as much as Student's densities say.
 
     The means are 1 and -1, the variances 3 shared, 1 apart and 0.5 within; what the two images have
     in common if the one is of the first, of the second class: 4 where it is of the other's type.
     """
-    model, one = WriterModel(classes), torch.eye(4, dtype=torch.float64)
-    model.mean[0, 0], model.mean[1, 0] = 1.0, -1.0
+    model, one = WriterModel(("A", second)), torch.eye(4, dtype=torch.float64)
+    means = np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]])
+    model.mean.copy_(torch.from_numpy(means))
     model.shared.copy_(3 * one)
     model.by_type.copy_(1 * one)
     model.within.copy_((0.5 * one).repeat(2, 1, 1))
-    geometry = torch.zeros(2, 4)
-    geometry[0, 0], geometry[1, 0] = 2.5, 2.0
+    x, seen = np.array([2.5, 0, 0, 0]), np.array([2.0, 0, 0, 0])
+    geometry = torch.from_numpy(np.stack([x, seen])).float()
     read = model.adapted_group(torch.tensor([[0.0, 0.0], other]), geometry, torch.zeros(2).long())
-    weight = torch.tensor(other).softmax(0).tolist()
-    seen = weight[0] - weight[1]
-    variances = [0.5 + 1 - seen**2, 0.5, 0.5, 0.5]  # of the other's four numbers, given its writer
-    usual = [4.0 if types == 1 else 3 + weight[0] ** 2 + weight[1] ** 2] * 4
-    density = []
-    for mean, of_type in ((1.0, weight[0]), (-1.0, weight[1])):
-        common = 4.0 if types == 1 else 3 + of_type
-        for told in (True, False):
-            far, volume = 0.0, 0.0
-            for k in range(4):
-                total = usual[k] + variances[k]
-                shift = common / total * (2.0 - seen) * (k == 0) * told
-                spread = 4.5 - common**2 / total * told
-                far += (((2.5 - mean) * (k == 0) - shift) ** 2) / spread
-                volume += math.log(spread) / 2
-            density.append(-(16 + 4) / 2 * math.log1p(far / 16) - volume)
-    expected = density[0] - density[1] - density[2] + density[3]
-    return (read[0, 0] - read[0, 1]).item(), expected
-
-
-@pytest.mark.parametrize(
-    ("classes", "other", "types"),
-    [
-        (("A", "B"), [50.0, -50.0], 1),  # it is an A
-        (("A", "B"), [1.0, 0.0], 1),  # either
-        (("A", "b"), [50.0, -50.0], 2),  # of another type than the second class
-        (("A", "b"), [1.0, 0.0], 2),
-    ],
-    ids=["certain", "uncertain", "of another type", "of an uncertain type"],
-)
-def test_one_image_of_context_gives_what_bayes_rule_does(
-    classes: tuple[str, str], other: list[float], types: int
-) -> None:
-    found, expected = with_one(classes, other, types)
-    assert found == pytest.approx(expected, abs=1e-4)
+    weight = torch.tensor(other).softmax(0).numpy().astype(float)
+    expected = weight @ means  # of the other's four numbers, as their variance given its writer
+    variance = 0.5 + weight @ means**2 - expected**2
+    usual = 4 if second == "B" else 3 + (weight**2).sum()
+    gains = []
+    for mean, of_type in zip(means, weight, strict=True):
+        common = 4 if second == "B" else 3 + of_type
+        gain = common / (usual + variance)
+        spread = np.diag(4.5 - common * gain)
+        told = multivariate_t.logpdf(x, mean + gain * (seen - expected), spread, df=16)
+        gains.append(told - multivariate_t.logpdf(x, mean, 4.5 * np.eye(4), df=16))
+    found = (read[0, 0] - read[0, 1]).item()
+    assert found == pytest.approx(gains[0] - gains[1], abs=1e-4)
     assert abs(found) > 0.1
 
 
-def test_an_outlier_keeps_to_its_pixels_and_says_little_of_its_writer(
-    fitted: WriterModel,
-) -> None:
+def test_an_outlier_keeps_to_its_pixels_and_says_little_of_a_writer(fitted: WriterModel) -> None:
     """A writer writes an N as small as nothing else; its size alone would say another class."""
     logits, geometry = single(GEOMETRY), GEOMETRY.clone()
     odd = (WRITER == 0) & (CLASSES.index("N") == LABELS)
@@ -182,12 +153,9 @@ def test_an_outlier_keeps_to_its_pixels_and_says_little_of_its_writer(
     logits[odd, CLASSES.index("N")] = 0.0
     read = fitted.adapted_group(logits, geometry, WRITER)
     assert CLASSES[int(read[odd].argmax(1))] == "N"
-    beside, without = (
-        (WRITER == 0) & ~odd,
-        fitted.adapted_group(logits[~odd], geometry[~odd], WRITER[~odd]),
-    )
-    changed = (read[beside].argmax(1) != without[(WRITER == 0)[~odd]].argmax(1)).sum()
-    assert changed <= 2
+    without = fitted.adapted_group(logits[~odd], geometry[~odd], WRITER[~odd])
+    changed = read[~odd].argmax(1) != without.argmax(1)
+    assert changed[WRITER[~odd] == 0].sum() <= 2
 
 
 @pytest.mark.parametrize(
@@ -219,11 +187,6 @@ def test_names_of_writers_become_numbers_and_none_stays_unknown() -> None:
 
 
 def test_the_context_of_an_image_is_its_writers_others() -> None:
-    assert writer_model.context_rows(["b", "a", "b", "b", "a"]).tolist() == [
-        [2, 3],
-        [4, -1],
-        [0, 3],
-        [0, 2],
-        [1, -1],
-    ]
+    found = writer_model.context_rows(["b", "a", "b", "b", "a"]).tolist()
+    assert found == [[2, 3], [4, -1], [0, 3], [0, 2], [1, -1]]
     assert writer_model.context_rows(["a", "b"]).shape == (2, 0)

@@ -1,6 +1,7 @@
 """cli: one line for an error, one run of a stage at a time, nothing left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,15 +31,33 @@ KILLED = (  # a worker that ends without a word, as where the system kills the l
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 
 
-def command(body: str) -> list[str]:
+def command(body: str, *more: str) -> list[str]:
     Path("stages").mkdir(exist_ok=True)
     Path("stages/__init__.py").touch()
     Path("stages/work.py").write_text(STAGE.format(body))
-    return [sys.executable, "-m", "stages.work", "sample", "mnist"]
+    return [sys.executable, "-m", "stages.work", "sample", "mnist", *more]
 
 
-def run(body: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(body), capture_output=True, text=True, env=ENVIRONMENT)
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell has its background jobs ignore Ctrl-C, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Return the exit status and what was printed, once the process has ended."""
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+def run(body: str, *more: str) -> tuple[int, str, str]:
+    return ended(start(command(body, *more)))
 
 
 def wait_for(path: str | Path, present: bool = True) -> None:
@@ -49,18 +68,13 @@ def wait_for(path: str | Path, present: bool = True) -> None:
 
 
 def test_a_stage_is_given_its_coordinates_and_an_empty_folder() -> None:
-    found = run("print(scratch, list(scratch.iterdir()), source, dataset)")
-    assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout == "scratch/work-sample-mnist [] sample mnist\n"
+    printed = "scratch/work-sample-mnist [] sample mnist\n"
+    assert run("print(scratch, list(scratch.iterdir()), source, dataset)") == (0, printed, "")
     assert not Path("scratch").exists()
 
 
 def test_other_arguments_end_in_the_usage() -> None:
-    found = subprocess.run(
-        [*command("pass"), "more"], capture_output=True, text=True, env=ENVIRONMENT
-    )
-    assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr == "usage: python -m stages.work SOURCE DATASET\n"
+    assert run("pass", "more") == (1, "", "usage: python -m stages.work SOURCE DATASET\n")
 
 
 @pytest.mark.parametrize(
@@ -71,38 +85,31 @@ def test_other_arguments_end_in_the_usage() -> None:
         ("raise OSError(28, 'No space left on device')", "work: a file: No space left on device\n"),
         ("raise MemoryError", "work: out of memory\n"),
         (KILLED, "work: a worker process was killed, probably for lack of memory\n"),
+        # A defect keeps its traceback.
+        ("1 / 0", "(?s)Traceback .*ZeroDivisionError: division by zero\n"),
     ],
 )
-def test_an_error_is_one_line_and_keeps_the_scratch_folder(body: str, message: str) -> None:
-    found = run(f"(scratch / 'part').touch(); {body}")
-    assert (found.returncode, found.stdout, found.stderr) == (1, "", message)
-    assert Path("scratch/work-sample-mnist/part").exists()
-    assert run("assert (scratch / 'part').exists()").returncode == 0
-    assert not Path("scratch").exists()
-
-
-def test_a_defect_keeps_its_traceback() -> None:
-    found = run("1 / 0")
-    assert found.returncode == 1
-    assert "Traceback" in found.stderr
-    assert "ZeroDivisionError" in found.stderr
+def test_an_error_is_one_line_and_only_a_folder_with_files_stays(body: str, message: str) -> None:
+    for kept, before in (True, "(scratch / 'part').touch(); "), (False, ""):
+        status, output, errors = run(before + body)
+        assert (status, output) == (1, "")
+        assert re.fullmatch(message, errors)
+        assert Path("scratch/work-sample-mnist/part").exists() == Path("scratch").exists() == kept
+        assert run(f"assert (scratch / 'part').exists() == {kept}") == (0, "", "")
+        assert not Path("scratch").exists()
 
 
 def test_an_interrupted_stage_says_what_it_kept() -> None:
     body = "(scratch / 'part').touch(); Path('begun').touch(); time.sleep(600)"
-    process = subprocess.Popen(
-        command(body),
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        # A shell has its background jobs ignore Ctrl-C, and the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = start(command(body))
     wait_for("begun")
     process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=120)
-    assert process.returncode == 130
-    kept = b"kept in scratch/work-sample-mnist for the next run: part"
-    assert message == b"work: interrupted; " + kept + b"\n"
+    kept = "kept in scratch/work-sample-mnist for the next run: part"
+    assert ended(process) == (130, "", f"work: interrupted; {kept}\n")
+    Path("scratch/work-sample-mnist/part").unlink()
+    nothing = "work: interrupted; nothing to resume from\n"
+    assert run("raise KeyboardInterrupt") == (130, "", nothing)
+    assert not Path("scratch").exists()
 
 
 def test_a_stage_ends_with_the_process_that_started_it() -> None:
@@ -114,50 +121,34 @@ def test_a_stage_ends_with_the_process_that_started_it() -> None:
     process.kill()
     process.wait()
     stage = Path("/proc", Path("begun").read_text())
-    if stage.parent.exists():
-        wait_for(stage, present=False)
+    wait_for(stage, present=False)
 
 
 @pytest.mark.parametrize(
-    "start",
+    "begin",
     [
         "from handwriting.preprocessing.folders import _start; _start({parent})",
         "from handwriting.training.engine import _start; _start({parent}, None, None, ())",
     ],
 )
-def test_a_worker_whose_parent_ended_before_it_began_ends(start: str) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    worker = [sys.executable, "-c", start.format(parent=gone.pid) + "; print('at work')"]
-    done = subprocess.run(worker, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
-
-
-def test_an_error_that_leaves_nothing_leaves_no_folder() -> None:
-    for body in ("raise InputError('params.yaml: a key')", "raise KeyboardInterrupt", "1 / 0"):
-        assert run(body).returncode in (1, 130)
-        assert not Path("scratch").exists()
+def test_a_worker_whose_parent_ended_before_it_began_ends(begin: str) -> None:
+    gone = start(["true"])
+    ended(gone)
+    worker = f"{begin.format(parent=gone.pid)}; print('at work')"
+    assert ended(start([sys.executable, "-c", worker])) == (1, "", "")
 
 
 def test_a_second_run_waits_for_the_first() -> None:
-    first = subprocess.Popen(
-        command("Path('begun').touch()\n    while Path('begun').exists(): time.sleep(0.01)"),
-        env=ENVIRONMENT,
+    first = start(
+        command("Path('begun').touch()\n    while Path('begun').exists(): time.sleep(0.01)")
     )
     wait_for("begun")
-    second = subprocess.Popen(
-        command("print('second', Path('begun').exists())"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
+    second = start(command("print('second', Path('begun').exists())"))
     assert second.stderr is not None
     assert "waiting for another run" in second.stderr.readline()
     Path("begun").unlink()
-    assert second.communicate(timeout=20)[0] == "second False\n"
-    assert first.wait(timeout=20) == 0
-    assert second.returncode == 0
+    assert ended(second) == (0, "second False\n", "")
+    assert ended(first) == (0, "", "")
     assert not Path("scratch").exists()
 
 
@@ -171,10 +162,7 @@ for _ in range(300):
     with held(folder):
         os.close(os.open(folder / "alone", os.O_CREAT | os.O_EXCL))
 """
-    runs = [
-        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, env=ENVIRONMENT)
-        for _ in range(3)
-    ]
-    errors = [run.communicate(timeout=60)[1].decode() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], errors
+    runs = [start([sys.executable, "-c", code]) for _ in range(3)]
+    found = [ended(run) for run in runs]
+    assert [status for status, _, _ in found] == [0, 0, 0], found
     assert os.listdir() == []  # noqa: PTH208 - all of it is gone

@@ -10,37 +10,25 @@ from handwriting.core import files
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 
 
-def test_a_block_that_ends_well_replaces_the_file() -> None:
-    path = Path("a/b/result.txt")
-    for content in ("old", "new"):
-        with files.replacing(path, Path()) as temporary:
-            temporary.write_text(content)
-        assert path.read_text() == content
-    assert not Path("result.txt.part").exists()
-
-
-def test_a_block_that_fails_leaves_the_old_file() -> None:
-    path = Path("result.txt")
-    path.write_text("old")
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(28, "No space left")])
+def test_a_file_is_replaced_and_a_block_that_fails_leaves_it_or_nothing(error: Exception) -> None:
+    path = Path("a/result.txt")
 
     def fail() -> None:
         with files.replacing(path, Path()) as temporary:
             temporary.write_text("half of the n")
-            raise RuntimeError
+            raise error
 
-    with pytest.raises(RuntimeError):
+    message = "a defect" if isinstance(error, RuntimeError) else "No space left: 'a/result.txt'"
+    with pytest.raises(type(error), match=message):
+        fail()
+    assert not list(Path().iterdir())
+    for content in (b"older", b"old"):
+        files.write_bytes(path, content, Path())
+    with pytest.raises(type(error)):
         fail()
     assert path.read_text() == "old"
-
-
-def test_a_block_that_fails_makes_no_folder() -> None:
-    def fail() -> None:
-        with files.replacing(Path("a/result.txt"), Path()):
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert not Path("a").exists()
+    assert list(Path().rglob("*")) == [path.parent, path]  # and no temporary file
 
 
 def test_a_link_is_replaced_and_its_target_left_alone() -> None:
@@ -75,14 +63,3 @@ def test_csv_is_rounded_and_quoted() -> None:
     files.write_csv(Path("a.csv"), ["n", "x", "text"], rows, Path())
     expected = 'n,x,text\n1,0.12346,"a,b"\n2,,"é\n"\n'
     assert Path("a.csv").read_bytes() == expected.encode()
-
-
-def test_a_block_that_fails_leaves_nothing_half_written() -> None:
-    def fail() -> None:
-        with files.replacing(Path("result.txt"), Path()) as temporary:
-            temporary.write_text("half")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match=r"No space left on device: 'result.txt'"):
-        fail()
-    assert not list(Path().iterdir())

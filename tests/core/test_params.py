@@ -1,6 +1,5 @@
 """params: every departure from the declared section is an error that names the key."""
 
-from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -47,10 +46,8 @@ def test_a_section_cannot_be_changed() -> None:
     [
         ("epochs: 3, ", "", "a.b.epochs: Field required"),
         ("epochs: 3", "epochs: 0", "a.b.epochs: Input should be greater than or equal to 1"),
-        ("epochs: 3", "epochs: 3.5", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: '3'", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: true", "a.b.epochs: Input should be a valid integer"),
-        ("epochs: 3", "epochs: ", "a.b.epochs: Input should be a valid integer"),
         ("epochs: 3", "epochs: 3, speed: 1", "a.b.speed: Unexpected keyword argument"),
         ("name: x", "name: 1", "a.b.inner.name: Input should be a valid string"),
         ("name: x", "name: x, colour: red", "a.b.inner.colour: Unexpected keyword argument"),
@@ -67,11 +64,12 @@ def test_a_section_cannot_be_changed() -> None:
         (VALID, "a: {b: &b {epochs: *b}}", "a.b: "),
         (VALID, "a: {b: {2020-01-01: 1}}", "a.b: "),
         (VALID, "a: {b: !!python/object:os.system {}}", "not YAML"),
-        (VALID, "\t", "not YAML"),
         (VALID, "a: 2020-13-01", "cannot be read"),
+        pytest.param(VALID, f"a: {{b: {'[' * 3000}{']' * 3000}}}", "a.b: ", id="deep"),
+        ("3, inner: {name: x", "x, inner: {name: 3", "valid integer; a.b.inner.name: "),
     ],
 )
-def test_an_error_names_the_key(old: str, new: str, key: str) -> None:
+def test_an_error_names_every_key(old: str, new: str, key: str) -> None:
     assert old in VALID
     with pytest.raises(InputError) as caught:
         load(VALID.replace(old, new))
@@ -81,18 +79,10 @@ def test_an_error_names_the_key(old: str, new: str, key: str) -> None:
     assert "\n" not in message
 
 
-def test_all_errors_are_named_at_once() -> None:
-    with pytest.raises(InputError, match=r"a\.b\.epochs: .*; a\.b\.inner\.name: "):
-        load(VALID.replace("3", "x").replace("name: x", "name: 3"))
-
-
-def test_a_missing_file_is_named() -> None:
+def test_a_missing_file_and_one_that_is_not_text_are_named() -> None:
     with pytest.raises(InputError, match=r"params\.yaml: cannot be read"):
         params.load("a.b", Section)
-
-
-def test_a_file_that_is_not_text_is_named() -> None:
-    Path(params.PATH).write_bytes(b"\xff\xfe")
+    params.PATH.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"params\.yaml: cannot be read"):
         params.load("a.b", Section)
 
@@ -101,9 +91,3 @@ def test_a_number_alone_is_as_strict_as_one_in_a_section() -> None:
     params.PATH.write_text('a: {b: "3"}')
     with pytest.raises(InputError, match=r"a\.b: Input should be a valid integer"):
         params.load("a.b", int)
-
-
-def test_what_is_nested_without_end_is_one_clear_line() -> None:
-    params.PATH.write_text(f"a: {'[' * 3000}{']' * 3000}")
-    with pytest.raises(InputError, match=r"params\.yaml"):
-        params.load("a", list)

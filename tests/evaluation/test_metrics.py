@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from handwriting.data.alphabet import CHARACTERS
-from handwriting.evaluation import characters, digits, metrics, paired
+from handwriting.evaluation import characters, digits, metrics
 from handwriting.evaluation.metrics import Predictions
 from tests import networks
 
@@ -125,29 +125,25 @@ def random(accuracy: float, seed: int) -> NDArray[np.bool_]:
     return np.random.default_rng(seed).random(1000) < accuracy
 
 
-def test_a_network_does_not_differ_from_itself() -> None:
-    one = random(0.9, 0)
-    assert paired.difference(one, one, FOLD, WRITERS) == (0, 0, 0, 0)
-
-
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     pairs = ((random(0.88, 2 * seed), random(0.9, 2 * seed + 1)) for seed in range(400))
-    found = [paired.difference(*pair, FOLD, WRITERS) for pair in pairs]
+    found = [metrics.difference(*pair, FOLD, WRITERS) for pair in pairs]
     assert 0.92 <= np.mean([each.low <= 0.02 <= each.high for each in found]) <= 0.98
 
 
 def test_images_of_a_writer_that_change_together_widen_the_interval() -> None:
     both = np.repeat([True, False], 500), np.tile(np.repeat([True, False], 20), 25)
     alone, groups = ([str(i // n) for i in range(1000)] for n in (1, 20))  # images of a writer
-    narrow, wide = (paired.difference(*both, FOLD, names) for names in (alone, groups))
+    narrow, wide = (metrics.difference(*both, FOLD, names) for names in (alone, groups))
     assert narrow.mean == wide.mean
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
 def test_the_spread_is_between_the_folds() -> None:
     one = np.repeat([True, False, True, True], 250)
-    assert paired.accuracy(one, FOLD) == pytest.approx((0.75, 0.5))
-    assert paired.difference(~one, one, FOLD, WRITERS).deviation == pytest.approx(1.0)
+    assert metrics.difference(one, one, FOLD, WRITERS) == (0, 0, 0, 0)
+    assert metrics.fold_accuracy(one, FOLD) == pytest.approx((0.75, 0.5))
+    assert metrics.difference(~one, one, FOLD, WRITERS).deviation == pytest.approx(1.0)
 
 
 def test_the_metrics_are_of_all_seeds_and_the_pictures_of_the_first(tmp_dir: Path) -> None:

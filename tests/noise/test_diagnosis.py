@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bench.diagnosis import CASES, CLASSES, corrupted
 from handwriting.noise import diagnosis
-from handwriting.noise.diagnosis import Diagnosis, Floats, Labels
+from handwriting.noise.diagnosis import Floats, Labels
 
 
 def predicted(
@@ -24,12 +23,20 @@ def predicted(
     return posteriors
 
 
+def drawn(
+    how: str, count: int, accuracy: float, seed: int, *, calibrated: bool = False
+) -> tuple[Labels, Labels, Floats]:
+    """True labels, such labels, and the posteriors of a network of such accuracy."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, CLASSES, count)
+    labels = corrupted(truth, how, rng)
+    return truth, labels, predicted(truth, accuracy, rng, calibrated=calibrated)
+
+
 @pytest.mark.parametrize("how", CASES)
 def test_2000_labels_show_what_is_wrong_with_them(how: str) -> None:
-    rng = np.random.default_rng(3)
-    truth = rng.integers(0, CLASSES, 2000)
-    labels = corrupted(truth, how, rng)
-    found = diagnosis.diagnose(predicted(truth, 0.97, rng), labels)
+    truth, labels, posteriors = drawn(how, 2000, 0.97, seed=3)
+    found = diagnosis.diagnose(posteriors, labels)
     assert found.kind in CASES[how], found
     right = float((labels == truth).mean())
     assert found.clean_fraction == pytest.approx(right, abs=0.03)
@@ -39,12 +46,9 @@ def test_2000_labels_show_what_is_wrong_with_them(how: str) -> None:
 
 
 def test_a_network_less_sure_than_it_is_right_does_not_make_more_labels_correct() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, CLASSES, 4000)
-    labels = corrupted(truth, "symmetric 0.5", rng)
-    modest = predicted(truth, 0.97, rng) ** 0.5
-    modest /= modest.sum(1, keepdims=True)
-    found = diagnosis.diagnose(modest, labels)
+    _, labels, posteriors = drawn("symmetric 0.5", 4000, 0.97, seed=0)
+    modest = posteriors**0.5
+    found = diagnosis.diagnose(modest / modest.sum(1, keepdims=True), labels)
     assert found.clean_fraction == pytest.approx(0.5, abs=0.03)
     assert found.interval[0] <= 0.5 <= found.interval[1]
 
@@ -52,38 +56,25 @@ def test_a_network_less_sure_than_it_is_right_does_not_make_more_labels_correct(
 def test_the_interval_holds_the_true_share_mostly() -> None:
     held = 0
     for seed in range(10):
-        rng = np.random.default_rng(seed)
-        truth = rng.integers(0, CLASSES, 3000)
-        labels = corrupted(truth, "symmetric 0.3", rng)
-        found = diagnosis.diagnose(predicted(truth, 0.99, rng), labels)
+        _, labels, posteriors = drawn("symmetric 0.3", 3000, 0.99, seed)
+        found = diagnosis.diagnose(posteriors, labels)
         held += found.interval[0] - 0.01 <= 0.7 <= found.interval[1] + 0.01
     assert held >= 9
 
 
-def complementary(
-    share: float, accuracy: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Diagnosis]:
-    """Of complementary labels with such a clean fraction: which are correct, which are believed to
-    be, and the diagnosis by a network of such accuracy."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, CLASSES, 4000)
-    labels = corrupted(truth, f"complementary {share}", rng)
-    posteriors = predicted(truth, accuracy, rng, calibrated=True)
+@pytest.mark.parametrize(("clean", "accuracy"), [(0.02, 0.9995), (0.001, 0.9999)])
+def test_the_labels_believed_correct_among_complementary_ones_mostly_are(
+    clean: float, accuracy: float
+) -> None:
+    truth, labels, posteriors = drawn(f"complementary {clean}", 4000, accuracy, 0, calibrated=True)
     found = diagnosis.diagnose(posteriors, labels)
-    believed = diagnosis.believed_correct(posteriors, labels, found.matrix) > 0.5
-    return labels == truth, believed, found
-
-
-def test_the_labels_believed_correct_among_complementary_ones_mostly_are() -> None:
-    right, believed, _ = complementary(0.02, 0.9995)
-    assert right[believed].mean() > 0.9
-    assert believed[right].mean() > 0.5
-
-
-def test_a_kind_without_a_number_keeps_the_clean_fraction_in_its_matrix() -> None:
-    right, believed, found = complementary(0.001, 0.9999)
+    correct, p_correct = (
+        labels == truth,
+        diagnosis.believed_correct(posteriors, labels, found.matrix),
+    )
+    assert correct[p_correct > 0.5].mean() > 0.9
+    assert (p_correct[correct] > 0.5).mean() > 0.5
     assert found.matrix.diagonal() == pytest.approx(found.clean_fraction, abs=1e-5)
-    assert believed[right].mean() > 0.5
 
 
 def test_em_finds_the_matrix_that_the_labels_were_drawn_from() -> None:
@@ -91,10 +82,9 @@ def test_em_finds_the_matrix_that_the_labels_were_drawn_from() -> None:
     matrix = rng.dirichlet(np.ones(CLASSES), CLASSES)
     truth = rng.integers(0, CLASSES, 20000)
     labels = np.array([rng.choice(CLASSES, p=matrix[each]) for each in truth])
-    found = diagnosis.fit(
-        predicted(truth, 0.99, rng, calibrated=True), labels, diagnosis.general
-    ).matrix
-    assert np.abs(found - matrix).max() < 0.04
+    posteriors = predicted(truth, 0.99, rng, calibrated=True)
+    found = diagnosis.fit(posteriors, labels, diagnosis.general)
+    assert np.abs(found.matrix - matrix).max() < 0.04
 
 
 @pytest.mark.parametrize("seed", [2, 4])

@@ -7,29 +7,22 @@ import torch.nn.functional as F
 from handwriting.noise import forward_correction
 from handwriting.noise.forward_correction import ForwardCorrected
 
-COMPLEMENTARY = ForwardCorrected(
-    tuple(tuple(0.0 if i == j else 1 / 9 for j in range(10)) for i in range(10))
-)
-CLEAN = ForwardCorrected(tuple(tuple(float(i == j) for j in range(10)) for i in range(10)))
-
-
-def logits(count: int = 64) -> torch.Tensor:
-    return 3 * torch.randn(count, 10, generator=torch.Generator().manual_seed(0))
-
-
-def labels(count: int = 64) -> torch.Tensor:
-    return torch.randint(0, 10, (count,), generator=torch.Generator().manual_seed(1))
+ONE = torch.eye(10, dtype=torch.float64)
+CLEAN = ForwardCorrected(tuple(map(tuple, ONE.tolist())))
+COMPLEMENTARY = ForwardCorrected(tuple(map(tuple, ((1 - ONE) / 9).tolist())))
+LOGITS = 3 * torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+LABELS = torch.randint(0, 10, (64,), generator=torch.Generator().manual_seed(1))
 
 
 def test_the_correction_of_clean_labels_is_cross_entropy() -> None:
-    expected = F.cross_entropy(logits(), labels(), reduction="none")
-    assert torch.allclose(CLEAN.loss(logits(), labels()), expected, atol=1e-5)
+    expected = F.cross_entropy(LOGITS, LABELS, reduction="none")
+    assert torch.allclose(CLEAN.loss(LOGITS, LABELS), expected, atol=1e-5)
 
 
 def test_the_correction_of_complementary_labels_is_minus_log_of_1_minus_p() -> None:
-    p = logits().softmax(1).gather(1, labels()[:, None])[:, 0]
+    p = LOGITS.softmax(1).gather(1, LABELS[:, None])[:, 0]
     expected = -torch.log((1 - p) / 9)
-    assert torch.allclose(COMPLEMENTARY.loss(logits(), labels()), expected, atol=1e-4)
+    assert torch.allclose(COMPLEMENTARY.loss(LOGITS, LABELS), expected, atol=1e-4)
 
 
 def test_it_stays_exact_where_the_network_is_sure_of_the_impossible() -> None:
@@ -39,13 +32,13 @@ def test_it_stays_exact_where_the_network_is_sure_of_the_impossible() -> None:
 
 
 def test_distributions_add_their_cross_entropy_and_zeros_add_nothing() -> None:
-    without = forward_correction.with_distributions(labels(), torch.zeros(64, 10))
-    plain = COMPLEMENTARY.loss(logits(), labels())
-    assert torch.equal(COMPLEMENTARY.loss(logits(), without), plain)
-    answers = F.one_hot((labels() + 1) % 10, 10).float()
-    given = forward_correction.with_distributions(labels(), answers)
-    extra = F.cross_entropy(logits(), (labels() + 1) % 10, reduction="none")
-    assert torch.allclose(COMPLEMENTARY.loss(logits(), given), plain + extra, atol=1e-5)
+    without = forward_correction.with_distributions(LABELS, torch.zeros(64, 10))
+    plain = COMPLEMENTARY.loss(LOGITS, LABELS)
+    assert torch.equal(COMPLEMENTARY.loss(LOGITS, without), plain)
+    answers = F.one_hot((LABELS + 1) % 10, 10).float()
+    given = forward_correction.with_distributions(LABELS, answers)
+    extra = F.cross_entropy(LOGITS, (LABELS + 1) % 10, reduction="none")
+    assert torch.allclose(COMPLEMENTARY.loss(LOGITS, given), plain + extra, atol=1e-5)
 
 
 def test_the_accuracy_is_estimated_without_a_true_label() -> None:

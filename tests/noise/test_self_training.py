@@ -34,9 +34,7 @@ def test_a_network_labels_only_what_it_is_sure_of_and_never_with_the_impossible(
     assert set(labels[given.numpy() != 4]) == {4}
 
 
-def test_pseudo_labels_are_read_as_they_were_stored_and_another_file_is_refused(
-    tmp_path: Path,
-) -> None:
+def test_pseudo_labels_are_read_as_stored_and_another_file_is_refused(tmp_path: Path) -> None:
     path, labels = tmp_path / "labels.npy", np.arange(-1, 11, dtype=np.int8).reshape(2, 2, 3)
     self_training.store(labels, path, tmp_path)
     assert np.array_equal(self_training.load(path), labels)

@@ -58,26 +58,18 @@ def test_the_same_picture_in_another_file_is_the_same_square_or_nearly_if_lossy(
     assert found == 0 if name in EXACT else found < 4
 
 
-def noise(kind: str) -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
-    image = Image.new("RGB", (150, 150), "white")
-    image.paste(Image.fromarray(pixels), (30, 40))
-    return encoded(image.convert("RGB" if kind == "PNG" else "L"), kind)
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 83, 3), dtype=np.uint8))
 
 
-def test_the_fast_decoders_give_the_pixels_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
-    contents = [noise("PNG"), noise("JPEG")]
+def test_the_fast_decoders_give_the_pixels_of_pillow() -> None:
+    contents = [encoded(NOISE), encoded(NOISE.convert("L"), "JPEG")]
     for archive, step in ("mnistTask3", 4), ("trainPart1", 16):
         with zipfile.ZipFile(ROOT / f"data/sample/{archive}.zip") as file:
             names = [name for name in file.namelist() if not name.endswith("/")]
             contents += map(file.read, names[::step])
-    fast = list(map(framed, contents))
-    monkeypatch.setattr(framing, "_plain_png", lambda _: None)
-    monkeypatch.setattr(framing, "_plain_jpeg", lambda _: False)
-    for one, content in zip(fast, contents, strict=True):
-        other = framed(content)
-        assert (one.key, one.geometry) == (other.key, other.geometry)
-        assert np.array_equal(one.image, other.image)
+    for content in contents:
+        slow = framing._gray_by_pillow(content, "x")
+        assert np.array_equal(framing._gray(content, "x"), slow)
 
 
 def test_the_fast_decoders_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,17 +97,14 @@ def photo(ink: int, paper: int, noise: float = 0, slope: float = 0) -> Image.Ima
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("grey", [(0, 255), (255, 0), (20, 180), (220, 70), (30, 190)])
+@pytest.mark.parametrize("grey", [(0, 255), (255, 0), (20, 180), (220, 70), (200, 100)])
 @pytest.mark.parametrize("light", [(0, 0), (12, 0), (0, 100), (8, 70)])
 def test_ink_is_bright_on_dark_whatever_the_paper(grey: Pair, light: Pair) -> None:
     image = photo(*grey, *light)
-    assert difference(image, WIDE) < 6
     assert prepared(image).max() == 255
-
-
-@pytest.mark.parametrize(("ink", "paper"), [(255, 0), (64, 255), (200, 100)])
-def test_polarity_and_grey_levels_of_a_clean_picture_change_nothing(ink: int, paper: int) -> None:
-    assert difference(photo(ink, paper), WIDE) == 0
+    found = difference(image, WIDE)
+    assert found < 6
+    assert found == 0 or light != (0, 0)
 
 
 def test_ink_that_runs_off_the_border_is_still_ink() -> None:
@@ -188,35 +177,22 @@ def test_a_small_mark_far_from_the_letter_is_left_out(x: int, y: int, radius: in
     assert (difference(image, WIDE) == 0) == ((x, y, radius) in STRAY)
 
 
-def test_two_strokes_with_a_gap_between_are_one_letter() -> None:
-    image = Image.new("L", (240, 180), 255)
-    for x in (40, 180):
-        ImageDraw.Draw(image).rectangle((x, 30, x + 20, 150), fill=0)
-    assert all(half.any() for half in np.hsplit(prepared(image), 2))
-
-
 # What is refused.
 
 
-def damaged_png(image: Image.Image) -> bytes:
-    content = bytearray(encoded(image))
-    content[content.index(b"IDAT") + 20] ^= 1
-    return bytes(content)
-
-
 def damaged_jpeg(mode: str) -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
-    content = encoded(Image.fromarray(pixels).convert(mode), "JPEG")
+    content = encoded(NOISE.convert(mode), "JPEG")
     middle = len(content) // 2
     return content[:middle] + b"\xff\x00" * 20 + content[middle + 50 :]
 
 
+PNGS = [PLAIN, encoded(letter()), encoded(letter().convert("P"))]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0"
 REFUSED: list[tuple[bytes | Image.Image, str]] = [
     *((each, "not an image") for each in (b"", PLAIN[:8], b"hello", EPS)),
     *((each, "a damaged image") for each in (PLAIN[:-60], PLAIN[:100])),
     *((encoded(each, "JPEG")[:-100], "a damaged image") for each in (letter(), RGB)),
-    *((damaged_png(each), "a damaged image") for each in (letter(), RGB, letter().convert("P"))),
+    *((each[:-16] + bytes(4) + each[-12:], "a damaged image") for each in PNGS),  # a checksum
     *((damaged_jpeg(mode), "a damaged image") for mode in ("L", "RGB")),
     *((Image.new("L", (side, side), side), "a blank image") for side in (1, 28, 128)),
     *((Image.new(mode, (90, 90)), "a blank image") for mode in ("RGB", "RGBA")),
@@ -231,9 +207,7 @@ def test_a_file_without_a_drawing_is_refused() -> None:
         assert reason in refusal(file)
 
 
-def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "MAX_PIXELS", 96 * 72 - 1)
     # A comment that looks like the frame of a small picture.
     comment = encoded(letter(), "JPEG", comment=b"\xff\xc0\x00\x0b\x08\x00\x09\x00\x09\x01")

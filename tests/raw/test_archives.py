@@ -3,7 +3,6 @@
 import gzip
 import io
 import stat
-import struct
 import zipfile
 from collections import deque
 from collections.abc import Iterator
@@ -60,12 +59,8 @@ def variants() -> Iterator[bytes]:
     yield zipped([("train/", b""), ("train/b/", b""), *backwards], **DEFLATED)
     junk = ("__MACOSX/train/._a", ".DS_Store", "train/.DS_Store", "train/b/Thumbs.db")
     yield zipped(MEMBERS | dict.fromkeys(junk, b"junk"))
-    streamed = io.BytesIO()
-    with zipfile.ZipFile(packing.Unseekable(streamed), "w") as archive:
-        archive.comment = b"with data descriptors and a comment"
-        for name, content in MEMBERS.items():
-            archive.writestr(name, content)
-    yield streamed.getvalue()
+    streamed = zipped(MEMBERS, packing.Unseekable())  # with data descriptors
+    yield streamed[:-2] + b"\x09\0a comment"
 
 
 @pytest.mark.parametrize("archive", list(variants()))
@@ -82,18 +77,15 @@ def test_names_are_utf_8_with_and_without_the_flag() -> None:
 
 def test_gzip_files_are_uncompressed() -> None:
     content = {"train-images": bytes(1000), "t10k-images": b"", "t10k-labels": b"x" * 3_000_000}
-    for options in ({}, {"compresslevel": 1, "mtime": 0}):
-        archives = {f"{name}.gz": gzip.compress(x, **options) for name, x in content.items()}
-        assert list(read(archives, max_ratio=1100).items()) == sorted(content.items())
+    archives = {f"{name}.gz": gzip.compress(x) for name, x in content.items()}
+    assert list(read(archives, max_ratio=1100).items()) == sorted(content.items())
 
 
 @pytest.mark.slow
 def test_a_gzip_of_more_than_4_gib_is_read_whole() -> None:
     size = (1 << 32) + 5
     with gzip.open("a.gz", "wb", compresslevel=1) as file:
-        for _ in range(1 << 12):
-            file.write(bytes(1 << 20))
-        file.write(bytes(5))
+        file.writelines([bytes(1 << 20)] * (1 << 12) + [bytes(5)])
     limits = Limits(max_bytes=1 << 33, max_ratio=2000, max_members=1)
     with opened([Path("a.gz")], limits) as (member,):
         assert member.size == size == sum(len(chunk) for chunk in member.chunks())
@@ -111,7 +103,7 @@ NAMES = {
 FOLDERS = (["d/1", "D/2"], ["d/e/1", "d/f", "d/E/2"])
 COLLIDING = [
     *(["a", "A"], ["d/a", "D/A"], ["straße", "STRASSE"], ["e\u0301", "é"], ["\u212b", "å"]),
-    *(["a", "a/b"], ["x/a", "x/A/b/c", "x/a!", "x/a-"], ["a", "a/"], *FOLDERS),
+    *(["a", "a/b"], ["x/a", "x/A/b/c", "x/a!", "x/a-"], ["a", "a/"], ["a", "b", "a"], *FOLDERS),
 ]
 
 
@@ -121,16 +113,12 @@ def test_a_name_that_is_not_a_plain_path_is_refused(reason: str, names: tuple[st
         assert refusal(zipped(MEMBERS | {name: b""})) == f"a.zip: {name[:255]!r} {reason}"
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("names", COLLIDING)
 def test_names_that_collide_are_refused(names: list[str]) -> None:
     reason = "differ only by case or Unicode form" if names in FOLDERS else "collides with"
     for each in (names, names[::-1]):
-        assert reason in refusal(zipped(dict.fromkeys(each, b"")))
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_given_twice_is_refused() -> None:
-    assert "'a' collides with 'a'" in refusal(zipped([("a", b"1"), ("b", b""), ("a", b"2")]))
+        assert reason in refusal(zipped([(name, b"") for name in each]))
 
 
 def test_names_that_only_look_alike_are_accepted() -> None:
@@ -141,16 +129,16 @@ def test_names_that_only_look_alike_are_accepted() -> None:
 # Archives of one fault.
 
 KINDS = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR)
-METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 HEADERS = [
     (6, "<H", 100, "not a whole zip archive: zip file version 10.0"),
     *((8, "<H", flag, "is encrypted") for flag in (0x1, 0x41)),
     (8, "<H", 0x20, "is a patch"),
     (10, "<H", 12, "is packed by method 12, neither stored nor deflated"),
-    (10, "<H", 99, "is packed by method 99"),
     (20, "<L", 2, "its last member overlaps the directory"),
     (34, "<H", 3, "is on disk 3 of an archive of several"),
 ]
+THREE = {"a": b"AAAA", "b": b"BBBB", "c": b"CCCC"}
+NOT_DEFLATED = zipped({"a": b"\xff" * 9})
 SIZES = product((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), (0, 5, 999, 1001, 30_000))
 
 
@@ -169,29 +157,6 @@ def special(kind: int) -> bytes:
     return zipped([("a", b""), (entry("x", external_attr=(kind | 0o777) << 16), b"/etc/passwd")])
 
 
-def prefixed() -> bytes:
-    """Return a zip appended to other bytes, with offsets that count these."""
-    file = io.BytesIO(b"0123456789")
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("a", b"x")
-    return file.getvalue()
-
-
-def shared_data() -> bytes:
-    """Return David Fifield's bomb: the headers of many members point at the data of one."""
-    archive = zipped({"a": b"kernel" * 100})
-    start, end = archive.index(DIRECTORY), archive.index(END)
-    header = archive[start:end]
-    bomb = bytearray(archive[:start] + header * 3 + archive[end:])
-    struct.pack_into("<HHL", bomb, len(bomb) - 14, 3, 3, 3 * len(header))
-    return bytes(bomb)
-
-
-def broken_stream() -> bytes:
-    archive = zipped({"a": b"x" * 1000}, compression=zipfile.ZIP_DEFLATED)
-    return archive[:31] + b"\xff" + archive[32:]
-
-
 def wrong_size(method: int, size: int) -> bytes:
     archive = zipped({"a": bytes(range(250)) * 4}, compression=method)
     return patched(archive, 24, "<L", size, where=DIRECTORY)
@@ -205,10 +170,11 @@ REFUSED = [
     (empty_name(), "'' is not a path within a folder"),
     *((special(kind), "'x' is a link, a device or another special file") for kind in KINDS),
     *((patched(zipped({"a": b"x"}), *x[:3], where=DIRECTORY), x[3]) for x in HEADERS),
-    *((zipped({"a": bytes(10**6)}, compression=x), "neither stored nor def") for x in METHODS),
-    *((x, "10 bytes before the first") for x in (b"0123456789" + zipped(MEMBERS), prefixed())),
-    (shared_data(), "'a' overlaps another member"),
-    (broken_stream(), "'a' is corrupt (Error -3"),
+    (b"0123456789" + zipped(MEMBERS), "10 bytes before the first"),
+    (zipped(MEMBERS, io.BytesIO(b"0123456789"), "a"), "10 bytes before the first"),
+    # David Fifield's bomb: the headers of many members point at the data of one.
+    (patched(zipped(THREE), 42, "<L", 0, where=DIRECTORY), "'b' overlaps another member; 'c' "),
+    (patched(NOT_DEFLATED, 10, "<H", 8, where=DIRECTORY), "'a' is corrupt (Error -3"),
     *((wrong_size(*each), "'a' is corrupt") for each in SIZES),
     *((zipped(x), "a.zip: no file in it") for x in ({}, {"a/": b""}, {"__MACOSX/a": b""})),
     *((x, "not a whole zip archive") for x in (b"", b"PK", b"no" * 500, b"<html>" * 100, END)),
@@ -223,11 +189,9 @@ def test_a_faulty_archive_is_refused(archive: bytes, reason: str) -> None:
 
 def test_ten_problems_are_listed() -> None:
     names = [f"../{i}" for i in range(12)]
-    message = refusal(zipped(dict.fromkeys(names[:10], b"") | {"a": b""}))
-    assert all(f"'{name}'" in message for name in names[:10])
-    message = refusal(zipped(dict.fromkeys(names, b"") | {"a": b""}))
-    assert message.count("is not a path") == 10
-    assert message.endswith("; and 2 more")
+    listed = "; ".join(f"'{name}' is not a path within a folder" for name in names[:10])
+    assert refusal(zipped(dict.fromkeys(names[:10], b""))) == f"a.zip: {listed}"
+    assert refusal(zipped(dict.fromkeys(names, b""))) == f"a.zip: {listed}; and 2 more"
 
 
 def test_an_unknown_or_missing_file_is_refused() -> None:
@@ -243,8 +207,7 @@ def test_a_truncated_zip_is_refused_at_any_length() -> None:
 
 
 def test_every_corrupt_member_is_named() -> None:
-    archive = zipped({"a": b"AAAA", "b": b"BBBB", "c": b"CCCC"})
-    message = refusal(archive.replace(b"AAAA", b"AAAX").replace(b"CCCC", b"XCCC"))
+    message = refusal(zipped(THREE).replace(b"AAAA", b"AAAX").replace(b"CCCC", b"XCCC"))
     assert all(f"'{name}' is corrupt (Bad CRC-32" in message for name in "ac")
     assert "'b' is corrupt" not in message
 

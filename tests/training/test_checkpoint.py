@@ -19,9 +19,11 @@ def saved(seed: int) -> Saved:
     return Saved(network, Run(data="mnist", labels="10", seed=seed), {"epochs": 2}, extra)
 
 
-def test_a_checkpoint_gives_back_the_networks_and_what_they_came_from(tmp_path: Path) -> None:
+def test_a_checkpoint_of_any_name_gives_back_networks_and_their_origin(tmp_path: Path) -> None:
     originals = [saved(3), saved(4)]
-    checkpoint.save(originals, tmp_path / "a.pt", tmp_path)
+    for name in ("a.pt", "another.pt"):
+        checkpoint.save(originals, tmp_path / name, tmp_path)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
     images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8)
     for one, other in zip(originals, checkpoint.load(tmp_path / "a.pt"), strict=True):
         assert torch.equal(one.network(images), other.network(images))
@@ -32,12 +34,6 @@ def test_a_checkpoint_gives_back_the_networks_and_what_they_came_from(tmp_path: 
 def test_a_run_is_told_by_its_columns_in_a_table() -> None:
     assert Run.columns() == ["data", "init", "method", "labels", "seed"]
     assert saved(3).run.values() == ("mnist", "random", "full", "10", 3)
-
-
-def test_the_bytes_of_a_checkpoint_do_not_depend_on_its_name(tmp_path: Path) -> None:
-    for name in ("one.pt", "another.pt"):
-        checkpoint.save([saved(0)], tmp_path / name, tmp_path)
-    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
 
 
 class Hostile:
@@ -59,9 +55,7 @@ def zipped() -> bytes:
     [b"", b"no checkpoint", pickle.dumps(Hostile()), pickle.dumps({"shape": {}}), zipped()],
     ids=["empty", "text", "a pickled object", "a pickled dict", "a torch file of an object"],
 )
-def test_another_file_is_refused_in_one_line_and_not_executed(
-    content: bytes, tmp_dir: Path
-) -> None:
+def test_another_file_is_one_clear_line_and_not_executed(content: bytes, tmp_dir: Path) -> None:
     (tmp_dir / "bad.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.pt: not a checkpoint") as caught:
         checkpoint.load(Path("bad.pt"))

@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from handwriting.training import engine, model
-from handwriting.training.compute import Compute
 from tests.networks import COMPUTE, SHAPE
+
+BFLOAT16 = replace(COMPUTE, precision="bfloat16")
 
 
 def company(job: int, folder: Path, patience: float) -> tuple[int, int]:
@@ -35,17 +36,13 @@ def test_three_jobs_share_two_cores_and_four_take_turns(
     assert max(count for _, count in found) == at_once
 
 
-def returned(network: model.Network) -> model.Network:
-    return network
-
-
 def test_many_networks_need_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     networks = [model.fresh(SHAPE, "a test", seed) for seed in range(60)]  # of 14 tensors each
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        found = engine.map(returned, networks, COMPUTE)
+        found = engine.map(deepcopy, networks, COMPUTE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for one, other in zip(networks, found, strict=True):
@@ -57,9 +54,7 @@ def convolved(images: torch.Tensor) -> float:
     return float(torch.nn.functional.conv2d(images, kernel, padding=1).sum())
 
 
-def test_several_threads_of_several_trainings_do_not_wait_for_each_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_trainings_of_several_threads_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     compute, images = replace(COMPUTE, threads=2), torch.ones(32, 64, 28, 28)
     compute.configure_torch()
@@ -73,19 +68,3 @@ def test_several_threads_of_several_trainings_do_not_wait_for_each_other(
 def test_float32_is_not_rounded_to_tensorfloat_on_a_gpu() -> None:
     COMPUTE.configure_torch()
     assert not torch.backends.cudnn.allow_tf32
-
-
-@pytest.mark.parametrize(("capability", "slow"), [("amx_bf16", False), ("avx2", True)])
-def test_bfloat16_on_a_cpu_without_hardware_for_it_warns_once_that_it_is_slow(
-    monkeypatch: pytest.MonkeyPatch, capability: str, slow: bool
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
-    monkeypatch.setattr(Compute, "configure_torch", lambda *_: None)
-    for precision in ("float32", "bfloat16"):
-        compute = replace(COMPUTE, precision=precision)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            assert engine.map(abs, [-1], compute) == [1]
-        said = [str(each.message) for each in caught]
-        assert len(said) == (slow and precision == "bfloat16")
-        assert all("compute.precision is bfloat16" in each for each in said)

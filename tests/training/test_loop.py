@@ -1,7 +1,6 @@
 """The training loop: the same bits, whatever happens on the way."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,28 @@ from torch import Tensor
 from handwriting.core.errors import InputError
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.training import loop, model
-from handwriting.training.loop import Labelled, Plan, fit
-from handwriting.training.losses import CrossEntropy, Objective
+from handwriting.training.loop import Labelled, fit
+from handwriting.training.losses import CrossEntropy
 from handwriting.training.model import Network
-from handwriting.training.optimizer import Factors, Recipe, orthogonal
+from handwriting.training.optimizer import Factors, orthogonal
 from handwriting.training.resume import CurvePoint, Progress
-from tests.networks import AFFINE, PLAN, bars
-from tests.networks import RECIPE as SMALL_RECIPE
-from tests.networks import SHAPE as SMALL_SHAPE
+from tests import networks
+from tests.networks import bars
 
-SHAPE = replace(SMALL_SHAPE, classes=tuple("0123"), widths=(8, 8, 16, 16), pool_after=(1, 2))
-RECIPE = replace(SMALL_RECIPE, batch_size=16, curve_points=4)
+SHAPE = replace(networks.SHAPE, classes=tuple("0123"), widths=(8, 8, 16, 16), pool_after=(1, 2))
+RECIPE = replace(networks.RECIPE, batch_size=16, curve_points=4)
+PLAN = replace(networks.PLAN, recipe=RECIPE, epochs=3)
 
 
 def trained(
-    folder: Path,
-    recipe: Recipe = RECIPE,
-    seed: int = 0,
-    epochs: float = 3,
-    objective: Objective | None = None,
-    data: Labelled | None = None,
+    folder: Path, data: Labelled | None = None, **changes: Any
 ) -> tuple[Network, list[CurvePoint]]:
+    """A network and its curve, by the plan with these changes."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
-    network = model.fresh(SHAPE, "a test", seed)
-    plan = Plan(recipe, AFFINE, epochs, objective or PLAN.objective, "a test", seed)
-    progress = Progress("a test", f"{recipe} {seed} {epochs}", folder)
+    plan = replace(PLAN, **changes)
+    network = model.fresh(SHAPE, "a test", plan.seed)
+    progress = Progress("a test", str(plan), folder)
     curve, _ = fit(network, data or bars(64), bars(32, 1), plan, progress)
     return network, curve
 
@@ -55,63 +50,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     assert not equal(runs[0][0], runs[2][0])
 
 
-def test_a_run_that_was_killed_ends_in_the_bits_of_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, curve = trained(tmp_path / "whole")
-    for step in (1, 5, 11):
-        folder = tmp_path / str(step)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Progress, "due", lambda _: True)
-            patch.setattr(loop, "_step", interrupting(step))
-            with pytest.raises(KeyboardInterrupt):
-                trained(folder)
-        resumed, same = trained(folder)
-        assert equal(whole, resumed)
-        assert same == curve
-
-
-def interrupting(after: int) -> Callable[..., Tensor]:
-    """The step, which is interrupted after the one of that number."""
-    original, taken = loop._step, 0
-
-    def step(*arguments: Any) -> Tensor:
-        nonlocal taken
-        taken += 1
-        if taken > after:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    return step
-
-
 def test_a_finished_training_is_not_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, _ = trained(tmp_path)
-    again, _ = trained(tmp_path)
+    (first, _), (again, _) = (trained(tmp_path) for _ in range(2))
     assert equal(first, again)
     assert "resumes after step 12" in capsys.readouterr().out
 
 
-def test_a_checkpoint_of_other_params_is_not_used(tmp_path: Path) -> None:
-    trained(tmp_path)
-    other = replace(RECIPE, batch_size=8)
-    fresh, _ = trained(tmp_path / "other", recipe=other)
-    assert equal(fresh, trained(tmp_path, recipe=other)[0])
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half of one"])
-def test_a_damaged_checkpoint_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
+def test_a_checkpoint_of_another_plan_or_damaged_is_as_good_as_none(tmp_path: Path) -> None:
     whole, _ = trained(tmp_path / "whole")
-    tmp_path.joinpath("a-test.checkpoint").write_bytes(content)
-    assert equal(whole, trained(tmp_path)[0])
+    trained(tmp_path, recipe=replace(RECIPE, batch_size=8))
+    path = tmp_path / "a-test.checkpoint"
+    for content in (path.read_bytes(), b"", b"not a checkpoint", b"PK\x03\x04 half of one"):
+        path.write_bytes(content)
+        assert equal(whole, trained(tmp_path)[0])
 
 
-def test_the_network_learns_what_can_be_learnt_and_nothing_from_shuffled_labels(
-    tmp_path: Path,
-) -> None:
+def test_a_network_learns_its_labels_and_nothing_from_shuffled_ones(tmp_path: Path) -> None:
     _, curve = trained(tmp_path / "right", epochs=10)
     assert curve[-1].accuracy == 1
     data = bars(64)
@@ -144,32 +100,28 @@ def test_no_epochs_leave_the_network_as_it_was(tmp_path: Path) -> None:
     assert len(curve) == 1
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path,
+class Exploding(CrossEntropy):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return super().loss(logits, targets) * math.inf
+
+
+class Steep(CrossEntropy):
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        endless = (logits * 0).abs().sum(1).sqrt()  # 0, with a gradient that is no number
+        return super().loss(logits, targets) + endless
+
+
+@pytest.mark.parametrize(
+    ("objective", "problem"), [(Exploding, "the loss is"), (Steep, "non-finite weight after step")]
+)
+def test_what_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
+    objective: type[CrossEntropy], problem: str, tmp_path: Path
 ) -> None:
-    class Exploding(CrossEntropy):
-        def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-            return super().loss(logits, targets) * (math.inf if self.exploded() else 1)
-
-        def exploded(self) -> bool:
-            return bool(list(tmp_path.glob("*.checkpoint")))
-
     trained(tmp_path, epochs=1)
     kept = tmp_path.joinpath("a-test.checkpoint").read_bytes()
-    with pytest.raises(InputError, match="the loss is"):
-        trained(tmp_path, epochs=2, objective=Exploding(label_smoothing=0.1))
+    with pytest.raises(InputError, match=problem):
+        trained(tmp_path, epochs=2, objective=objective(label_smoothing=0.1))
     assert tmp_path.joinpath("a-test.checkpoint").read_bytes() == kept
-
-
-def test_weights_that_are_not_finite_are_neither_kept_nor_shipped(tmp_path: Path) -> None:
-    class Steep(CrossEntropy):
-        def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-            endless = (logits * 0).abs().sum(1).sqrt()  # 0, with a gradient that is no number
-            return super().loss(logits, targets) + endless
-
-    with pytest.raises(InputError, match="non-finite weight after step"):
-        trained(tmp_path, epochs=1, objective=Steep(label_smoothing=0.1))
-    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def batches(count: int, size: int, steps: int, seed: int = 0) -> list[Tensor]:
@@ -180,8 +132,7 @@ def batches(count: int, size: int, steps: int, seed: int = 0) -> list[Tensor]:
 def test_every_image_is_seen_equally_often() -> None:
     drawn = batches(10, 4, 5)
     assert all(len(batch) == 4 for batch in drawn)
-    counts = torch.cat(drawn).bincount(minlength=10)
-    assert counts.tolist() == [2] * 10
+    assert torch.cat(drawn).bincount(minlength=10).tolist() == [2] * 10
 
 
 def test_a_batch_is_never_larger_than_the_data() -> None:
@@ -203,23 +154,11 @@ def test_orthogonal_brings_all_singular_values_near_one() -> None:
     assert singular.max() < 1.4
 
 
-def test_runs_of_one_seed_share_head_order_and_augmentation() -> None:
-    heads = [
-        model.transplant(model.fresh(SHAPE, "a test", other), tuple("01"), 7).head
-        for other in (0, 1)
-    ]
-    assert torch.equal(heads[0].weight, heads[1].weight)
-    orders = [batches(50, 8, 10, seed=7) for _ in range(2)]
-    assert all(torch.equal(a, b) for a, b in zip(*orders, strict=True))
-
-
-def test_a_schedule_may_raise_one_learning_rate_until_the_loss_is_not_finite(
-    tmp_path: Path,
-) -> None:
+def test_a_schedule_may_raise_a_learning_rate_until_no_loss_is_finite(tmp_path: Path) -> None:
     def rising(_: float, step: int, steps: int) -> Factors:
         return Factors(1e-3 * 1e6 ** (step / steps), 1, 1)
 
-    plan = Plan(RECIPE, AFFINE, 20, PLAN.objective, "a test", 0, rising, 80, strict=False)
+    plan = replace(PLAN, epochs=20, schedule=rising, recorded=80, strict=False)
     network, progress = model.fresh(SHAPE, "a test", 0), Progress("a test", "", tmp_path)
     curve, steps = fit(network, bars(64), None, plan, progress)
     assert curve == []

@@ -11,13 +11,14 @@ from handwriting.training import model
 from tests.networks import SHAPE
 
 
-def test_a_transplant_carries_the_body_and_nothing_of_the_head() -> None:
-    source = model.fresh(SHAPE, "a test", 0)
-    network = model.transplant(source, tuple("abc"), 1)
+def test_a_transplant_carries_the_body_and_a_head_that_its_seed_alone_decides() -> None:
+    source, other = (model.fresh(SHAPE, "a test", seed) for seed in (0, 1))
+    network, same = (model.transplant(each, tuple("abc"), 1) for each in (source, other))
     for name, tensor in source.state_dict().items():
         if not name.startswith("head"):
             assert torch.equal(network.state_dict()[name], tensor), name
     assert network.head.out_features == 3
+    assert torch.equal(network.head.weight, same.head.weight)  # for a fair comparison of bodies
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,17 +1,19 @@
 """Runs: side by side as one after another, and kept when something goes wrong."""
 
+import itertools
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from handwriting.core.errors import InputError
 from handwriting.training import loop, model, runs
@@ -19,58 +21,75 @@ from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
 from handwriting.training.losses import CrossEntropy
-from handwriting.training.model import Network
 from handwriting.training.resume import Progress
 from handwriting.training.runs import Data, Job, Trained
 from tests.networks import ALL_AUGMENTATIONS, COMPUTE, PLAN, RECIPE, SHAPE, split
 
-DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+CUDA = [replace(COMPUTE, device="cuda")] if torch.cuda.is_available() else []
+COMPUTES = [COMPUTE, *CUDA]
+BFLOAT16 = [replace(each, precision="bfloat16") for each in COMPUTES]
 DATA = Data(split(96), split(32))
 SCRATCH = Path("scratch")
 
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_dir: Path) -> None:
-    (tmp_dir / SCRATCH).mkdir()
+pytestmark = pytest.mark.usefixtures("tmp_dir")
 
 
 def jobs(count: int, plan: Plan = PLAN) -> list[Job]:
     return [
-        Job(
-            Run(data="mnist", seed=seed),
-            model.fresh(SHAPE, "a test", seed),
-            replace(plan, seed=seed),
-        )
-        for seed in range(count)
+        Job(Run(data="mnist", seed=i), model.fresh(SHAPE, "a test", i), replace(plan, seed=i))
+        for i in range(count)
     ]
 
 
-def train(count: int, plan: Plan = PLAN, compute: Compute = COMPUTE) -> list[Trained]:
-    return runs.train(jobs(count, plan), DATA, compute, SCRATCH)
+def train(which: list[Job], compute: Compute = COMPUTE) -> list[Trained]:
+    SCRATCH.mkdir(exist_ok=True)
+    return runs.train(which, DATA, compute, SCRATCH)
 
 
 def files(folder: str) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def forget_progress() -> None:
-    for path in SCRATCH.iterdir():
-        path.unlink()
-
-
 def cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: count)
 
 
-def test_side_by_side_gives_the_bytes_of_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_at(step: int) -> Callable[[Progress], bool]:
+    """Progress.due that is so at every step, and interrupts the training after this one."""
+    steps = itertools.count()
+
+    def due(_: Progress) -> bool:
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return True
+
+    return due
+
+
+@pytest.mark.parametrize("compute", [*COMPUTES, *BFLOAT16], ids=str)
+def test_runs_give_the_same_bytes_side_by_side_and_interrupted_again_and_again(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PLAN, augmentation=ALL_AUGMENTATIONS)
+    cores(monkeypatch, 1)
+    for further in (1, 3, 2):  # steps: these interrupt the first run twice, then the second
+        with monkeypatch.context() as patched:
+            patched.setattr(Progress, "due", interrupt_at(further))
+            with pytest.raises(KeyboardInterrupt):
+                train(jobs(3, plan), compute)
     results = []
     for count in (1, 3):
         cores(monkeypatch, count)
-        forget_progress()
-        runs.store(train(3), Path("artifacts/runs"), Path("artifacts/shipped.pt"), SCRATCH)
-        results.append(files("artifacts"))
+        runs.store(train(jobs(3, plan), compute), Path("runs"), Path("runs/shipped.pt"), SCRATCH)
+        results.append(files("runs"))
+        shutil.rmtree(SCRATCH)
     assert results[0] == results[1]
     assert len(results[0]) == 4
+
+
+def test_bfloat16_is_not_float32() -> None:
+    one, other = (train(jobs(1), each)[0].saved.network for each in (COMPUTE, BFLOAT16[0]))
+    assert not torch.equal(one.head.weight, other.head.weight)
 
 
 def test_a_job_is_trained_on_its_own_rows_and_measured_on_its_own() -> None:
@@ -87,91 +106,34 @@ def test_a_job_is_trained_on_its_own_rows_and_measured_on_its_own() -> None:
 def test_a_curve_costs_a_tenth_of_a_training_at_most_and_measures_as_many_images_as_that_pays_for(
     monkeypatch: pytest.MonkeyPatch, layer_decay: float, passes: int
 ) -> None:
-    predicted = []
-    logits_of = loop.logits_of
-
-    def counting(network: Network, images: Tensor, geometry: Tensor | None = None) -> Tensor:
-        predicted.append(len(images))
-        return logits_of(network, images, geometry)
-
-    monkeypatch.setattr(loop, "logits_of", counting)
+    logits_of = Mock(wraps=loop.logits_of)
+    monkeypatch.setattr(loop, "logits_of", logits_of)
     recipe = replace(RECIPE, layer_decay=layer_decay)
     for epochs in (2, 20):
-        predicted.clear()
-        [job] = jobs(1, replace(PLAN, recipe=recipe, epochs=epochs))
-        about = runs.train_one(job, DATA, COMPUTE, SCRATCH).saved.about
+        logits_of.reset_mock()
+        [trained] = train(jobs(1, replace(PLAN, recipe=recipe, epochs=epochs)))
+        predicted = [len(call.args[1]) for call in logits_of.call_args_list]
         seen, measured = 96 * epochs, predicted[0]
         assert predicted == [measured] * recipe.curve_points
-        assert about["curve_images"] == measured
+        assert trained.saved.about["curve_images"] == measured
         assert sum(predicted) / (sum(predicted) + seen * passes) <= 0.1
         more = (measured + 1) * recipe.curve_points
         assert measured == 32 or more / (more + seen * passes) > 0.1
 
 
-@pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
-def test_bfloat16_is_repeatable_and_not_float32() -> None:
-    weights = []
-    for precision in ("bfloat16", "bfloat16", "float32"):
-        forget_progress()
-        [trained] = train(1, compute=replace(COMPUTE, precision=precision))
-        weights.append(trained.saved.network.head.weight)
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-
-
-@pytest.mark.filterwarnings("ignore:compute.precision is bfloat16")  # not every CPU has it
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("device", DEVICES)
-def test_a_device_gives_the_same_bits_side_by_side_and_when_interrupted(
-    device: Literal["cpu", "cuda"],
-    precision: Literal["float32", "bfloat16"],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    compute = replace(COMPUTE, device=device, precision=precision)
-    plan = replace(PLAN, augmentation=ALL_AUGMENTATIONS)
-    cores(monkeypatch, 1)
-    with monkeypatch.context() as patched:
-        patched.setattr(Progress, "due", interrupt_at(3))
-        with pytest.raises(KeyboardInterrupt):
-            train(2, plan, compute)
-    assert files("scratch")
-    one_by_one = train(2, plan, compute)
-    forget_progress()
-    cores(monkeypatch, 2)
-    for one, other in zip(one_by_one, train(2, plan, compute), strict=True):
-        assert one.curve == other.curve
-        for name, tensor in one.saved.network.state_dict().items():
-            assert torch.equal(tensor, other.saved.network.state_dict()[name]), name
-
-
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("compute", COMPUTES, ids=str)
 def test_a_device_takes_the_first_steps_of_a_cpu_with_two_threads(
-    device: Literal["cpu", "cuda"], monkeypatch: pytest.MonkeyPatch
+    compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cores(monkeypatch, 1)
     plan = replace(PLAN, augmentation=ALL_AUGMENTATIONS)
-    computes = (replace(COMPUTE, threads=2), replace(COMPUTE, device=device))
-    first = [train(1, plan, each)[0].first_steps[:3] for each in computes]
+    computes = (replace(COMPUTE, threads=2), compute)
+    first = [train(jobs(1, plan), each)[0].first_steps[:3] for each in computes]
     assert torch.allclose(first[0], first[1], rtol=1e-3)
-
-
-def interrupt_at(step: int) -> Callable[[Progress], bool]:
-    """Progress.due that is so at every step, and interrupts the training after this one."""
-    count = 0
-
-    def due(_: Progress) -> bool:
-        nonlocal count
-        count += 1
-        if count > step:
-            raise KeyboardInterrupt
-        return True
-
-    return due
 
 
 def test_progress_is_of_one_shape_one_init_one_plan_and_one_data_set() -> None:
     [job] = jobs(1)
-    about = runs.describe(job, DATA, COMPUTE)
     shapes: list[dict[str, Any]] = [
         *({"crop_border": 0}, {"stem_stride": 1}, {"pool_after": (0,)}, {"temperature": 0.5}),
         *({"ink_size": 19}, {"head_pool": 2}),
@@ -182,44 +144,40 @@ def test_progress_is_of_one_shape_one_init_one_plan_and_one_data_set() -> None:
         replace(PLAN, augmentation=ALL_AUGMENTATIONS),
         replace(PLAN, recipe=replace(RECIPE, warmup=0)),
     )
-    keys = [runs.key(job.network, about), runs.key(model.fresh(SHAPE, "a test", 1), about)]
-    for changes in shapes:
-        keys.append(runs.key(model.fresh(replace(SHAPE, **changes), "a test", 0), about))
-    for plan in plans:
-        other = runs.describe(replace(job, plan=plan), DATA, COMPUTE)
-        keys.append(runs.key(job.network, other))
+    networks = [model.fresh(replace(SHAPE, **each), "a test", 0) for each in shapes]
+    networks += [job.network, model.fresh(SHAPE, "a test", 1)]
+    about = runs.describe(job, DATA, COMPUTE)
     fewer = Data(DATA.train.rows(slice(90)), DATA.validation)
-    keys.append(runs.key(job.network, runs.describe(job, fewer, COMPUTE)))
-    assert keys[0] == runs.key(jobs(1)[0].network, about)
-    assert len(set(keys)) == len(keys)
+    others = [runs.describe(replace(job, plan=each), DATA, COMPUTE) for each in plans]
+    others.append(runs.describe(job, fewer, COMPUTE))
+    keys = {runs.key(network, about) for network in networks}
+    keys |= {runs.key(job.network, other) for other in others}
+    assert len(keys) == len(networks) + len(others)
+    assert runs.key(jobs(1)[0].network, about) in keys
 
 
 def test_a_missing_gpu_is_one_clear_line() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(InputError, match="finds no GPU here"):
-        train(1, compute=replace(COMPUTE, device="cuda"))
+        train(jobs(1), replace(COMPUTE, device="cuda"))
 
 
-def test_a_full_disk_ends_in_the_error_of_the_system_and_keeps_the_last_checkpoint(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_full_disk_is_named_and_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     cores(monkeypatch, 1)
-    train(1)
+    train(jobs(1))
     kept = files("scratch")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            train(1, replace(PLAN, epochs=3))
+            train(jobs(1, replace(PLAN, epochs=3)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path: files("scratch")[path] for path in kept} == kept
 
 
-def test_a_failed_training_ends_those_before_it_within_seconds_with_its_own_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_failed_training_soon_ends_all_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     cores(monkeypatch, 2)
     first, broken = jobs(2)
     with torch.no_grad():
@@ -227,5 +185,5 @@ def test_a_failed_training_ends_those_before_it_within_seconds_with_its_own_erro
     endless = replace(first, plan=replace(PLAN, epochs=1e6))
     started = time.monotonic()
     with pytest.raises(InputError, match="mnist from random, full, all labels, 1: the loss is nan"):
-        runs.train([endless, broken], DATA, COMPUTE, SCRATCH)
+        train([endless, broken])
     assert time.monotonic() - started < 30

@@ -1,8 +1,6 @@
 """The ablation of question one's choices: its parts, and all of it with real DVC."""
 
-import re
-import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from operator import mul, truediv
 from pathlib import Path
 from typing import Any
@@ -19,18 +17,16 @@ from handwriting.training import model
 from handwriting.training.checkpoint import Run
 from handwriting.training.model import Network
 from handwriting.training.runs import Job
-from stages.ablation import choices, recipe, table, tta
+from stages.ablation import choices, recipe, table
 from stages.ablation.choices import Choice, Framing
 from tests import networks, pictures, workspace
+from tests.test_sources import ran
 from tests.workspace import run
 
 PICTURE = pictures.letter().resize((1200, 900))  # of the size of the archive's
 INK, LETTER = 255 - np.asarray(PICTURE), pictures.encoded(PICTURE)
-_SHARED = ("crop_border", "widths", "stem_stride", "pool_after", "head_pool")
-MODEL = Architecture(
-    **{name: getattr(networks.SHAPE, name) for name in _SHARED}, geometry_channels=8, temperature=1
-)
-AUGMENTATION = networks.ALL_AUGMENTATIONS
+GIVEN = {each.name: getattr(networks.SHAPE, each.name) for each in fields(Architecture)}
+MODEL, AUGMENTATION = Architecture(**GIVEN), networks.ALL_AUGMENTATIONS
 SETTINGS = Characters(model=MODEL, training={"batch_size": 8}, augmentation=AUGMENTATION)
 SHAPE = replace(networks.SHAPE, geometry_channels=3)
 PIXELS = torch.randint(0, 256, (8, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
@@ -89,7 +85,7 @@ def test_a_choice_changes_what_it_names_and_nothing_else() -> None:
     ).changed(SETTINGS, "several")
     assert changed.model == replace(MODEL, widths=(4, 8))
     assert changed.training == {"batch_size": 8, "label_smoothing": 0}
-    assert changed.augmentation == replace(SETTINGS.augmentation, mixup=0)
+    assert changed.augmentation == replace(AUGMENTATION, mixup=0)
 
 
 @pytest.mark.parametrize("changes", [{"mixupp": 0}, {"stroke": 2}])
@@ -108,9 +104,7 @@ def shake(network: Network, seed: int) -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.8])
-def test_the_moving_average_is_that_of_all_states_and_changes_nothing_of_the_training(
-    decay: float,
-) -> None:
+def test_the_moving_average_is_of_all_states_and_leaves_the_training_alone(decay: float) -> None:
     plain, followed = (model.fresh(SHAPE, "a test", 0) for _ in range(2))
     choices.averaging(followed, decay)
     names = ("head.weight", "body.0.weight", "geometry.weight", "head.bias")
@@ -150,8 +144,7 @@ def test_a_choice_of_lower_accuracy_has_a_negative_difference() -> None:
     assert base["difference"] == base["low"] == base["high"] == 0
     assert less["difference"] == pytest.approx(-0.2)
     assert less["low"] < -0.2 < less["high"] < 0
-    values = (less["folds"], less["images"], less["adapted"], less["why"])
-    assert values == (2, 100, 1, "w")
+    assert (less["folds"], less["images"], less["adapted"], less["why"]) == (2, 100, 1, "w")
 
 
 @pytest.mark.parametrize(
@@ -181,13 +174,13 @@ def test_views_and_networks_are_compared_with_one_of_each() -> None:
 def test_the_views_are_the_image_and_two_of_each_kind() -> None:
     images = torch.zeros(2, 1, 36, 36)
     images[:, :, 8:28, 16:20] = 255  # an upright bar
-    seen = list(tta.views(images.byte(), tta.Views(rotation=5, scale=0.06, shear=0.06)))
+    seen = list(recipe.views(images.byte(), recipe.Views(rotation=5, scale=0.06, shear=0.06)))
     assert len(seen) == 7
     assert torch.equal(seen[0], images.byte())
     assert torch.allclose(seen[1].flip(3), seen[2], atol=0.1)  # rotated to either side
     small, large = sorted(each.sum().item() for each in seen[3:5])
     assert small < images.sum() < large
-    assert len(list(tta.views(images.byte(), tta.Views(rotation=5, scale=0, shear=0)))) == 3
+    assert len(list(recipe.views(images.byte(), recipe.Views(rotation=5, scale=0, shear=0)))) == 3
 
 
 def test_in_a_range_test_one_learning_rate_grows_and_the_others_stay() -> None:
@@ -212,13 +205,7 @@ def test_the_losses_of_a_range_test_end_where_one_is_not_finite() -> None:
 
 
 TABLE = "stages/ablation/dvc.yaml:ablation-table@sample"
-GROUP = "stages/ablation/dvc.yaml:ablation@sample-{}"
-
-
-def ran(folder: Path, *options: str) -> list[str]:
-    """The stages that `dvc repro` runs."""
-    done = run(folder, "dvc", "repro", *options)
-    return re.findall(r"Running stage '(.*)'", done.stdout + done.stderr)
+CHOICES = "stages/ablation/dvc.yaml:ablation@sample"
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +218,9 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = workspace.read_params(folder)
     content["ablation"] |= {
         "choices": {
-            "input": {"crop": content["ablation"]["choices"]["input"]["crop"]},
-            "training": {"recipe": {}, "average": {"average": 0.95}},
+            "crop": content["ablation"]["choices"]["crop"],
+            "recipe": {},
+            "average": {"average": 0.95},
         },
         "learning_rate": {"low": 0.01, "high": 10, "steps": 4},
     }
@@ -246,8 +234,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_ablation_runs_and_repeats_itself(studied: Path) -> None:
     rows = pd.read_csv(studied / "metrics/ablation/sample/choices.csv", index_col="choice")
     assert list(rows.index) == ["recipe", "crop", "average"]
-    paths = (studied / "artifacts/sample/ablation/choices").glob("*.csv")
-    single = pd.concat(map(table.read, paths)).query("context == 'single'")
+    predicted = table.read(studied / "artifacts/sample/ablation/choices.csv")
+    single = predicted.query("context == 'single'").copy()
     single["correct"] = single.actual == single.predicted
     for name, each in single.groupby("choice"):
         assert each.row.is_unique
@@ -258,19 +246,6 @@ def test_the_ablation_runs_and_repeats_itself(studied: Path) -> None:
     assert {("ensemble", 2, 7), ("both", 2, 7), ("unseen-writers", 1, 7)} <= combinations
     assert len(pd.read_csv(studied / "metrics/ablation/sample/learning_rate.csv")) == 4
     before = workspace.locks(studied)
-    assert ran(studied, TABLE) == []
-    assert ran(studied, "-f", "-s", GROUP.format("training")) == [GROUP.format("training")]
+    assert ran(studied, "repro", TABLE) == []
+    assert ran(studied, "repro", "-f", "-s", CHOICES) == [CHOICES]
     assert workspace.locks(studied) == before
-
-
-@pytest.mark.slow
-def test_a_new_row_trains_its_group_and_nothing_else(studied: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "clone"
-    shutil.copytree(studied, folder, symlinks=True)
-    content = workspace.read_params(folder)
-    content["ablation"]["choices"]["input"]["ink-size"] = {"hidden": ["size"]}
-    workspace.write_params(folder, content)
-    assert ran(folder, TABLE) == [GROUP.format("input"), TABLE]
-    done = run(folder, "python", "-m", "stages.ablation.train", "sample", "moon", check=False)
-    message = "ablation.train: params.yaml: the key ablation.choices.moon is missing\n"
-    assert (done.returncode, done.stderr) == (1, message)

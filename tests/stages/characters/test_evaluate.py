@@ -29,7 +29,7 @@ def by_fold(each: list[torch.Tensor], fold_of: NDArray[np.int64]) -> torch.Tenso
     return torch.stack(each)[torch.from_numpy(fold_of), torch.arange(len(fold_of))]
 
 
-def test_images_and_their_writers_others_are_classified_by_networks_not_trained_on_them(
+def test_images_and_contexts_are_predicted_by_networks_not_trained_on_them(
     reproduced: Path,
 ) -> None:
     """All predictions are rebuilt from all networks' predictions for all images."""
@@ -79,7 +79,7 @@ def test_the_sheets_show_mistakes_and_each_augmentation(reproduced: Path) -> Non
         rows = [row for row in tiles if row["sheet"] == name]
         wrong = [row["actual"] != row["predicted"] for row in rows]
         assert any(wrong) == all(wrong) == (name != "magnitudes")
-        with Image.open(reproduced / f"artifacts/sample/figures/characters-{name}.png") as sheet:
+        with Image.open(reproduced / f"artifacts/sample/figures/characters/{name}.png") as sheet:
             assert sheet.size == (12 * 36, -(-len(rows) // tiles_a_row) * 36)
     assert [row["row"] for row in rows][:2] == ["as framed", "rotation 10"]
     fold_of = folds.load(reproduced / "artifacts/sample/crossvalidation/folds.csv")[folds.SEEN]
@@ -122,9 +122,7 @@ def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) 
             assert int(details[name]["training_images"]) == len(rows)  # the training archive
 
 
-def test_naming_an_archive_for_testing_adds_its_stages_and_no_other(
-    reproduced: Path, tester: Path
-) -> None:
+def test_naming_a_test_archive_adds_its_stages_alone(reproduced: Path, tester: Path) -> None:
     run(tester, "git", "init", "--quiet")
     run(tester, "dvc", "init", "--quiet")
     questions = [f"stages/{name}/dvc.yaml" for name in ("data", "characters")]

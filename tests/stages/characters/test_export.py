@@ -1,7 +1,10 @@
 """What is shipped: the exported network predicts as the network does, whatever its shape."""
 
 import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,14 @@ from stages.characters import export
 from tests import networks
 
 SHAPE = replace(networks.SHAPE, geometry_channels=5, temperature=0.67)
+Exporter = Callable[[Network, dict[str, str]], bytes]
+
+
+@pytest.fixture(scope="module")
+def to_onnx() -> Iterator[Exporter]:
+    """The exporter in a process of its own: where it has run, a training cannot fork."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield lambda network, about: pool.submit(export.to_onnx, network, about).result()
 
 
 def trained(shape: Shape) -> Network:
@@ -34,7 +45,9 @@ NO_GEOMETRY = {"geometry_channels": 0, "stem_stride": 1, "pool_after": (0, 2), "
 
 # With a head_pool of 4 the parts overlap.
 @pytest.mark.parametrize("changes", [{}, {"head_pool": 4}, NO_GEOMETRY], ids=str)
-def test_onnxruntime_and_torch_agree_on_100_images(changes: dict[str, object]) -> None:
+def test_onnxruntime_and_torch_agree_on_100_images(
+    changes: dict[str, object], to_onnx: Exporter
+) -> None:
     shape = replace(SHAPE, **changes)  # type: ignore[arg-type]
     network = trained(shape)
     random = np.random.default_rng(0)
@@ -44,7 +57,7 @@ def test_onnxruntime_and_torch_agree_on_100_images(changes: dict[str, object]) -
     shares[0] = 0  # a height that has no logarithm
     given = {"image": images.astype(np.float32)}
     given |= {"geometry": shares} if shape.geometry_channels else {}
-    session = onnxruntime.InferenceSession(export.to_onnx(network, {}))
+    session = onnxruntime.InferenceSession(to_onnx(network, {}))
     [found] = session.run(["probabilities"], given)
     with torch.no_grad():
         features = torch.from_numpy(geometry.standardised(shares))
@@ -53,8 +66,10 @@ def test_onnxruntime_and_torch_agree_on_100_images(changes: dict[str, object]) -
     assert wanted.std(0).max() > 1e-4  # the predictions differ between the images
 
 
-def test_equal_networks_give_equal_bytes_that_name_the_classes_and_no_path() -> None:
-    first, second = (export.to_onnx(trained(SHAPE), {"train": "digest"}) for _ in range(2))
+def test_equal_networks_give_equal_bytes_that_name_the_classes_and_no_path(
+    to_onnx: Exporter,
+) -> None:
+    first, second = (to_onnx(trained(SHAPE), {"train": "digest"}) for _ in range(2))
     assert first == second
     assert str(Path(__file__).parents[3]).encode() not in first
     about = onnxruntime.InferenceSession(first).get_modelmeta().custom_metadata_map

@@ -1,10 +1,8 @@
 """preprocess: the pixels alone decide what is in the tensors and where; every fault is named."""
 
-import csv
-import json
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+from handwriting.core import files
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet, dataset
 from handwriting.data.dataset import Split
@@ -89,20 +88,12 @@ def load(split: str, name: str = "mnistTask3") -> Split:
     return dataset.load(TENSORS / name / f"{split}.safetensors")
 
 
-def column(column: str, split: str, name: str = "mnistTask3") -> list[str]:
+def column(split: str, name: str = "mnistTask3", column: str = "source") -> list[str]:
     """Return "source" of sources.csv, or "writer" of writers.csv."""
-    with (TENSORS / name / f"{column}s.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows = files.read_csv(TENSORS / name / f"{column}s.csv")
+    rows = [row for row in rows if row["split"] == split]
     assert [row["row"] for row in rows] == [str(i) for i in range(len(rows))]
     return [row[column] for row in rows]
-
-
-def sources(split: str, name: str = "mnistTask3") -> list[str]:
-    return column("source", split, name)
-
-
-def summary(name: str = "mnistTask3") -> Any:
-    return json.loads((TENSORS / name / "summary.json").read_text())
 
 
 # What is written.
@@ -112,12 +103,12 @@ def summary(name: str = "mnistTask3") -> Any:
 def test_every_image_is_in_one_split_with_its_label_and_source(root: str) -> None:
     members = {path.replace("mnistTask/", root): content for path, content in digits().items()}
     run(members)
-    assert sorted(sources("train") + sources("validation")) == sorted(members)
+    assert sorted(column("train") + column("validation")) == sorted(members)
     assert Counter(load("validation").labels.tolist()) == dict.fromkeys(range(10), 1)
     for split in SPLITS:
         loaded = load(split)
-        assert [int(path.split("/")[-2]) for path in sources(split)] == loaded.labels.tolist()
-        expected = [framing.prepare(members[path], path, 28, 20) for path in sources(split)]
+        assert [int(path.split("/")[-2]) for path in column(split)] == loaded.labels.tolist()
+        expected = [framing.prepare(members[path], path, 28, 20) for path in column(split)]
         assert np.array_equal(loaded.images[:, 0], [each.image for each in expected])
         geometry = np.array([each.geometry for each in expected], np.float32)
         assert np.array_equal(loaded.geometry, geometry)
@@ -128,25 +119,26 @@ def test_characters_are_one_split_with_writers_in_the_order_of_ink(name: str, si
     members = characters()
     written = {"sources.csv", "summary.json", "train.safetensors", "writers.csv"}
     assert run(members, name).keys() == written
-    loaded, paths = load("train", name), sources("train", name)
+    loaded, paths = load("train", name), column("train", name)
     assert loaded.images.shape == (len(members), 1, size, size)
     assert loaded.classes == alphabet.CHARACTERS
     labels = [alphabet.CHARACTER_FOLDERS[path.split("/")[1]] for path in paths]
     assert labels == loaded.labels.tolist()
-    assert column("writer", "train", name) == [path[-7:-4] for path in paths]
+    assert column("train", name, "writer") == [path[-7:-4] for path in paths]
     keys = [framing.prepare(members[path], path, 28, 20).key for path in paths]
     assert keys == sorted(keys)
 
 
 def test_the_summary_counts_images_repetitions_and_near_duplicates() -> None:
     run(digits())
-    squares = dict(zip(sources("train"), load("train").images[:, 0], strict=True))
+    squares = dict(zip(column("train"), load("train").images[:, 0], strict=True))
     first, second, third, *_ = squares
     squares[second] = squares[first].copy()
     squares[second][0, 0] = 200  # one pixel of 784 differs
     squares[f"{third[:12]}again.png"] = squares[third]
     run({path: encoded(Image.fromarray(square)) for path, square in squares.items()})
-    counts, split = summary(), {path: name for name in SPLITS for path in sources(name)}
+    counts = files.read_json(TENSORS / "mnistTask3/summary.json")
+    split = {path: name for name in SPLITS for path in column(name)}
     for name in SPLITS:
         labels = Counter(map(str, load(name).labels.tolist()))
         assert counts["images"][name] == len(load(name).labels)
@@ -184,9 +176,9 @@ def test_the_number_of_processes_has_no_influence(monkeypatch: pytest.MonkeyPatc
 def test_repeated_images_are_in_train_and_the_size_of_the_square_changes_no_split() -> None:
     members = digits()
     run(members)
-    before = sources("validation")
+    before = column("validation")
     run(members, size=40)
-    assert sources("validation") == before
+    assert column("validation") == before
     assert load("train").images.shape[1:] == (1, 40, 40)
     held_out = before[0]
     moved = Image.new("L", (80, 80), 255)  # the same ink elsewhere on a larger canvas
@@ -194,7 +186,7 @@ def test_repeated_images_are_in_train_and_the_size_of_the_square_changes_no_spli
     copy = f"{held_out[:12]}copy.png"
     for content in (members[held_out], encoded(moved)):
         run(members | {copy: content})
-        assert {held_out, copy} <= set(sources("train"))
+        assert {held_out, copy} <= set(column("train"))
 
 
 # What is refused.
@@ -269,13 +261,14 @@ def test_the_pixels_of_idx_files_are_unchanged() -> None:
     run(members, "mnist", **MNIST)
     for split, prefix in (("train", "train"), ("validation", "train"), ("test", "t10k")):
         pixels = np.frombuffer(members[f"{prefix}-images-idx3-ubyte"][16:], np.uint8)
-        loaded, paths = load(split, "mnist"), sources(split, "mnist")
+        loaded, paths = load(split, "mnist"), column(split, "mnist")
         assert loaded.geometry.shape == (len(loaded.labels), 0)
         rows = [int(path.rstrip("]").partition("[")[2]) for path in paths]
         assert paths == [f"{prefix}-images-idx3-ubyte[{row}]" for row in rows]
         assert np.array_equal(loaded.images[:, 0], pixels.reshape(-1, 28, 28)[rows])
         assert np.array_equal(loaded.labels, np.array(rows) % 10)
-    assert summary("mnist")["images"] == {"train": 40, "validation": 10, "test": 20}
+    counts = files.read_json(TENSORS / "mnist/summary.json")
+    assert counts["images"] == {"train": 40, "validation": 10, "test": 20}
 
 
 def test_a_test_image_among_the_training_images_is_refused() -> None:
@@ -292,23 +285,19 @@ def of(value: int, *shape: int) -> bytes:
 
 
 NOT_IDX = (b"", b"\0\0\x08\x03", of(1, 9), of(1, 20, 28, 28)[:-1])
-BAD_IMAGES = [
-    *((x, "not a valid idx file") for x in NOT_IDX),
-    (of(1, 20, 9, 9), "[20, 9, 9] where params.yaml expects [20, 28, 28]"),
-    (of(63, 20, 28, 28), f"without ink: {', '.join(map(str, range(20)))}"),
-    (of(255, 20, 28, 28), "t10k: dark ink on a light background"),
-]
-BAD_LABELS = [
-    (of(1, 19), "t10k-labels-idx1-ubyte: [19] where params.yaml expects [20]"),
-    (of(12, 20), "t10k: no image of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; labels over"),
+BAD = [
+    *(("images_idx3", x, "not a valid idx file") for x in NOT_IDX),
+    ("images_idx3", of(1, 20, 9, 9), "[20, 9, 9] where params.yaml expects [20, 28, 28]"),
+    ("images_idx3", of(63, 20, 28, 28), f"without ink: {', '.join(map(str, range(20)))}"),
+    ("images_idx3", of(255, 20, 28, 28), "t10k: dark ink on a light background"),
+    ("labels_idx1", of(1, 19), "t10k-labels-idx1-ubyte: [19] where params.yaml expects [20]"),
+    ("labels_idx1", of(12, 20), "t10k: no image of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; labels over"),
 ]
 
 
 def test_bad_idx_files_are_named() -> None:
-    for content, message in BAD_IMAGES:
-        assert message in refusal(mnist(t10k_images_idx3=content), "mnist", **MNIST)
-    for content, message in BAD_LABELS:
-        assert message in refusal(mnist(t10k_labels_idx1=content), "mnist", **MNIST)
+    for kind, content, message in BAD:
+        assert message in refusal(mnist(**{f"t10k_{kind}": content}), "mnist", **MNIST)
 
 
 # Memory.
@@ -320,33 +309,37 @@ def prepare_alone() -> None:  # a plain function, which another process can impo
     preprocess.main(Path("scratch"), "sample", archive.stem)
 
 
+def growth(name: str, archives: Mapping[int, Sequence[tuple[str, bytes]]], **images: Any) -> float:
+    """Return the bytes that each image more takes, of two archives by their numbers of images."""
+    peaks = []
+    for count, members in archives.items():
+        prepare(members, name, 28, train=count, validation=0.2, **images)
+        peaks.append(memory.growth(prepare_alone))
+    fewer, more = archives
+    return (peaks[1] - peaks[0]) / (more - fewer)
+
+
 def test_memory_grows_with_the_tensors_alone() -> None:
     pixels = np.zeros((36_000, 28, 28), np.uint8)
     pixels[:, 8:20, 8:20] = np.random.default_rng(0).integers(0, 256, (36_000, 12, 12))
     files = [encoded(Image.fromarray(each), "JPEG") for each in pixels]
     members = [(f"mnistTask/{i % 10}/image_{i:06d}.jpg", file) for i, file in enumerate(files)]
-    peaks = []
-    for count in (12_000, 36_000):
-        prepare(members[:count], "mnistTask3", 28, train=count, validation=0.2)
-        peaks.append(memory.growth(prepare_alone))
     # Per image: a path, digests and a TarInfo of half a kilobyte; some buffers.
-    assert (peaks[1] - peaks[0]) / 24_000 < 1.4 * 28 * 28
+    assert growth("mnistTask3", {12_000: members[:12_000], 36_000: members}) < 1.4 * 28 * 28
 
 
 def test_memory_grows_with_the_tensors_alone_from_idx_files() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (80_000, 28, 28), dtype=np.uint8)
     kinds = {"images-idx3": pixels, "labels-idx1": (np.arange(80_000) % 10).astype(np.uint8)}
-    peaks = []
-    for count in (20_000, 79_980):
-        splits = {"train": slice(count), "t10k": slice(-20, None)}
-        members = [
+    archives = {
+        count: [
             (f"{split}-{kind}-ubyte", idx(each[rows]))
-            for split, rows in splits.items()
+            for split, rows in (("train", slice(count)), ("t10k", slice(-20, None)))
             for kind, each in kinds.items()
         ]
-        prepare(members, "mnist", 28, train=count, test=20, validation=0.2)
-        peaks.append(memory.growth(prepare_alone))
-    assert (peaks[1] - peaks[0]) / 59_980 < 1.4 * 28 * 28
+        for count in (20_000, 79_980)
+    }
+    assert growth("mnist", archives, test=20) < 1.4 * 28 * 28
 
 
 def test_memory_does_not_grow_with_the_number_of_large_pages() -> None:
@@ -356,8 +349,5 @@ def test_memory_does_not_grow_with_the_number_of_large_pages() -> None:
         strokes.paste(picture(i).resize((600, 450)), (200, 200))
         content = encoded(strokes, compress_level=1)
         members.append((f"mnistTask/{i % 10}/image_{i:06d}.png", content))
-    peaks = []
-    for count in (64, 320):
-        prepare(members[:count], "mnistTask3", 28, train=count, validation=0.2)
-        peaks.append(memory.growth(prepare_alone))
-    assert peaks[1] - peaks[0] < 10 * 1200 * 900 * 3  # of 256 pages more, not even ten
+    more = growth("mnistTask3", {64: members[:64], 320: members}) * 256
+    assert more < 10 * 1200 * 900 * 3  # of 256 pages more, not even ten

@@ -2,7 +2,6 @@
 
 import gzip
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import yaml
 
 from handwriting.core.errors import InputError
 from stages.data import unzip
-from tests.raw.packing import bounded, write_tar, zipped
+from tests.raw.packing import DEFLATED, bounded, write_tar, zipped
 
 RAW = Path("data/raw/sample/characters")
 TAR = Path("data/images/sample/characters.tar")
@@ -37,8 +36,7 @@ def test_the_tar_holds_sorted_names_and_bytes_only() -> None:
 @pytest.mark.parametrize("name", ["a.zip", "b.gz"])
 def test_large_members_need_little_memory(name: str) -> None:
     content = bytes(range(256)) * 200_000
-    deflated = zipped({"a": content}, compression=zipfile.ZIP_DEFLATED)
-    packed = gzip.compress(content) if name == "b.gz" else deflated
+    packed = gzip.compress(content) if name == "b.gz" else zipped({"a": content}, **DEFLATED)
     with bounded(memory=8_000_000):
         run(name, packed)
     assert TAR.stat().st_size > len(content)
@@ -51,13 +49,13 @@ def test_a_missing_folder_is_named() -> None:
         unzip.main(Path("scratch"), "sample", "characters")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "corrupt"])
-def test_a_refusal_leaves_the_earlier_tar_and_nothing_else(damage: str) -> None:
+def test_a_refusal_leaves_the_earlier_tar_and_nothing_else() -> None:
     archive = zipped(MEMBERS)
     run("a.zip", archive)
     earlier = TAR.read_bytes()
-    with pytest.raises(InputError):
-        run("a.zip", archive[:-1] if damage == "truncated" else archive.replace(b"ten", b"two"))
-    assert TAR.read_bytes() == earlier
-    assert {path.name for path in Path().iterdir()} == {"data", "params.yaml", "scratch"}
-    assert not list(Path("scratch").iterdir())
+    for damaged in archive[:-1], archive.replace(b"ten", b"two"):
+        with pytest.raises(InputError):
+            run("a.zip", damaged)
+        assert TAR.read_bytes() == earlier
+        assert {path.name for path in Path().iterdir()} == {"data", "params.yaml", "scratch"}
+        assert not list(Path("scratch").iterdir())

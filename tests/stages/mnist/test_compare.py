@@ -10,34 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
+from scipy.stats import binomtest, t
 
 from handwriting.evaluation import convergence
+from handwriting.evaluation.study import ARM, COSTS, INITS, PAIR, RUN
 from handwriting.training import model
 from tests import networks, workspace
 
 Z = 1.959964
-STUDIES = sorted(workspace.ROOT.glob("metrics/*/*/runs.csv"))
-ARM = ["init", "method", "labels"]
-RUN = [*ARM, "seed"]
-PAIR = [*ARM, "against", "against_method"]
-INITS = ["random", "digits", "characters"]
-POINTS = ["step", "images_seen", "images_kept"]
-COSTS = [*POINTS[:2], "flops", "images_kept"]
-LOWEST = {"gap": -1}
 HIGHEST = {"accuracy": 1, "ece": 1, "curve_area": 1, "gap": 1, "brier": 2, "distance": 2}
 
 
-@pytest.fixture(params=STUDIES, ids=lambda path: "-".join(path.parts[-3:-1]))
+@pytest.fixture(params=["real/mnistTask3", "real/transfer", "sample/mnistTask3", "sample/transfer"])
 def folder(request: pytest.FixtureRequest) -> Path:
     """The committed tables of a study: question two's, or the same of question three."""
-    return Path(request.param).parent
-
-
-@pytest.fixture(params=[path.parents[1] for path in STUDIES[1::2]], ids=lambda path: path.name)
-def metrics(request: pytest.FixtureRequest) -> Path:
-    """The committed metrics of a source."""
-    return Path(request.param)
+    return workspace.ROOT / "metrics" / str(request.param)
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
@@ -62,12 +49,6 @@ def close(value: float) -> Any:
     return pytest.approx(value, abs=2e-5)
 
 
-def test_both_studies_of_both_sources_are_committed() -> None:
-    assert [path.parts[-3:-1] for path in STUDIES] == [
-        (source, study) for source in ("real", "sample") for study in ("mnistTask3", "transfer")
-    ]
-
-
 def test_the_means_and_intervals_are_those_of_the_runs(folder: Path) -> None:
     runs, measures = table(folder, "runs").set_index(ARM).sort_index(), table(folder, "measures")
     names = runs.loc[:, "accuracy":].columns
@@ -76,7 +57,7 @@ def test_the_means_and_intervals_are_those_of_the_runs(folder: Path) -> None:
         values = runs.loc[tuple(row[name] for name in ARM), row["measure"]].tolist()
         mean, reach = fmean(values), half_width(values)
         assert (row["n"], row["mean"]) == (len(values), close(mean))
-        low, high = LOWEST.get(row["measure"], 0), HIGHEST.get(row["measure"], math.inf)
+        low, high = -1 if row["measure"] == "gap" else 0, HIGHEST.get(row["measure"], math.inf)
         bounds = [max(low, mean - reach), min(high, mean + reach)]
         slack = 5e-5 + 3e-4 * reach  # digits of the tables
         assert [row["low"], row["high"]] == pytest.approx(bounds, abs=slack)
@@ -130,8 +111,9 @@ def step_up(p: list[float]) -> list[float]:
     return ranked[::-1].cummin().clip(upper=1).sort_index().tolist()
 
 
-def test_the_answer_and_the_means_by_labels_are_those_of_the_runs(metrics: Path) -> None:
-    folder = metrics / "transfer"
+@pytest.mark.parametrize("source", ["real", "sample"])
+def test_the_answer_and_the_means_by_labels_are_those_of_the_runs(source: str) -> None:
+    folder = workspace.ROOT / "metrics" / source / "transfer"
     answer, arms = json.loads((folder / "answer.json").read_text()), accuracies(folder)
     primary = table(folder, "comparisons").query("primary == 1")
     assert set(answer) == {"answer", *primary["labels"]}
@@ -146,7 +128,7 @@ def test_the_answer_and_the_means_by_labels_are_those_of_the_runs(metrics: Path)
         for name in ("difference", "low", "high", "p_corrected", "margin", "within_margin"):
             assert found[name] == close(row[name]), name
         assert {init: found[init] for init in INITS} == means
-        assert dict(by_labels.loc[counts[[row["labels"]]].iloc[0], INITS]) == means
+        assert dict(by_labels.loc[counts[[row["labels"]]].iloc[0], [*INITS]]) == means
         assert f"({100 * row['difference']:+.2f} points)" in answer["answer"]
 
 
@@ -177,7 +159,11 @@ def test_thresholds_are_reached_where_the_curves_do(folder: Path) -> None:
         below = curve[:, 2] < threshold
         first = min([*np.flatnonzero(~below), len(curve)])
         last = max([-1, *np.flatnonzero(below)]) + 1
-        for name, i, axis in zip(POINTS, (first, first, last), (0, 1, 1), strict=True):
+        for name, i, axis in (
+            ("step", first, 0),
+            ("images_seen", first, 1),
+            ("images_kept", last, 1),
+        ):
             assert pd.notna(row[name]) == (i < len(curve))
             if i < len(curve):  # on the straight line to this point
                 line = curve[max(0, i - 1) : i + 1]
@@ -218,28 +204,22 @@ def test_the_operations_to_a_threshold_are_those_of_its_images(folder: Path) -> 
         assert row["flops"] == each * row["images_seen"]
 
 
-@pytest.mark.parametrize("data", ["mnist", "mnistTask3"])
-def test_the_metrics_and_mean_curve_of_a_network_are_those_of_its_runs(
-    metrics: Path, data: str
-) -> None:
-    study, curves, method = {
-        "mnist": ("transfer", "mnist/curves", "full"),
+def test_the_metrics_and_mean_curve_of_a_network_are_those_of_its_runs(folder: Path) -> None:
+    data, curves, method = {
+        "transfer": ("mnist", "mnist/curves", "full"),
         "mnistTask3": ("mnistTask3", "mnistTask3/curves_mean", "forward_correction"),
-    }[data]
+    }[folder.name]
     of_method = f"method == '{method}' and labels == 'all'"
-    runs, means = table(metrics / study, "runs").query(of_method), table(metrics, curves)
-    points = table(metrics / study, "curves").query(of_method).groupby(["init", "step"])
+    runs, means = table(folder, "runs").query(of_method), table(folder.parent, curves)
+    points = table(folder, "curves").query(of_method).groupby(["init", "step"])
     for init in INITS:
-        found = json.loads((metrics / f"{data}-{init}.json").read_text())
+        found = json.loads((folder.parent / f"{data}-{init}.json").read_text())
         of_init, n = runs[runs["init"] == init], found["images"]
         mean = fmean(of_init["accuracy"])
         assert (found["runs"], found["accuracy"]) == (len(of_init), close(mean))
         assert found["sd"] == close(stdev(of_init["accuracy"]))
-        share = round(mean * n) / n  # a whole number of images, for Wilson's interval
-        middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-        reach = Z * math.sqrt(share * (1 - share) / n + (Z / 2 / n) ** 2) / (1 + Z * Z / n)
-        bounds = [middle - reach, middle + reach]
-        assert [found["low"], found["high"]] == pytest.approx(bounds, abs=3e-5)
+        bounds = binomtest(round(mean * n), n).proportion_ci(method="wilson")
+        assert (found["low"], found["high"]) == pytest.approx(bounds, abs=3e-5)
         losses = [found["loss"], found["ece"]]
         assert losses == pytest.approx(of_init[["nll", "ece"]].mean().tolist(), abs=1e-4)
         for row in rows(means[means["init"] == init]):

@@ -23,8 +23,7 @@ def test_the_committed_study_named_every_fault_correctly(source: str) -> None:
     assert len({case["noise"] for case in cases}) == 13
     assert len({(case["images"], case["noise"]) for case in cases}) == 26
     assert all(case["named_correctly"] for case in cases)
-    intervals = [(case["low"], case["high"], case["true_clean_fraction"]) for case in cases]
-    held = sum(low <= share <= high for low, high, share in intervals)
+    held = sum(case["low"] <= case["true_clean_fraction"] <= case["high"] for case in cases)
     assert held >= 23  # of 26 intervals of 95%: fewer are by chance in one study of 25
 
 

@@ -58,13 +58,10 @@ def url(reproduced: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     except InputError as problem:
         pytest.skip(f"no runtime for the demo: {problem}")
     monkeypatch.chdir(reproduced)
-    serving = tool.server("sample", 0, runtime)
-    thread = threading.Thread(target=serving.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{serving.server_port}/"
-    serving.shutdown()
-    serving.server_close()
-    thread.join()
+    with tool.server("sample", 0, runtime) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}/"
+        serving.shutdown()
 
 
 def scrolled(chromium: Chrome, reproduced: Path, width: int, theme: str) -> Chrome:
@@ -97,9 +94,7 @@ def test_the_page_draws_with_the_plotly_js_as_published_that_the_figures_are_wri
     assert hashlib.sha256(content).hexdigest() == BUNDLE_SHA256, renew
 
 
-def test_the_report_has_all_parts_is_small_and_the_same_every_time(
-    reproduced: Path, tmp_path: Path
-) -> None:
+def test_the_report_is_whole_small_and_always_the_same(reproduced: Path, tmp_path: Path) -> None:
     before = (reproduced / REPORT).read_text()
     for identity in page.TEXTS.keys() - {"one", "two", "three", "speed"}:
         assert f'<figure id="{identity}"' in before, identity
@@ -115,9 +110,7 @@ def test_the_report_has_all_parts_is_small_and_the_same_every_time(
     assert (tmp_path / REPORT).read_text() == before
 
 
-def test_a_visitor_sees_every_section_and_chart_and_nothing_is_asked_of_the_network(
-    seen: Chrome,
-) -> None:
+def test_every_section_and_chart_is_seen_and_nothing_asked_of_the_network(seen: Chrome) -> None:
     found = seen.execute_script(
         "const all = (query, of) => [...document.querySelectorAll(query)].map(of);"
         "const count = (query) => (e) => [e.parentElement.id, e.querySelectorAll(query).length];"
@@ -187,11 +180,8 @@ _AXE = {"include": [["body"]], "exclude": [[".plot"], ["figure details"]]}
 def serious(chromium: Chrome) -> list[tuple[str, list[str]]]:
     """The rules of axe, WCAG AA among them, that the page breaks badly, and where."""
     found = Axe().run(chromium, _AXE, {"resultTypes": ["violations"]})["violations"]
-    return [
-        (each["id"], [node["html"][:120] for node in each["nodes"]][:3])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
+    bad = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in bad]
 
 
 @pytest.fixture
@@ -225,20 +215,19 @@ def test_what_is_drawn_is_answered_with_five_classes(demo: Chrome, url: str) -> 
 
 CLASSIFY = """
 const [urls, done] = arguments;
-Promise.all(urls.map(async (src) => {
-  const image = Object.assign(new Image(), { src });
-  await image.decode();
-  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
-  context.drawImage(image, 0, 0);
-  return context.getImageData(0, 0, image.width, image.height);
-})).then(async (images) => {
+(async () => {
   const found = [];
-  for (const each of images) {
-    const { image, geometry, probabilities } = await classify(each);
+  for (const src of urls) {
+    const file = Object.assign(new Image(), { src });
+    await file.decode();
+    const context = new OffscreenCanvas(file.width, file.height).getContext("2d");
+    context.drawImage(file, 0, 0);
+    const pixels = context.getImageData(0, 0, file.width, file.height);
+    const { image, geometry, probabilities } = await classify(pixels);
     found.push({ image: [...image], geometry, probabilities: [...probabilities] });
   }
   return found;
-}).then(done, (error) => done(String(error)));
+})().then(done, (error) => done(String(error)));
 """
 
 
