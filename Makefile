@@ -52,10 +52,10 @@ report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))
 
 test: setup lint ## lint, types and the tests of a few minutes
-	python -m pytest -n auto
+	python -m pytest -n auto --dist worksteal
 
 test-all: setup lint ## the slow tests too
-	python -m pytest -n auto -m ''
+	python -m pytest -n auto --dist worksteal -m ''
 
 lint: setup ## ruff and mypy
 	ruff check .

@@ -10,6 +10,11 @@ from filelock import FileLock
 from tests import workspace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what needs the pipeline's run: one worker makes it while the others go on."""
+    items.sort(key=lambda item: "reproduced" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def tmp_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is the working directory."""

@@ -37,15 +37,16 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("sources", [("sample", "real"), ("sample",)])
+@pytest.mark.parametrize(("ran", "sources"), [("committed", 2), ("reproduced", 1)])
 def test_every_plot_is_drawn(
-    committed: Path, tmp_path: Path, libraries: dict[str, str], sources: tuple[str, ...]
+    ran: str,
+    sources: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    libraries: dict[str, str],
 ) -> None:
-    folder = tmp_path / "repository"
-    shutil.copytree(committed, folder, ignore=shutil.ignore_patterns("tmp", "cache"))
-    if "real" not in sources:
-        shutil.rmtree(folder / "metrics/real")
-        shutil.rmtree(folder / "artifacts/real")
+    folder, ignored = tmp_path / "repository", shutil.ignore_patterns("tmp")
+    shutil.copytree(request.getfixturevalue(ran), folder, ignore=ignored)
     run(folder, "dvc", "plots", "show")
     page = folder / "dvc_plots/index.html"
     text = page.read_text()
@@ -57,7 +58,7 @@ def test_every_plot_is_drawn(
         chromium.get(page.as_uri())
         frames = chromium.execute_script(FRAMES)
         assert [name for name, empty in frames if empty] == []
-        assert len(frames) == 11 + 7 * len(sources)
+        assert len(frames) == 11 + 7 * sources
         assert browser.console(chromium, "WARNING") == []  # Vega tells that a newer one exists
 
 

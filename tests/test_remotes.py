@@ -153,7 +153,7 @@ def test_kills_and_damaged_objects_are_survived(server: Server, tiny: Path, tmp_
     assert "ERROR: failed to pull" in failed(third, "dvc", "pull")
     assert broken(third / ".dvc/cache") == []
     folder = server.store / "files/md5"  # as docs/remotes.md says
-    done = run(tiny, "make", "verify", f"STORE={folder}", check=False)
+    done = run(tiny, "make", "--no-print-directory", "verify", f"STORE={folder}", check=False)
     assert (done.returncode, done.stdout) == (2, f"./{victim.relative_to(folder)}: FAILED\n")
     for path in (victim, *folder.glob("??/*.dir")):
         path.unlink()
@@ -174,10 +174,10 @@ def test_a_damaged_object_in_the_cache_and_its_copy_are_replaced(
     shutil.rmtree(tiny / "artifacts")
     run(tiny, "dvc", "checkout")  # DVC takes it: this is why there is `make verify`
     assert written(tiny) != sound
-    said = run(tiny, "make", "verify", check=False).stdout
+    said = run(tiny, "make", "--no-print-directory", "verify", check=False).stdout
     assert said == f"./{name[:2]}/{name[2:]}: FAILED\n"
     victim.unlink()
     shutil.rmtree(tiny / "artifacts")
     run(tiny, "dvc", "pull")
     assert written(tiny) == sound
-    run(tiny, "make", "verify")
+    run(tiny, "make", "--no-print-directory", "verify")

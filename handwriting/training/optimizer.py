@@ -31,8 +31,9 @@ class Recipe:
     bias_lr: PositiveFloat
     sgd_momentum: Share
     weight_decay: Share  # of the head and the biases
-    layer_decay: Annotated[float, Field(ge=0, le=1)]  # of the learning rates, from each layer to
-    # the one below it (discriminative fine-tuning: Howard and Ruder 2018); 0: the head alone
+    # Of the learning rates, from each layer to the one below it (discriminative fine-tuning: Howard
+    # and Ruder 2018); 0 trains the head alone. Methods of fine-tuning set it.
+    layer_decay: Annotated[float, Field(ge=0, le=1)] = 1
 
     @property
     def cross_entropy(self) -> CrossEntropy:
