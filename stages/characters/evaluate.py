@@ -34,7 +34,7 @@ AUGMENTED = "0Oo1IlcCsSwW"  # classes whose first image is shown with each augme
 
 
 def main(scratch: Path, source: str) -> None:
-    groups = params.load("confusable_classes", list[str])
+    groups = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
     truth = torch.from_numpy(split.labels)

@@ -20,7 +20,7 @@ from handwriting.evaluation.metrics import Predictions
 
 
 def main(scratch: Path, source: str, archive: str) -> None:
-    groups = params.load("confusable_classes", list[str])
+    groups = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder, raw = Path(f"artifacts/{source}"), Path(f"data/raw/{source}/{archive}")
     if not (zips := sorted(raw.glob("*.zip"))):
