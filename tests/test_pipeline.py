@@ -4,12 +4,14 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from handwriting.data import dataset
 from tests import workspace
 from tests.workspace import run
 
@@ -53,6 +55,24 @@ def test_a_second_repro_runs_nothing(reproduced: Path) -> None:
 def test_the_default_path_has_at_most_30_stage_instances_and_no_ablation() -> None:
     assert len(instances()) <= 30
     assert not [name for name in instances() if "ablation" in name]
+
+
+@pytest.mark.slow
+def test_mnists_labels_do_not_reach_what_is_said_of_mnist_task_3(
+    reproduced: Path, tmp_path: Path
+) -> None:
+    for name in ("stages", "handwriting", "data/tensors/sample", "artifacts/sample/pretrained"):
+        shutil.copytree(reproduced / name, tmp_path / name)
+    shutil.copy(reproduced / "params.yaml", tmp_path)
+    path = tmp_path / "data/tensors/sample/mnist/train.safetensors"
+    split = dataset.load(path)
+    dataset.store(replace(split, labels=split.labels[::-1].copy()), path, tmp_path)
+    same = {}
+    for name in ("mnist", "mnistTask3"):
+        run(tmp_path, "python", "-m", "stages.mnistTask3.diagnose", "sample", name)
+        out = f"artifacts/sample/label_noise/{name}.json"
+        same[name] = (reproduced / out).read_bytes() == (tmp_path / out).read_bytes()
+    assert same == {"mnist": False, "mnistTask3": True}
 
 
 def test_metrics_are_the_same_few_numbers_of_each_network(committed: Path) -> None:
@@ -126,8 +146,14 @@ def params_of(entry: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-# One instance of each stage, whose deps are one list: the last.
-@pytest.mark.parametrize("name", {name.split("@")[0]: name for name in instances()}.values())
+def marked() -> Iterator[Any]:
+    """The instances, the last of each stage fast, the others slow: their deps are one list."""
+    last = {name.split("@")[0]: name for name in instances()}.values()
+    for name in instances():
+        yield pytest.param(name, marks=() if name in last else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", list(marked()))
 def test_a_stage_alone_needs_what_it_declares_and_leaves_what_it_declares(
     name: str, reproduced: Path, tmp_path: Path
 ) -> None:
