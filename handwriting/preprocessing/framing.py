@@ -3,36 +3,29 @@
 All arithmetic is integer or correctly rounded: the same pixels on every platform.
 """
 
-import io
 import struct
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from kornia_rs.imgproc import gray_from_rgb
-from kornia_rs.io import decode_image_jpegturbo, decode_image_png_u8
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from handwriting.core.errors import InputError, one_line
+from handwriting.core.errors import InputError
 from handwriting.preprocessing import duplicates
+from handwriting.preprocessing.decoding import Pixels, decode
 
-Pixels = NDArray[np.uint8]
 Box = tuple[slice, slice]  # rows, columns
 
-MAX_PIXELS = 50_000_000  # of an image: a decompression bomb is refused before it is decoded
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # all that Pillow may try
 _INK = 64  # of 255: difference of ink from paper, above the noise of paper and JPEG
 _DARK = 32  # of 255: the paper of an image framed as MNIST's is darker
 _NOISE = 4  # median deviations of the paper that count as noise: 2.7 standard deviations
 _STRAY = 6  # a stray mark has less than a 6th of the character's ink ...
 _FAR = 4  # ... and is further from it than a 4th of its longer side
 
-# Chunks that may change what Pillow sees: transparency, orientation, animation.
-_SPECIAL_CHUNKS = (b"tRNS", b"eXIf", b"zTXt", b"iTXt", b"Raw profile", b"XML:", b"acTL")
-# JPEG segments before the frame that change no pixel: APP0, APP2-13, tables, comments. APP1 may
-# hold an orientation, APP14 a colour space.
-_HARMLESS_SEGMENTS = {0xE0, *range(0xE2, 0xEE), 0xC4, 0xDB, 0xDD, 0xFE}
+
+class BlankError(InputError):
+    """There is no ink in an image."""
 
 
 class Framed(NamedTuple):
@@ -45,15 +38,22 @@ class Framed(NamedTuple):
 
 
 def prepare(content: bytes, name: str, size: int, ink_size: int) -> Framed:
-    """Return an image file of any mode, size and polarity, framed for a network.
+    """Return an image file, decoded and framed. Raises InputError with `name`."""
+    try:
+        return frame(decode(content, name), size, ink_size)
+    except BlankError:
+        raise InputError(f"{name}: a blank image, no ink on it") from None
+
+
+def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
+    """Return an image of any size and polarity, uint8 [H, W] or [H, W, 3], framed for a network.
 
     Of an image of size x size only the polarity changes: it is framed already, as in MNIST. Others
     get MNIST's framing: the ink scaled to ink_size x ink_size with its aspect kept, then centred by
-    its centre of mass (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist). Of an animation the
-    first frame counts. Transparent pixels are paper.
-    Raises InputError with `name` for a file that is not an image, damaged, blank or too large.
+    its centre of mass (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist).
+    Raises BlankError without ink.
     """
-    ink = _gray(content, name)
+    ink = pixels if pixels.ndim == 2 else np.asarray(gray_from_rgb(pixels))[..., 0]
     paper = _median(border := np.concatenate(_sides(ink)))
     if paper >= 128:  # dark ink on bright paper
         ink, border, paper = 255 - ink, 255 - border, 255 - paper
@@ -61,7 +61,7 @@ def prepare(content: bytes, name: str, size: int, ink_size: int) -> Framed:
     if not framed and (border.any() or ink.max() < 255):
         ink, paper = _cleaned(ink, paper), 0
     if int(ink.max()) - paper < _INK:
-        raise InputError(f"{name}: a blank image, no ink on it")
+        raise BlankError
     (height, width), box = ink.shape, _ink_box(ink)
     top, bottom, left, right = (end for side in box for end in (side.start, side.stop))
     extent = ((bottom - top) / height, (right - left) / width)
@@ -154,96 +154,3 @@ def _centred(scaled: Pixels, size: int) -> Pixels:
     square = np.zeros((size, size), np.uint8)
     square[corner[0] :, corner[1] :][: scaled.shape[0], : scaled.shape[1]] = scaled
     return square
-
-
-def _gray(content: bytes, name: str) -> Pixels:
-    """Return the luminance of an image file: uint8 [height, width].
-
-    The two plain formats of the archives go to decoders that are several times faster and give
-    Pillow's pixels. Pillow reads or refuses the rest.
-    """
-    try:
-        if shape := _plain_png(content):
-            return _luminance(decode_image_png_u8(content, shape, "rgb"))
-        if _plain_jpeg(content):
-            return np.asarray(decode_image_jpegturbo(content, "mono"))[..., 0]
-    except Exception:  # noqa: S110 - the library raises bare Exceptions
-        pass
-    return _gray_by_pillow(content, name)
-
-
-def _plain_png(content: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of an 8-bit RGB PNG with nothing but pixels, else None."""
-    if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 33:
-        return None
-    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
-    special = any(chunk in content for chunk in _SPECIAL_CHUNKS)
-    plain = (depth, colour) == (8, 2) and not special and 0 < width * height <= MAX_PIXELS
-    return (height, width) if plain else None
-
-
-def _plain_jpeg(content: bytes) -> bool:
-    """Return whether this is a baseline JPEG of one 8-bit component with nothing but pixels."""
-    at = 2 if content[:2] == b"\xff\xd8" else len(content)
-    while at + 10 <= len(content):
-        start, kind, length = struct.unpack_from(">BBH", content, at)  # the length from here on
-        if start == 0xFF and kind == 0xC0:
-            depth, height, width, components = struct.unpack_from(">BHHB", content, at + 4)
-            return (depth, components) == (8, 1) and 0 < width * height <= MAX_PIXELS
-        if start != 0xFF or kind not in _HARMLESS_SEGMENTS:
-            return False
-        at += 2 + length
-    return False
-
-
-def _luminance(rgb: Pixels) -> Pixels:
-    """uint8 [H, W, 3] -> uint8 [H, W]."""
-    return np.asarray(gray_from_rgb(rgb))[..., 0]
-
-
-def _gray_by_pillow(content: bytes, name: str) -> Pixels:
-    """Return the luminance of any image.
-
-    Raises InputError for what Pillow refuses, and for two faults that it ignores: wrong checksums
-    in a PNG and errors in the data of a JPEG, which it fills with grey.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of oddities that Pillow reads all the same
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                bands = image.getbands()
-                image.verify()
-            if content[:2] == b"\xff\xd8" and len(bands) in (1, 3):
-                decode_image_jpegturbo(content, "mono")
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                ImageOps.exif_transpose(image, in_place=True)
-                return _gray_of(image)
-    except Image.DecompressionBombError:
-        raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels: too large") from None
-    except MemoryError:  # the fault of this machine, not of the image
-        raise
-    except UnidentifiedImageError:
-        raise InputError(f"{name}: not an image") from None
-    except Exception as error:  # whatever its decoders raise
-        raise InputError(f"{name}: a damaged image: {one_line(error)}") from None
-
-
-def _gray_of(image: Image.Image) -> Pixels:
-    """Return uint8 [H, W] of any mode. Raises ValueError for those without a known range."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError("more than 16 bits a pixel")
-        return (values >> 8).astype(np.uint8)
-    if image.mode == "F":
-        raise ValueError("pixels that are fractions")
-    if not image.has_transparency_data:
-        return _luminance(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
-    image = image.convert("RGBA")
-    for colour in ("white", "black"):  # on black, if it shows nothing on white
-        paper = Image.new("RGBA", image.size, colour)
-        gray = _luminance(np.asarray(Image.alpha_composite(paper, image).convert("RGB")))
-        if np.ptp(gray) >= _INK:
-            break
-    return gray

@@ -17,7 +17,7 @@ from handwriting.characters.protocols import Characters
 from handwriting.core import params
 from handwriting.core.errors import InputError
 from handwriting.preprocessing import framing
-from handwriting.preprocessing.framing import Pixels
+from handwriting.preprocessing.decoding import Pixels
 from handwriting.training.model import Network
 
 _CANVAS = np.array([900, 1200])  # height and width of the archive's images

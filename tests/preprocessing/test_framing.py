@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from handwriting.core.errors import InputError
-from handwriting.preprocessing import framing
+from handwriting.preprocessing import decoding, framing
 from tests import memory, pictures
 from tests.pictures import Pixels, chunk, encoded, letter, png
 from tests.workspace import ROOT
@@ -68,12 +68,12 @@ def test_the_fast_decoders_give_the_pixels_of_pillow() -> None:
             names = [name for name in file.namelist() if not name.endswith("/")]
             contents += map(file.read, names[::step])
     for content in contents:
-        slow = framing._gray_by_pillow(content, "x")
-        assert np.array_equal(framing._gray(content, "x"), slow)
+        slow = decoding._by_pillow(content, "x")
+        assert np.array_equal(decoding.decode(content, "x"), slow)
 
 
 def test_the_fast_decoders_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(framing, "_gray_by_pillow")
+    monkeypatch.delattr(decoding, "_by_pillow")
     text = png(np.asarray(RGB).reshape(72, -1), 8, 2, [chunk(b"tEXt", b"Software\0a program")])
     for content in (PLAIN, encoded(letter(), "JPEG", quality=95), text):
         prepared(content)
@@ -208,7 +208,7 @@ def test_a_file_without_a_drawing_is_refused() -> None:
 
 
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "MAX_PIXELS", 96 * 72 - 1)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 96 * 72 - 1)
     # A comment that looks like the frame of a small picture.
     comment = encoded(letter(), "JPEG", comment=b"\xff\xc0\x00\x0b\x08\x00\x09\x00\x09\x01")
     for content in [*EXACT.values(), *LOSSY.values(), comment]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from handwriting.core.errors import InputError
-from handwriting.preprocessing import framing
+from handwriting.preprocessing import decoding, framing
 from tests import memory, pictures
 from tests.fuzzing import FUZZ, mutated
 
@@ -56,7 +56,7 @@ def test_another_damaged_image_is_too_and_prints_nothing(capfd: pytest.CaptureFi
 @given(mutated(PLAIN, ["little", "big"], header=120))
 def test_the_fast_decoders_give_the_pixels_of_pillow(content: bytes) -> None:
     try:
-        fast, slow = framing._gray(content, "x"), framing._gray_by_pillow(content, "x")
+        fast, slow = decoding.decode(content, "x"), decoding._by_pillow(content, "x")
     except InputError:  # of Pillow alone where the damage is behind the last pixel
         return
     assert np.array_equal(fast, slow)
