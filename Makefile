@@ -17,6 +17,8 @@ SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
 export PYTHONHASHSEED := 0
+# With it `python -m` does not look into this folder.
+unexport PYTHONSAFEPATH
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -68,7 +70,7 @@ format: setup ## let ruff fix what it can
 
 # torch names its CUDA packages and their versions itself; left out here, a CPU build needs none.
 lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all platforms
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra train --extra dev \
 		--no-annotate --no-header --no-emit-index-url pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
 	mv requirements.lock requirements.txt

@@ -1,128 +1,232 @@
 """Classifier: the one way from an image to an answer."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from handwriting.characters import protocols, writer_model
-from handwriting.core.errors import InputError
-from handwriting.data import geometry as features
-from handwriting.data.dataset import Split
-from handwriting.preprocessing import framing
+from handwriting import images
+from handwriting.core.errors import InputError, one_line
+from handwriting.images import Image, Named
 from handwriting.preprocessing.framing import Framed
-from handwriting.training import checkpoint, loop
-from handwriting.training.checkpoint import Saved
+
+if TYPE_CHECKING:
+    from handwriting.data.dataset import Split
+    from handwriting.torch_networks import TorchNetworks
+    from handwriting.training.checkpoint import Saved
+
+# The networks inside the package, and the checkpoints that the pipeline makes of their kind.
+NAMES = {"characters": "characters.pt", "digits": "mnist-characters.pt"}
+_WEIGHTS = Path(__file__).with_name("weights")
+_METADATA = "handwriting"  # the property of an ONNX file that says, in JSON, what its network is
+_BATCH = 1000  # images that a network is given at a time
+
+Pixels = NDArray[np.uint8]  # [N, 1, size, size]
+Floats = NDArray[np.float32]  # [N, classes] or, of geometry, [N, 4]
+Writers = Sequence[str | None] | None  # of each image; None is unknown
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
     """The answer for one image."""
 
     label: str
-    class_index: int  # of the label in Classifier.classes
-    probabilities: NDArray[np.float32]  # [classes], they add up to 1
+    class_index: int  # of the label in `classes`
+    probability: float  # of the label
+    # Classes that no reader tells apart from the label without context; None: the file of the
+    # network does not say, as no .pt does.
+    confusable: tuple[str, ...] | None
+    probabilities: Floats = field(repr=False)  # [classes], they add up to 1
+    classes: tuple[str, ...] = field(repr=False)
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """Return the k most probable labels with their probabilities."""
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[i], float(self.probabilities[i])) for i in order]
+
+
+class OnnxNetwork:
+    """A network that stages/characters/export.py has written, run by onnxruntime.
+
+    Raises InputError for any other file.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 4
+        try:
+            self.session = onnxruntime.InferenceSession(path, options)
+            about = json.loads(self.session.get_modelmeta().custom_metadata_map[_METADATA])
+        except KeyError:
+            raise InputError(f"{path}: an ONNX network, but none that this project made") from None
+        except Exception as error:  # onnxruntime has no class for all of its own
+            problem = f"neither a checkpoint nor an ONNX network: {one_line(error)}"
+            raise InputError(f"{path}: {problem}") from None
+        self.name, self.classes = path, tuple(about["classes"])
+        self.size, self.ink_size, self.confusable = (
+            about[key] for key in ("size", "ink_size", "confusable")
+        )
+
+    def logits(self, pixels: Pixels, geometry: Floats, writers: Writers) -> Floats:
+        """Return float32 [N, classes]; arguments as of Classifier.logits()."""
+        if writers:
+            raise InputError(f"{self.name}: an ONNX network does not adapt to writers, a .pt does")
+        given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": geometry}
+        found: list[Floats] = []
+        for start in range(0, len(pixels), _BATCH):
+            rows, names = slice(start, start + _BATCH), (x.name for x in self.session.get_inputs())
+            fed = {name: given[name][rows].astype(np.float32) for name in names}
+            found += self.session.run(["probabilities"], fed)
+        return np.asarray(np.log(np.concatenate(found).clip(1e-30)))
 
 
 class Classifier:
-    """The networks of a checkpoint, which answer by the mean of their probabilities
-    (Lakshminarayanan, Pritzel and Blundell 2017, arXiv 1612.01474).
+    """A network of this project, or the mean of several.
 
         classifier = Classifier("artifacts/sample/characters.pt")
-        label, class_index, probabilities = classifier.predict("letter.png")
+        prediction = classifier.predict("letter.png")
 
-    Raises InputError for a file that is no checkpoint, or whose networks differ in classes or size.
+    `network` is "characters" or "digits", a network inside the package; the path of an .onnx file,
+    which runs on so many `threads`, or of a checkpoint, which needs torch; or what one holds.
+    Raises InputError for anything else.
     """
 
-    def __init__(self, networks: Path | str | Sequence[Saved]) -> None:
-        if isinstance(networks, Path | str):
-            name, self.saved = str(networks), checkpoint.load(Path(networks))
-        else:
-            name, self.saved = "the list", list(networks)
-        shapes = [each.network.shape for each in self.saved]
-        self.shape, self.classes = shapes[0], shapes[0].classes
-        if len({(each.classes, each.size, each.ink_size) for each in shapes}) > 1:
-            raise InputError(f"{name}: networks with different classes or image sizes")
+    def __init__(self, network: Path | str | Sequence["Saved"], threads: int = 1) -> None:
+        self.network = _opened(network, threads)
+        self.classes, self.size = self.network.classes, self.network.size
+        self.ink_size = self.network.ink_size
 
     @classmethod
     def all_of(cls, path: Path | str) -> list["Classifier"]:
         """Return a classifier for each network of a checkpoint, in their order."""
-        return [cls([each]) for each in checkpoint.load(Path(path))]
+        return [cls([each]) for each in cls(path).saved]
+
+    @property
+    def saved(self) -> Sequence["Saved"]:
+        """The networks of a checkpoint."""
+        return [] if isinstance(self.network, OnnxNetwork) else self.network.saved
 
     def logits(
-        self,
-        pixels: NDArray[np.uint8],
-        geometry: NDArray[np.float32] | None = None,
-        writers: Sequence[str | None] | None = None,
-    ) -> torch.Tensor:
+        self, pixels: Pixels, geometry: Floats | None = None, writers: Writers = None
+    ) -> Floats:
         """Return float32 [N, classes] of uint8 [N, 1, size, size] and geometry, float32 [N, 4].
 
-        Both are as framing.prepare() makes them.
+        Both are as images.prepare() makes them. A row of NaN is unknown, as is all without any.
 
         Images with the same entry in `writers` are by one writer, and each is adapted to the
-        others; None is unknown. Without `geometry` every image has the mean one.
+        others; None is unknown.
         """
-        standard = np.zeros((len(pixels), features.NUMBERS), np.float32)
-        if geometry is not None:
-            standard = features.standardised(geometry)
-        given = torch.from_numpy(standard)
-        known = writers if geometry is not None and writers and any(writers) else None
-        found = []
-        for saved in self.saved:
-            takes = given if saved.network.shape.geometry_channels else None
-            logits = loop.logits_of(saved.network, torch.from_numpy(pixels), takes)
-            if known and (fitted := protocols.writer_model(saved)):
-                logits = fitted.adapted_group(logits, given, writer_model.numbered(known))
-            found.append(logits)
-        return mean_prediction(found) if len(found) > 1 else found[0]
+        if geometry is None:
+            geometry = np.full((len(pixels), 4), math.nan, np.float32)
+        return self.network.logits(pixels, geometry, writers)
 
     def probabilities(
-        self,
-        pixels: NDArray[np.uint8],
-        geometry: NDArray[np.float32] | None = None,
-        writers: Sequence[str | None] | None = None,
-    ) -> NDArray[np.float32]:
+        self, pixels: Pixels, geometry: Floats | None = None, writers: Writers = None
+    ) -> Floats:
         """Return float32 [N, classes], rows adding up to 1; arguments as of logits()."""
-        return self.logits(pixels, geometry, writers).softmax(1).numpy()
+        logits = self.logits(pixels, geometry, writers)
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(shares / shares.sum(1, keepdims=True))
 
-    def prepare(self, content: bytes, name: str) -> Framed:
-        """Return the bytes of an image file, framed. Raises InputError with `name` in it."""
-        return framing.prepare(content, name, self.shape.size, self.shape.ink_size)
+    def prepare(self, image: Image, name: str) -> Framed:
+        """Return an image, framed. Raises InputError with `name` in it."""
+        return images.prepare(image, name, self.size, self.ink_size)
 
-    def predict(self, image: Path | str | bytes) -> Prediction:
-        """Return the label, its index and all probabilities for an image file, or its bytes.
+    @overload
+    def predict(self, image: Image) -> Prediction: ...
+    @overload
+    def predict(self, image: list[Image]) -> list[Prediction | InputError]: ...
+    def predict(self, image: Image | list[Image]) -> Prediction | list[Prediction | InputError]:
+        """Return what an image shows; of a list, for each image that or the error.
 
-        Any size and mode; pen on paper or white on black. Raises InputError if it is no image.
+        A path, the bytes of a file, a Pillow image or an array: see images.pixels(). Any size and
+        mode; pen on paper or white on black. Raises InputError if it is no image.
         """
-        content, name = (image, "image") if isinstance(image, bytes) else (read(image), str(image))
-        framed = self.prepare(content, name)
-        geometry = np.array([framed.geometry], np.float32)
-        probabilities = self.probabilities(framed.image[None, None], geometry)[0]
-        index = int(probabilities.argmax())
-        return Prediction(self.classes[index], index, probabilities)
+        if isinstance(image, list):
+            return list(self.predict_batch(image))
+        name = str(image) if isinstance(image, Path | str) else "image"
+        return self.predictions([self.prepare(image, name)])[0]
+
+    def predict_batch(
+        self, given: Iterable[Image], batch_size: int = 64, processes: int = 1
+    ) -> Iterator[Prediction | InputError]:
+        """Yield the answer for each image, or its error, in order, in bounded memory.
+
+        More than one of the `processes` are others, which decode and frame.
+        """
+        kinds = (Path, str)
+        named = ((str(x) if isinstance(x, kinds) else f"image {i}", x) for i, x in enumerate(given))
+        return (answer for _, answer in self.answers(named, batch_size, processes))
+
+    def answers(
+        self,
+        named: Iterable[Named],
+        batch_size: int | None,
+        processes: int,
+        writer: Callable[[str], str] | None = None,
+    ) -> Iterator[tuple[str, Prediction | InputError]]:
+        """Yield the name of each image with its answer or error, a batch at a time; None: all."""
+        framed = images.framed(named, self.size, self.ink_size, processes)
+        while batch := list(islice(framed, batch_size)):
+            good = [(name, each) for name, each in batch if isinstance(each, Framed)]
+            writers = [writer(name) for name, _ in good] if writer else None
+            found = iter(self.predictions([each for _, each in good], writers))
+            for name, each in batch:
+                yield name, next(found) if isinstance(each, Framed) else each
+
+    def predictions(self, framed: Sequence[Framed], writers: Writers = None) -> list[Prediction]:
+        """Return the answers for framed images; `writers` as of logits()."""
+        found = self.probabilities(*images.stacked(framed), writers) if framed else ()
+        return [self._prediction(each) for each in found]
+
+    def _prediction(self, shares: Floats) -> Prediction:
+        index, groups = int(shares.argmax()), self.network.confusable
+        label, confusable = self.classes[index], None
+        if groups is not None:
+            same = "".join(group for group in groups if label in group)
+            confusable = tuple(each for each in self.classes if each in same and each != label)
+        return Prediction(label, index, float(shares[index]), confusable, shares, self.classes)
+
+
+def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwork | TorchNetworks":
+    """Return a network, whose kind is told by its content: torch's files are zip archives."""
+    if not isinstance(network, Path | str):
+        return _torch(network)
+    path = _WEIGHTS / f"{network}.onnx" if str(network) in NAMES else Path(network)
+    try:
+        with path.open("rb") as file:
+            return _torch(path) if file.read(2) == b"PK" else OnnxNetwork(path, threads)
+    except OSError as error:
+        if str(network) not in NAMES:
+            raise InputError(f"{path}: {error.strerror}") from None
+    problem = f"no network {str(network)!r} comes with this version: run the pipeline and give a"
+    raise InputError(f"{problem} path, such as --model artifacts/sample/{NAMES[str(network)]}")
+
+
+def _torch(networks: Path | Sequence["Saved"]) -> "TorchNetworks":
+    try:
+        from handwriting.torch_networks import TorchNetworks
+    except ModuleNotFoundError:
+        reason = "a checkpoint needs torch: pip install 'handwriting[train]', or use an .onnx file"
+        raise InputError(f"{networks}: {reason}") from None
+    return TorchNetworks(networks)
 
 
 def out_of_fold_logits(
-    networks: Sequence[Saved], split: Split, fold_of: NDArray[np.int64], pixels: NDArray[np.uint8]
-) -> torch.Tensor:
+    networks: Sequence["Saved"], split: "Split", fold_of: NDArray[np.int64], pixels: Pixels
+) -> Floats:
     """Return logits, float32 [N, classes], as users get them, of pixels [N, 1, size, size] of a
     split's rows: each by the network of its fold, which was not trained on it."""
-    logits = torch.empty(len(split.labels), len(split.classes))
-    for rows, saved in zip(protocols.rows_of_folds(fold_of), networks, strict=True):
+    logits = np.empty((len(split.labels), len(split.classes)), np.float32)
+    for fold, saved in enumerate(networks):
+        rows = np.flatnonzero(fold_of == fold)
         logits[rows] = Classifier([saved]).logits(pixels[rows], split.geometry[rows])
     return logits
-
-
-def mean_prediction(logits: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the log of the mean probabilities of several networks, [N, classes] each."""
-    return torch.stack([each.softmax(1) for each in logits]).mean(0).clamp(min=1e-30).log()
-
-
-def read(path: Path | str) -> bytes:
-    """Return the content of a file. Raises InputError naming it."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None

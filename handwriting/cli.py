@@ -1,19 +1,28 @@
-"""The commands: python -m handwriting predict MODEL IMAGE..."""
+"""The commands: handwriting predict IMAGE..., in a clone python -m handwriting predict."""
 
 import argparse
 import csv
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
+from joblib import cpu_count
+from PIL import Image
+from tqdm import tqdm
 
-from handwriting.classifier import Classifier
+from handwriting import images, sources
+from handwriting.classifier import Classifier, Prediction
 from handwriting.core import files
-from handwriting.core.errors import InputError
-from handwriting.sources import prepared
+from handwriting.core.errors import InputError, listed, printable
+from handwriting.images import Named
+from handwriting.preprocessing import framing
+
+_BATCH = 64  # images
 
 
 def regex(text: str) -> re.Pattern[str]:
@@ -28,17 +37,30 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="handwriting", description="Classify handwriting.")
     commands = top.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="print path,label,confidence of images")
-    predict.add_argument("model", type=Path, help="a checkpoint, artifacts/<source>/<name>.pt")
-    images = "image files, folders or zip archives"
-    predict.add_argument("images", type=Path, nargs="+", help=images)
-    predict.add_argument("--output", type=Path, help="write CSV to this file instead")
+    predict = commands.add_parser("predict", help="print path,label,probability,error of images")
+    kinds = "image files, folders, zip and tar archives, idx files, MNIST as CSV; - reads stdin"
+    predict.add_argument("images", nargs="+", help=kinds)
+    network = "a network of this package, characters or digits, or an .onnx or .pt file"
+    predict.add_argument("--model", default="characters", metavar="NAME|FILE", help=network)
+    top_k = "the K most probable labels of each image"
+    predict.add_argument("--top", type=count, default=1, metavar="K", help=top_k)
+    output = "write a .csv or .json file instead"
+    predict.add_argument("--output", type=Path, metavar="FILE", help=output)
+    debug = "write pictures of what the network saw into this folder"
+    predict.add_argument("--debug", type=Path, metavar="FOLDER", help=debug)
     writers = predict.add_mutually_exclusive_group()
     same = "one person wrote all images: adapt each to the others"
     writers.add_argument("--same-writer", action="store_true", help=same)
     of_writer = "the same, where this part of the path (or its first group) names the writer"
     writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
     return top
+
+
+def count(text: str) -> int:
+    """Return a positive number of the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"not a positive number: {text}")
+    return int(text)
 
 
 def writer_in(pattern: re.Pattern[str], path: str) -> str:
@@ -48,45 +70,96 @@ def writer_in(pattern: re.Pattern[str], path: str) -> str:
     return found[1] if pattern.groups else found[0]
 
 
-def predictions(given: argparse.Namespace) -> list[tuple[str, str, float]]:
-    """Return (path, label, confidence) of every image, sorted."""
-    classifier = Classifier(given.model)
-    names, pixels, geometry = prepared(classifier, given.images)
-    writers: list[str] | None = None
-    if given.same_writer:
-        writers = ["one"] * len(names)
-    elif given.writer_regex:
-        writers = [writer_in(given.writer_regex, name) for name in names]
-    confidences, indices = classifier.logits(pixels, geometry, writers).softmax(1).max(1)
-    labels = (classifier.classes[i] for i in indices)
-    return sorted(zip(names, labels, confidences.tolist(), strict=True))
-
-
-def check_output(output: Path | None) -> None:
-    """Raise InputError for an output that cannot be written."""
-    if output and (output.is_dir() or output == Path()):
+def check(given: argparse.Namespace) -> None:
+    """Raise InputError for an empty path and for an output that cannot be written."""
+    if "" in given.images:  # of an empty word: an unset variable of a shell
+        raise InputError("empty path; use ./ for the current folder")
+    if (output := given.output) and output.is_dir():
         raise InputError(f"--output {output}: a folder, not a file")
     if output and not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: no folder {output.absolute().parent}")
 
 
-def write(rows: Iterable[tuple[str, str, float]], output: Path | None) -> None:
-    """Write path,label,confidence to a file or standard output."""
-    columns = ("path", "label", "confidence")
-    shown = [(path, label, f"{confidence:.4f}") for path, label, confidence in rows]
-    if output:
-        files.write_csv(output, columns, shown, output.parent)
+def debugged(named: Iterable[Named], folder: Path, classifier: Classifier) -> Iterator[Named]:
+    """Pass images on, and write pictures of what the network sees of each, <name>-<stage>.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in named:
+        if not isinstance(image, InputError):
+            with suppress(InputError):  # which the answer will be
+                pixels = images.pixels(image, name)
+                seen = framing.stages(pixels, classifier.size, classifier.ink_size)
+                for stage, picture in seen.items():
+                    plain = re.sub(r"[^\w.-]", "-", name)[-200:]
+                    Image.fromarray(picture).save(folder / f"{plain}-{stage}.png")
+        yield name, image
+
+
+def predict(given: argparse.Namespace) -> str | None:
+    """Write the answers; return what to say of images without one, if there are any."""
+    check(given)
+    paths, classifier = [*map(Path, given.images)], Classifier(given.model)
+    named = sources.images(paths)
+    if given.debug:
+        named = debugged(named, given.debug, classifier)
+    writer: Callable[[str], str] | None = (lambda _: "one") if given.same_writer else None
+    if given.writer_regex:
+        writer = partial(writer_in, given.writer_regex)
+    answers = classifier.answers(named, None if writer else _BATCH, cpu_count(), writer)
+    direct = {*map(sources.shown, paths)}
+    bad, others, quiet = list[str](), list[str](), not given.output and sys.stdout.isatty()
+    answered = False
+
+    def rows() -> Iterator[list[Any]]:
+        nonlocal answered
+        for name, answer in tqdm(answers, unit="image", disable=quiet or None):
+            if isinstance(answer, Prediction):
+                answered = True
+                yield [name, *cells(answer.top(given.top), given.top), None]
+            elif name not in direct and images.is_other_kind(name, answer):
+                others.append(name)
+            else:
+                bad.append(str(answer))
+                yield [name, *cells([], given.top), str(answer).removeprefix(f"{name}: ")]
+
+    numbers = ["", *range(2, given.top + 1)]
+    labels = [f"{each}{number}" for number in numbers for each in ("label", "probability")]
+    write(["path", *labels, "error"], rows(), given.output)
+    if others:
+        print(
+            f"predict: files that are no images ({len(others):,}): {listed(others)}",
+            file=sys.stderr,
+        )
+    if bad:
+        return f"predict: {len(bad):,} without an answer: {listed(bad)}"
+    return None if answered else "predict: no images"
+
+
+def cells(top: Sequence[tuple[str, float]], count: int) -> list[str | float | None]:
+    """Return the most probable labels and their probabilities as so many pairs of cells."""
+    found = [each for label, probability in top for each in (label, round(probability, 4))]
+    return [*found, *[None] * (2 * count - len(found))]
+
+
+def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None) -> None:
+    """Write a table to a file, CSV or JSON, or as it comes to standard output."""
+    if not output:
+        shown = printable if sys.stdout.isatty() else str
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([shown(path), *rest] for path, *rest in rows)
+    elif output.suffix.lower() == ".json":
+        content = [dict(zip(columns, row, strict=True)) for row in rows]
+        files.write_json(output, content, output.parent)
     else:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *shown])
+        files.write_csv(output, columns, rows, output.parent)
 
 
 def main() -> None:
-    """Run a command; an InputError is one line and exit status 1."""
+    """Run a command; an error is one line and exit status 1."""
     given = parser().parse_args()
-    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the other cores decode and frame
     try:
-        check_output(given.output)
-        write(predictions(given), given.output)
+        sys.exit(predict(given))
     except InputError as error:
         sys.exit(f"predict: {error}")
     except BrokenPipeError:  # the reader has seen enough: `| head`
@@ -94,7 +167,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         sys.exit(f"predict: {error.filename or 'the output'}: {error.strerror}")
-    except UnicodeEncodeError as error:
-        sys.exit(f"predict: {error.object!a}: a path that is not UTF-8")
+    except MemoryError:
+        sys.exit("predict: out of memory")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,64 +1,162 @@
-"""Images by files, folders and zip archives, framed for a classifier."""
+"""The images in files, folders, archives, idx files and MNIST's CSV, told by their content."""
 
-from collections.abc import Iterator, Sequence
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
-from handwriting.classifier import Classifier, read
-from handwriting.core.errors import InputError
-from handwriting.preprocessing.framing import Framed
+from handwriting.core.errors import InputError, one_line
+from handwriting.images import Named
+from handwriting.preprocessing.decoding import MAX_BYTES, MAX_PIXELS
 from handwriting.raw import archives
+from handwriting.raw.archives import Member
 
-_LARGEST = 200 << 20  # bytes of an image file in an archive
 # Deflate packs 1,032 to 1 at most, and pen on an uncompressed page comes to some hundreds.
 _LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=1100, max_members=1_000_000)
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"PK00", b"PK\x07\x08", b"\x1f\x8b")  # zip and gzip
+_TAR, _USTAR = slice(257, 262), b"ustar"
+_IDX = bytes([0, 0, 8, 3])  # of images: uint8 [N, H, W] (yann.lecun.com/exdb/mnist)
+_HEAD = 1 << 14  # bytes that tell the kind of a file: MNIST's 784 pixels, named in a CSV's header
+_SIDE = 28  # of an image in a CSV
 
 
-def images(paths: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (name, name for an error, bytes) of every image that the paths name, in sorted order.
+def images(paths: Sequence[Path]) -> Iterator[Named]:
+    """Yield (name, image or error) of all that the paths hold; "-" is standard input.
 
-    A member of a zip has its path there, after that of the zip if it is not the only argument.
+    Folders and archives are in sorted order. A member of an archive has its path there, after that
+    of the archive if it is not the only argument.
     """
     for path in paths:
-        if path == Path():  # of an empty word: an unset variable of a shell
-            raise InputError("empty path; use ./ for the current folder")
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
-            if not found:
-                raise InputError(f"{path}: no images in this folder")
-            yield from ((str(each), str(each), read(each)) for each in found)
-        elif path.suffix.lower() == ".zip":
-            yield from _members(path, f"{path}/" if len(paths) > 1 else "")
+        name = shown(path)
+        prefix = f"{name}/" if len(paths) > 1 else ""
+        if name == "-":
+            yield from _guarded("-", _standard_input(prefix))
+        elif path.is_dir():
+            yield from _folder(path)
         else:
-            yield str(path), str(path), read(path)
+            yield from _guarded(name, _path(path, name, prefix))
 
 
-def _members(path: Path, prefix: str) -> Iterator[tuple[str, str, bytes]]:
+def shown(path: Path) -> str:
+    """Return a path as text, with \\xff for what is not UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _guarded(name: str, found: Iterable[Named]) -> Iterator[Named]:
+    """Yield what is found, and what then goes wrong as an error of `name`."""
+    try:
+        yield from found
+    except InputError as error:
+        yield name, error
+    except OSError as error:
+        yield name, InputError(f"{name}: {error.strerror or one_line(error)}")
+    except (ValueError, struct.error) as error:
+        yield name, InputError(f"{name}: damaged: {one_line(error)}")
+
+
+def _passed_over(path: str) -> bool:
+    """Return whether a path in a folder or an archive is hidden, or junk of a desktop."""
+    return any(part.startswith(".") for part in path.split("/")) or archives.is_junk(path)
+
+
+def _folder(folder: Path) -> Iterator[Named]:
+    inside = (path for path in folder.rglob("*") if not path.is_dir())
+    paths = sorted(p for p in inside if not _passed_over(shown(p.relative_to(folder))))
+    if not paths:
+        yield shown(folder), InputError(f"{folder}: no images in this folder")
+    for path in paths:
+        yield from _guarded(name := shown(path), _path(path, name, f"{name}/"))
+
+
+def _path(path: Path, name: str, prefix: str) -> Iterator[Named]:
+    if not path.is_file():  # nobody may ever write into a FIFO: decoding refuses it
+        yield name, path
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(0)
+        if not head.startswith(_PACKED) and head[_TAR] != _USTAR:
+            yield from _file(file, head, name, path)
+            return
     with archives.opened([path], _LIMITS) as members:
-        found = [each for each in members if Path(each.path).suffix.lower() in _SUFFIXES]
-        if not found:
-            raise InputError(f"{path}: no images in this archive")
-        for each in found:
-            where = f"{path}: {each.path}"
-            if each.size > _LARGEST:
-                raise InputError(f"{where}: {each.size:,} bytes are too many for an image file")
-            yield prefix + each.path, where, b"".join(each.chunks())
+        for member in members:
+            if not _passed_over(member.path):
+                where = prefix + member.path
+                yield from _guarded(where, _member(member, where))
 
 
-def prepared(
-    classifier: Classifier, paths: Sequence[Path]
-) -> tuple[list[str], NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the names of all images, and as Classifier.logits() takes them their pixels, uint8
-    [N, 1, size, size], and geometry, float32 [N, 4]."""
-    names: list[str] = []
-    framed: list[Framed] = []
-    for name, where, content in tqdm(images(paths), unit="image", disable=None):
-        names.append(name)
-        framed.append(classifier.prepare(content, where))
-    pixels = np.stack([each.image for each in framed])[:, None]
-    geometry = np.array([each.geometry for each in framed], np.float32)
-    return names, pixels, geometry
+def _member(member: Member, name: str) -> Iterator[Named]:
+    if member.size > MAX_BYTES:
+        raise InputError(f"{name}: {member.size:,} bytes are too many for an image file")
+    try:
+        content = b"".join(member.chunks())
+    except Exception as error:  # opened() would end with it, and leave out the next members
+        raise InputError(f"{name}: damaged: {one_line(error)}") from None
+    yield from _file(BytesIO(content), content[:_HEAD], name, content)
+
+
+def _standard_input(prefix: str) -> Iterator[Named]:
+    if len(content := sys.stdin.buffer.read(MAX_BYTES + 1)) > MAX_BYTES:
+        raise InputError(f"-: more than {MAX_BYTES:,} bytes")
+    with TemporaryDirectory() as folder:
+        (path := Path(folder, "-")).write_bytes(content)
+        try:
+            for name, image in _path(path, "-", prefix):
+                yield name, content if isinstance(image, Path) else image
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "-")) from None
+
+
+def _file(file: BinaryIO, head: bytes, name: str, image: Path | bytes) -> Iterator[Named]:
+    """Yield the images of an idx file or a CSV; else `image`, which may be one."""
+    if head.startswith(_IDX):
+        yield from _idx(file, name)
+    elif re.fullmatch(rb'[\w."]+(,[\w."]+){783,784}', head.partition(b"\n")[0].strip()):
+        yield from _csv(file, name)
+    else:
+        yield name, image
+
+
+def _idx(file: BinaryIO, name: str) -> Iterator[Named]:
+    count, height, width = struct.unpack(">4x3I", file.read(16))
+    if not 0 < height * width <= MAX_PIXELS:
+        raise InputError(f"{name}: an idx file of {height} x {width} pixels")
+    for i in range(count):
+        if len(pixels := file.read(height * width)) < height * width:
+            raise InputError(f"{name}: cut off: {i:,} of {count:,} images")
+        yield f"{name}[{i}]", _pgm(width, height, pixels)
+
+
+def _pgm(width: int, height: int, pixels: bytes) -> bytes:
+    """Return an image file."""
+    return b"P5 %d %d 255\n" % (width, height) + pixels
+
+
+def _csv(file: BinaryIO, name: str) -> Iterator[Named]:
+    """Yield the images of a CSV of 28 x 28 pixels, without a label or with one before or after.
+
+    Without a header, or with one that does not call the last column label or class, it is before.
+    """
+    first = _fields(file.readline(_HEAD))
+    before = len(first) > _SIDE**2 and first[-1] not in (b"label", b"class")
+    if not re.search(b"[a-z]", b"".join(first)):  # no header
+        file.seek(0)
+    for i, line in enumerate(iter(lambda: file.readline(_HEAD), b"")):
+        if line.strip():
+            row = _row(where := f"{name}[{i}]", _fields(line), len(first), before)
+            yield from _guarded(where, row)
+
+
+def _fields(line: bytes) -> list[bytes]:
+    return line.strip().lower().replace(b'"', b"").split(b",")
+
+
+def _row(name: str, fields: list[bytes], columns: int, start: int) -> Iterator[Named]:
+    if len(fields) != columns:
+        raise InputError(f"{name}: {len(fields)} columns, not {columns}")
+    yield name, _pgm(_SIDE, _SIDE, bytes(map(int, fields[start:][: _SIDE**2])))

@@ -23,3 +23,5 @@ if _missing:
 # OpenMP reads these when torch is imported. A thread that waits by spinning burns 5 to 20 times the
 # CPU on a busy machine, and the pools of BLAS and OpenMP must not multiply with our processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from handwriting.core import cli  # noqa: E402, F401 - notes what a stage reads before it reads it

@@ -1,52 +1,66 @@
-"""The classifier and its command, on networks that the pipeline made."""
+"""The classifier, by every kind of network and of image, on networks that the pipeline made."""
 
-import csv
-import io
-import shutil
-import subprocess
+import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from handwriting.classifier import Classifier
+from handwriting import Classifier, InputError
 from handwriting.core import files
-from handwriting.core.errors import InputError
 from handwriting.data import dataset
 from handwriting.training import checkpoint
 from tests import pictures, workspace
 
 LETTER = pictures.encoded(pictures.letter())
+PIXELS = np.asarray(pictures.letter())
+KINDS = pytest.mark.parametrize("kind", ["onnx", "pt"])
 
 
-def zipped(name: str, content: bytes) -> bytes:
-    """A zip archive of one file."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
-        opened.writestr(name, content)
-    return archive.getvalue()
+def network(reproduced: Path, kind: str) -> Path:
+    return reproduced / f"artifacts/sample/characters.{kind}"
 
 
-@pytest.fixture
-def model_file(reproduced: Path, tmp_dir: Path) -> Path:
-    """A checkpoint in a folder with nothing else than the code."""
-    (tmp_dir / "handwriting").symlink_to(workspace.ROOT / "handwriting")
-    return Path(shutil.copy(reproduced / "artifacts/sample/characters.pt", "letters.pt"))
+@KINDS
+def test_an_answer_has_label_index_probabilities_top_and_confusable_classes(
+    kind: str, reproduced: Path
+) -> None:
+    classifier = Classifier(network(reproduced, kind))
+    found = classifier.predict(LETTER)
+    assert classifier.classes[found.class_index] == found.label
+    assert found.probabilities.shape == (62,)
+    assert found.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert found.probability == found.probabilities.max()
+    assert found.top(3)[0] == (found.label, found.probability)
+    assert [each for _, each in found.top(62)] == sorted(found.probabilities.tolist(), reverse=True)
+    groups = workspace.read_params(reproduced)["confusable_classes"].split()
+    same = {each for group in groups if found.label in group for each in group} - {found.label}
+    assert found.confusable == (tuple(sorted(same)) if kind == "onnx" else None)
 
 
-def predict(*words: Path | str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = ("python", "-m", "handwriting", "predict", *map(str, words))
-    return workspace.run(Path(), *command, check=check)
+def test_confusable_classes_are_those_of_params_yaml(reproduced: Path) -> None:
+    classifier = Classifier(network(reproduced, "onnx"))
+    ends = np.eye(62, dtype=np.float32)
+    found = {each.label: each.confusable for each in map(classifier._prediction, ends)}
+    assert found["o"] == ("0", "O")
+    assert found["I"] == ("1", "l")
+    assert found["A"] == ()
 
 
-def test_a_checkpoint_alone_answers_label_index_and_probabilities(model_file: Path) -> None:
-    classifier = Classifier(model_file)
-    label, index, probabilities = classifier.predict(LETTER)
-    assert classifier.classes[index] == label
-    assert probabilities.shape == (62,)
-    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+def test_onnxruntime_and_torch_give_the_same_labels_and_probabilities(reproduced: Path) -> None:
+    one, other = (Classifier(network(reproduced, kind)) for kind in ("onnx", "pt"))
+    with zipfile.ZipFile(reproduced / "data/sample/trainPart1.zip") as archive:
+        contents = [archive.read(each) for each in archive.namelist()[:60]]
+    for content in [*contents, *pictures.exact().values()]:
+        first, second = one.predict(content), other.predict(content)
+        assert first.label == second.label
+        assert np.abs(first.probabilities - second.probabilities).max() < 1e-5
+    pixels = np.stack([one.prepare(each, "it").image for each in contents])[:, None]
+    pairs = (each.probabilities(pixels) for each in (one, other))  # of unknown geometry
+    assert np.abs(np.subtract(*pairs)).max() < 1e-5
 
 
 def test_networks_that_do_not_answer_alike_are_refused_together(reproduced: Path) -> None:
@@ -56,11 +70,87 @@ def test_networks_that_do_not_answer_alike_are_refused_together(reproduced: Path
         Classifier(mixed)
 
 
-def test_the_answer_does_not_depend_on_polarity_mode_or_format(model_file: Path) -> None:
-    classifier = Classifier(model_file)
+def test_the_answer_does_not_depend_on_polarity_mode_or_format(reproduced: Path) -> None:
+    classifier = Classifier(network(reproduced, "onnx"))
     expected = classifier.predict(LETTER).probabilities
     for name, content in pictures.exact().items():
         assert np.allclose(classifier.predict(content).probabilities, expected, atol=1e-5), name
+
+
+GIVEN: dict[str, Any] = {
+    "path": Path("letter.png"),
+    "str": "letter.png",
+    "bytes": LETTER,
+    "grey": PIXELS,
+    "grey with a channel": PIXELS[..., None],
+    "floats": PIXELS / 255,
+    "float32": (PIXELS / 255).astype(np.float32),
+    "bool": PIXELS > 127,
+    "RGB": np.asarray(pictures.letter().convert("RGB")),
+    "RGBA": np.asarray(pictures.transparent(pictures.letter(), 0)),
+    "a part of an array": PIXELS.repeat(2, axis=0)[::2],
+    **{mode: pictures.letter().convert(mode) for mode in ("1", "L", "P", "RGB", "RGBA", "I")},
+    "transparent": pictures.transparent(pictures.letter(), 255),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN.keys())
+def test_paths_bytes_arrays_and_pillow_images_are_answered_alike(
+    given: Any, reproduced: Path, tmp_dir: Path
+) -> None:
+    (tmp_dir / "letter.png").write_bytes(LETTER)
+    classifier = Classifier(network(reproduced, "onnx"))
+    found = classifier.predict(given).probabilities
+    assert np.allclose(found, classifier.predict(LETTER).probabilities, atol=1e-5)
+
+
+OPENED = [
+    *("png P with a transparent colour", "png L on its side", "png L 16", "tiff I", "tiff CMYK"),
+    *("gif with a transparent colour", "webp transparent", "jpeg RGB on its side", "jpeg CMYK"),
+]
+
+
+def test_a_pillow_image_is_answered_as_the_file_that_it_was_opened_from(
+    reproduced: Path, tmp_dir: Path
+) -> None:
+    classifier = Classifier(network(reproduced, "onnx"))
+    every = {**pictures.exact(), **pictures.lossy()}
+    for name in OPENED:
+        (tmp_dir / "file").write_bytes(content := every[name])
+        with Image.open(tmp_dir / "file") as image:
+            found = classifier.predict(image).probabilities
+        assert np.allclose(found, classifier.predict(content).probabilities, atol=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (PIXELS.astype(int), "an array of int64, not of uint8, bool or floats"),
+        (PIXELS.astype(float), "floats outside 0 to 1"),
+        (PIXELS * np.nan, "floats outside 0 to 1"),
+        (PIXELS[None, None], "an array of shape [1, 1, 72, 96], not [H, W]"),
+        (PIXELS[..., None].repeat(2, 2), "an array of shape [72, 96, 2], not [H, W]"),
+        (PIXELS[:0], "an array of shape [0, 96], not [H, W]"),
+        (None, "a NoneType, not a path, bytes, image or array"),
+        (b"hello", "not an image"),
+        (LETTER[: len(LETTER) // 2], "damaged"),
+        (Image.new("L", (300, 200), 255), "a blank image"),
+        ("absent.png", "absent.png: No such file or directory"),
+    ],
+)
+def test_what_is_no_image_is_an_error_alone_and_a_value_in_a_list(
+    given: Any, problem: str, reproduced: Path, tmp_dir: Path
+) -> None:
+    assert list(tmp_dir.iterdir()) == []
+    classifier = Classifier(network(reproduced, "onnx"))
+    with pytest.raises(InputError, match=re.escape(problem)):
+        classifier.predict(given)
+    first, second, third = classifier.predict([LETTER, given, LETTER])
+    assert isinstance(second, InputError)
+    assert problem in str(second)
+    for each in (first, third):
+        assert not isinstance(each, InputError)
+        assert each.label == classifier.predict(LETTER).label
 
 
 def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> None:
@@ -75,39 +165,23 @@ def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> Non
             assert np.array_equal(expected, answer.probabilities)
 
 
-def test_files_folders_and_zips_become_sorted_rows(model_file: Path) -> None:
-    Path("folder/inner").mkdir(parents=True)
-    for name in ("folder/b.png", "folder/a.PNG", "folder/inner/c.jpg", "single.png"):
-        Path(name).write_bytes(LETTER)
-    Path("folder/notes.txt").write_text("not an image")
-    Path("some.zip").write_bytes(zipped("in/it.png", LETTER))
-    printed = predict(model_file, "single.png", "some.zip", "folder").stdout
-    header, *rows = csv.reader(printed.splitlines())
-    assert header == ["path", "label", "confidence"]
-    names = " ".join(row[0] for row in rows)
-    assert names == "folder/a.PNG folder/b.png folder/inner/c.jpg single.png some.zip/in/it.png"
-    assert all(0 < float(row[2]) <= 1 for row in rows)
-    assert predict(model_file, "some.zip").stdout.splitlines()[1].startswith("in/it.png,")
-
-
-def test_pages_that_pack_well_are_read_and_what_is_too_large_is_not(model_file: Path) -> None:
-    page = pictures.encoded(pictures.letter(1200, 900), "BMP")
-    packed = zipped("page.bmp", page)
-    assert len(page) > 200 * len(packed)
-    Path("pages.zip").write_bytes(packed)
-    assert "page.bmp," in predict(model_file, "pages.zip").stdout
-    Path("bomb.zip").write_bytes(zipped("big.png", bytes((200 << 20) + 1)))
-    done = predict(model_file, "bomb.zip", check=False)
-    assert done.returncode == 1
-    assert "bomb.zip: big.png: 209,715,201 bytes are too many for an image file" in done.stderr
-
-
-def test_one_image_is_answered_the_same_with_its_writer_and_two_are_not(model_file: Path) -> None:
-    Path("one.png").write_bytes(LETTER)
-    ImageOps.expand(pictures.letter(), 200, 255).save("two.png")
-    for images, same in ((["one.png"], True), (["one.png", "two.png"], False)):
-        alone = predict(model_file, *images).stdout
-        assert (alone == predict(model_file, *images, "--same-writer").stdout) == same
+def test_one_image_is_answered_the_same_with_its_writer_and_two_are_not(
+    reproduced: Path, tmp_dir: Path
+) -> None:
+    pictures.letter(1200, 900).save("one.png")
+    ImageOps.expand(pictures.letter(800, 600), (200, 150), 255).save("two.png")
+    model = network(reproduced, "pt")
+    command = ("env", f"PYTHONPATH={workspace.ROOT}", "python", "-m", "handwriting", "predict")
+    for images, options in (
+        (["one.png"], ["--same-writer"]),
+        (
+            ["one.png", "two.png"],
+            ["--writer-regex", "[.]png"],
+        ),
+    ):
+        words = (*command, "--model", str(model), *images)
+        alone, adapted = (workspace.run(tmp_dir, *words, *more).stdout for more in ([], options))
+        assert (alone == adapted) == (len(images) == 1)
 
 
 def test_networks_answer_by_their_mean_and_with_geometry_adapt_to_writers(reproduced: Path) -> None:
@@ -127,59 +201,7 @@ def test_networks_answer_by_their_mean_and_with_geometry_adapt_to_writers(reprod
     alone = both.probabilities(split.images)
     assert np.array_equal(both.probabilities(split.images, None, writers), alone)
     digits = Classifier(reproduced / "artifacts/sample/mnist-random.pt")
-    size = digits.shape.size
+    size = digits.size
     images = np.random.default_rng(0).integers(0, 256, (200, 1, size, size), np.uint8)
     said = digits.probabilities(images, split.geometry, writers)
     assert np.array_equal(said, digits.probabilities(images))
-
-
-def test_the_output_file_is_the_table_that_is_printed(model_file: Path) -> None:
-    Path("single.png").write_bytes(LETTER)
-    before = set(Path().iterdir())
-    predict(model_file, "single.png", "--output=table.csv")
-    assert set(Path().iterdir()) - before == {Path("table.csv")}
-    assert Path("table.csv").read_text() == predict(model_file, "single.png").stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "problem"),
-    [
-        ("blank.png", pictures.encoded(Image.new("L", (300, 200), 255)), "a blank image"),
-        ("text.png", b"hello", "not an image"),
-        ("half.png", LETTER[: len(LETTER) // 2], "a damaged image"),
-        ("bad.zip", b"PK\x03\x04 nothing", "not a whole zip archive"),
-        ("some.zip", zipped("folder/bad.png", b"hello"), "folder/bad.png: not an image"),
-    ],
-)
-def test_bad_input_is_one_line_that_names_the_file_and_leaves_nothing(
-    name: str, content: bytes, problem: str, model_file: Path
-) -> None:
-    Path(name).write_bytes(content)
-    done = predict(model_file, name, "--output=table.csv", check=False)
-    [line] = done.stderr.splitlines()
-    assert done.returncode == 1
-    assert line.startswith(f"predict: {name}: {problem}")
-    assert not Path("table.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("word", "problem"),
-    [
-        ("", "empty path; use ./ for the current folder"),
-        ("--output=folder", "--output folder: a folder, not a file"),
-    ],
-)
-def test_an_empty_path_and_a_folder_as_output_are_refused(
-    word: str, problem: str, model_file: Path
-) -> None:
-    Path("folder").mkdir()
-    Path("one.png").write_bytes(LETTER)
-    before = set(Path().iterdir())
-    done = predict(model_file, "one.png", word, check=False)
-    assert (done.returncode, done.stderr) == (1, f"predict: {problem}\n")
-    assert set(Path().iterdir()) == before
-
-
-def test_a_missing_image_is_named(model_file: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.png"):
-        Classifier(model_file).predict("absent.png")

@@ -50,6 +50,6 @@ def test_a_released_network_predicts_in_another_repository(committed: Path, tmp_
     network = (committed / "artifacts/real/characters.pt").read_bytes()
     assert (other / "characters.pt").read_bytes() == network
     assert (other / "first.pt").read_bytes() == network
-    words = ("predict", str(other / "characters.pt"), "data/sample/trainPart1.zip")
+    words = ("predict", "--model", str(other / "characters.pt"), "data/sample/trainPart1.zip")
     done = run(workspace.ROOT, sys.executable, "-m", "handwriting", *words)
     assert len(done.stdout.splitlines()) == 1 + 992, done.stderr

@@ -70,10 +70,14 @@ def job(
 def with_writer_model(
     saved: Saved, split: Split, writers: Sequence[str], train: Rows | None = None
 ) -> Saved:
-    """Return a network with the writer model of the rows that it was trained on; None: all."""
-    if not saved.network.shape.geometry_channels:
-        return saved
+    """Return a network with the writer model of the rows that it was trained on; None: all.
+
+    Without one if it takes no geometry, or that of all its images is unknown.
+    """
     rows = np.arange(len(writers)) if train is None else train
+    rows = rows[np.isfinite(split.geometry[rows]).all(axis=1)]
+    if not (saved.network.shape.geometry_channels and len(rows)):
+        return saved
     fitted, images = WriterModel(split.classes), split.rows(rows)
     numbers = numbered([writers[row] for row in rows])
     fitted.fit(runs.standardised(images), torch.from_numpy(images.labels), numbers)

@@ -95,9 +95,10 @@ class WriterModel(nn.Module):
         over images: their precision, and in the last column that times their mean.
 
         The class is unknown: moments over all classes, weighted by the logits [N, classes]. The
-        further the features are from their mean, the less they count.
+        further the features are from their mean, the less they count; of NaN nothing does.
         """
         weight, x = logits.double().softmax(1), geometry.double()
+        unknown = x.isnan().any(1)[:, None, None]
         mean = weight @ self.mean
         second = torch.einsum("ci,cj->cij", self.mean, self.mean) + self.within
         variance = torch.einsum("nc,cij->nij", weight, second)
@@ -108,12 +109,12 @@ class WriterModel(nn.Module):
         distance = (rest.mT @ torch.linalg.solve(marginal, rest)).clamp(min=0)
         trust = ((_DEGREES + NUMBERS) / (_DEGREES + distance)).clamp(max=1)
         found = design.mT @ torch.linalg.solve(variance, torch.cat([design, rest], 2))
-        weighted: Tensor = trust * found
+        weighted: Tensor = (trust * found).masked_fill(unknown, 0.0)
         return weighted
 
     def adapted(self, logits: Tensor, geometry: Tensor, evidence: Tensor) -> Tensor:
         """Return logits, float32 [N, classes], adapted to writers of whom the sum of other images'
-        evidence is [N, 16, 17]; unchanged where that is zero."""
+        evidence is [N, 16, 17]; unchanged where that is zero, or the geometry unknown."""
         parts = (torch.split(each, _BATCH) for each in (logits, geometry, evidence))
         return torch.cat([self._adapted(*batch) for batch in zip(*parts, strict=True)])
 
@@ -126,7 +127,7 @@ class WriterModel(nn.Module):
         shifted = rest - (design @ effects[:, None])[:, self.types]
         density = _log_density(shifted, self._spread(design, posterior))
         ratio = density - _log_density(rest, self._spread(design, prior[None]))
-        alone = (evidence == 0).all(2).all(1)[:, None]
+        alone = (evidence == 0).all(2).all(1)[:, None] | geometry.isnan().any(1)[:, None]
         return torch.where(alone, logits, (logits + ratio).float())
 
     def adapted_group(self, logits: Tensor, geometry: Tensor, writers: Tensor) -> Tensor:

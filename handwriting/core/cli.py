@@ -6,16 +6,33 @@ import os
 import re
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
-from handwriting.core.errors import InputError
+from handwriting.core import params
+from handwriting.core.errors import InputError, printable
+from handwriting.core.workers import follow_parent
 
 SCRATCH = Path("scratch")
+_LARGE = 1 << 20  # bytes of a file that is not read to see whether it has changed
+_JUNK = re.compile(r"(^|/)([.#]|__pycache__/)|~$")  # that programs leave in folders: see .dvcignore
+_OTHER_BITS = (  # variables by which libraries take other instructions, with other last digits
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "GLIBC_TUNABLES",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
 
 
 def run(main: Callable[..., None]) -> None:
@@ -32,18 +49,19 @@ def run(main: Callable[..., None]) -> None:
     if invalid := [each for each in sys.argv[1:] if not re.fullmatch(r"[\w-]+", each)]:
         sys.exit(f"{stage}: invalid name {invalid[0]!r}: use letters, digits, '-' and '_'")
     folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
-    follow_parent(os.getppid())
+    if found := ", ".join(name for name in _OTHER_BITS if os.environ.get(name)):
+        print(f"{stage}: {found} is set, which may change the last digits", file=sys.stderr)
     try:
+        follow_parent(os.getppid())
         with held(folder):
             main(folder, *sys.argv[1:])
+            check_unchanged()
     except InputError as error:
         sys.exit(f"{stage}: {error}")
     except OSError as error:
-        sys.exit(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}")
+        sys.exit(printable(f"{stage}: {error.filename or 'a file'}: {error.strerror or error}"))
     except MemoryError:
         sys.exit(f"{stage}: out of memory")
-    except BrokenExecutor:
-        sys.exit(f"{stage}: a worker process was killed, probably for lack of memory")
     except KeyboardInterrupt:
         kept = ", ".join(sorted(path.name for path in folder.glob("*")))
         where = f"kept in {folder} for the next run: {kept}" if kept else "nothing to resume from"
@@ -51,20 +69,45 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(130)
 
 
-def follow_parent(parent: int) -> None:
-    """End this process when `parent`, which started it, has ended.
+def check_unchanged() -> None:
+    """Raise InputError if what the stage has read is another by now, which DVC would record.
 
-    A worker gets its parent's pid as an argument, and so notices a parent killed before this call.
+    That is the sections of params.yaml and the files that its dvc.yaml lists, code and data.
     """
+    params.check_unchanged()
+    for path, state in _INPUTS.items():
+        if state != _state(path):
+            raise InputError(f"{path} changed while this stage ran: run it again")
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
 
-    if os.getppid() != parent:
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
+def _inputs() -> dict[Path, object]:
+    """Return the files that dvc.yaml says this stage reads, and their states; of no stage, {}."""
+    words, found = sys.orig_argv, dict[Path, object]()
+    module, *values = words[words.index("-m") + 1 :] if "-m" in words else [""]
+    pipeline = Path(*module.split(".")[:-1], "dvc.yaml")
+    if not module.startswith("stages.") or not pipeline.exists():
+        return found
+    for stage in params.parse(pipeline.read_text(encoding="utf-8"))["stages"].values():
+        program, *names = stage["cmd"].split()[2:]
+        for dep in stage["deps"] if program == module else []:
+            for name, value in zip(names, values, strict=False):
+                dep = dep.replace(name, value)
+            paths = Path(dep).rglob("*") if Path(dep).is_dir() else [Path(dep)]
+            found |= {path: _state(path) for path in paths if not _JUNK.search(str(path))}
+    return found
+
+
+def _state(path: Path) -> object:
+    """Return what differs when the content of a file does; None if there is none."""
+    try:
+        status = path.stat()
+        large = status.st_size >= _LARGE
+        return (status.st_size, status.st_mtime_ns) if large else sha256(path.read_bytes()).digest()
+    except OSError:
+        return None
+
+
+_INPUTS = _inputs()  # at import: what follows is imported from what is on disk now
 
 
 @contextmanager

@@ -1,10 +1,29 @@
-"""The one exception whose message is meant for the user, and the messages of others."""
+"""The one exception whose message is meant for the user, and texts that are safe to print."""
+
+from collections.abc import Iterable
+
+_LISTED = 20  # problems that an error lists
 
 
 class InputError(Exception):
     """Something the user can put right: one line that names the file, key or URL."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: object) -> str:
+    """Return a text in which no character commands the terminal: `\\x1b` instead of an escape."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+
 
 def one_line(error: BaseException) -> str:
     """Return the message of an error in one line, or its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def listed(problems: Iterable[str]) -> str:
+    """Return problems in one line, each once, at most 20 and the count of the others."""
+    each = list(dict.fromkeys(problems))
+    more = [f"and {len(each) - _LISTED:,} more"] if len(each) > _LISTED else []
+    return "; ".join(each[:_LISTED] + more)

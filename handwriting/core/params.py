@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -15,6 +16,7 @@ from handwriting.core.errors import InputError, one_line
 PATH = Path("params.yaml")
 T = TypeVar("T")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one
+_loaded: dict[str, object] = {}  # sections, by name, as they were read
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -30,8 +32,22 @@ def load(name: str, cls: type[T]) -> T:
 
     Raises InputError naming every key that is missing, unknown, mistyped or out of range.
     """
+    value = _section(name)
+    found = _checked(name, value, cls)
+    _loaded[name] = value
+    return found
+
+
+def check_unchanged() -> None:
+    """Raise InputError if a section is not what load() read: DVC would record what it is now."""
+    for name, value in _loaded.items():
+        if _section(name) != value:
+            raise InputError(f"{PATH}: {name} changed while this stage ran: run it again")
+
+
+def _section(name: str) -> object:
     try:
-        value = yaml.load(PATH.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - either is safe
+        value = parse(PATH.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
         raise InputError(f"{PATH}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
@@ -40,7 +56,13 @@ def load(name: str, cls: type[T]) -> T:
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")
         value = value[key]
-    return _checked(name, value, cls)
+    return value
+
+
+@cache
+def parse(text: str) -> Any:
+    """Return the content of a YAML file."""
+    return yaml.load(text, _LOADER)  # noqa: S506 - either is safe
 
 
 def changed(value: T, changes: Mapping[str, Any], name: str) -> T:

@@ -117,7 +117,7 @@ def augmented(images: Tensor, magnitudes: Augmentation) -> Iterator[tuple[str, T
     span = torch.linspace(-1, 1, count)
     yield "as framed", images.float()
     for name, value in asdict(magnitudes).items():
-        if value and name != "geometry":  # which is not visible
+        if value and not name.startswith("geometry"):  # which is not visible
             single = replace(off, **{name: value})
             draws = _spread(draw(count, single, torch.Generator().manual_seed(0)), name, span)
             yield f"{name} {value:g}", _mixed(augment(images, single, draws), draws)

@@ -38,6 +38,10 @@ class ForwardCorrected:
         weights = torch.tensor(self.matrix, dtype=torch.float64).inverse()
         return weights[given_labels(targets).cpu(), logits.argmax(1).cpu()].mean().item()
 
+    def unsmoothed(self) -> "ForwardCorrected":
+        """See Objective. Only the distributions beside the labels are smoothed."""
+        return self
+
     def settings(self) -> dict[str, Any]:
         """See Objective."""
         return {"forward_correction": {"matrix": self.matrix}}

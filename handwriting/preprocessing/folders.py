@@ -1,20 +1,17 @@
 """Images in class folders, [<root>/]<class>/<image>, read from a tar and framed on all cores."""
 
 import os
-import signal
 from collections import Counter
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from handwriting.core import cli
+from handwriting.core import workers
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
@@ -82,19 +79,9 @@ def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator
     from joblib import cpu_count  # slow to import
 
     frame = partial(_frame, archive, framing)
-    parts = (listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK))
-    workers = min(cpu_count(), sum(listing.sizes) // _WORKER_BYTES)
-    if workers < 2:
-        yield from map(frame, parts)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (os.getpid(),)) as pool:
-        yield from pool.map(frame, parts)
-
-
-def _start(parent: int) -> None:
-    """Make a worker end with its parent, which alone handles Ctrl-C."""
-    cli.follow_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parts = [listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK)]
+    count = min(cpu_count(), sum(listing.sizes) // _WORKER_BYTES)
+    yield from map(frame, parts) if count < 2 else workers.map(frame, parts, count)
 
 
 def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:

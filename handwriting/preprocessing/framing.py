@@ -3,23 +3,30 @@
 All arithmetic is integer or correctly rounded: the same pixels on every platform.
 """
 
+import math
 import struct
-from typing import Any, NamedTuple
+from contextlib import suppress
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from kornia_rs.imgproc import gray_from_rgb
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from handwriting.core.errors import InputError
-from handwriting.preprocessing import duplicates
+from handwriting.data import geometry
+from handwriting.data.geometry import UNKNOWN, Shares
+from handwriting.preprocessing import duplicates, writing
 from handwriting.preprocessing.decoding import Pixels, decode
 
 Box = tuple[slice, slice]  # rows, columns
 
 _INK = 64  # of 255: difference of ink from paper, above the noise of paper and JPEG
-_DARK = 32  # of 255: the paper of an image framed as MNIST's is darker
-_NOISE = 4  # median deviations of the paper that count as noise: 2.7 standard deviations
+_DARK, _BRIGHT = 8, 200  # of 255: ground and ink of an image like MNIST's
+_THINNEST = 0.08  # width of a stroke, of the longer side: trainPart1 has none thinner
+_THIN = 0.13  # of 20% of its images the strokes are thinner
 _STRAY = 6  # a stray mark has less than a 6th of the character's ink ...
 _FAR = 4  # ... and is further from it than a 4th of its longer side
 
@@ -32,48 +39,57 @@ class Framed(NamedTuple):
     """One character, ready for a network."""
 
     image: Pixels  # uint8 [size, size], bright ink on dark
-    # Height, width, centre y and centre x of the ink, as shares of the canvas.
-    geometry: tuple[float, float, float, float]
+    geometry: Shares  # of the ink on a sheet like trainPart1's, else UNKNOWN
     key: int  # digest of the ink and its position, equal for equal pictures only
 
 
-def prepare(content: bytes, name: str, size: int, ink_size: int) -> Framed:
-    """Return an image file, decoded and framed. Raises InputError with `name`."""
+def prepare(image: bytes | Pixels, name: str, size: int, ink_size: int) -> Framed:
+    """Return the bytes of an image file, or its pixels, framed. Raises InputError with `name`."""
     try:
-        return frame(decode(content, name), size, ink_size)
+        pixels = decode(image, name) if isinstance(image, bytes) else image
+        return frame(pixels, size, ink_size)
     except BlankError:
         raise InputError(f"{name}: a blank image, no ink on it") from None
 
 
-def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
-    """Return an image of any size and polarity, uint8 [H, W] or [H, W, 3], framed for a network.
+def stages(pixels: Pixels, size: int, ink_size: int) -> dict[str, Pixels]:
+    """Return what is seen of an image on the way: ground, difference from it, ink, framed."""
+    found = writing.find(pixels)
+    seen = found._asdict() if found else {}
+    with suppress(BlankError):
+        seen["framed"] = frame(pixels, size, ink_size).image
+    return seen
 
-    Of an image of size x size only the polarity changes: it is framed already, as in MNIST. Others
-    get MNIST's framing: the ink scaled to ink_size x ink_size with its aspect kept, then centred by
-    its centre of mass (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist).
+
+def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
+    """Return an image of any size and colours, uint8 [H, W] or [H, W, 3], framed for a network.
+
+    An image that MNIST could hold stays as it is, but for its polarity. Others get MNIST's framing:
+    the ink scaled to ink_size x ink_size with its aspect kept, then centred by its centre of mass
+    (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist). The geometry is known of a clean sheet
+    like trainPart1's alone: elsewhere size and place mean nothing.
     Raises BlankError without ink.
     """
     ink = pixels if pixels.ndim == 2 else np.asarray(gray_from_rgb(pixels))[..., 0]
-    paper = _median(border := np.concatenate(_sides(ink)))
-    if paper >= 128:  # dark ink on bright paper
-        ink, border, paper = 255 - ink, 255 - border, 255 - paper
-    framed = ink.shape == (size, size) and paper < _DARK
-    if not framed and (border.any() or ink.max() < 255):
-        ink, paper = _cleaned(ink, paper), 0
-    if int(ink.max()) - paper < _INK:
-        raise BlankError
-    (height, width), box = ink.shape, _ink_box(ink)
+    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
+    if (ground := _median(border)) >= 128:  # dark ink on bright paper
+        ink, border, ground = 255 - ink, 255 - border, 255 - ground
+    shares, framed = UNKNOWN, False
+    if ink.shape == (size, size) and ground <= _DARK and ink.max() >= _BRIGHT:
+        box = _ink_box(ink)
+        framed = _like_mnist(ink, box, ink_size)
+    elif abs(4 * len(ink) - 3 * ink.shape[1]) <= 4 and ground == 0 and ink.max() == 255:
+        box = _ink_box(ink)
+        shares = _sheet(ink, box)
+    if not framed and shares is UNKNOWN:
+        if not (found := writing.find(pixels)):
+            raise BlankError
+        ink = _widened(found.ink)
+        box = _ink_box(ink)
     top, bottom, left, right = (end for side in box for end in (side.start, side.stop))
-    extent = ((bottom - top) / height, (right - left) / width)
-    centre = ((bottom + top) / 2 / height, (right + left) / 2 / width)
-    where = struct.pack("<6I", height, width, top, bottom, left, right)
+    where = struct.pack("<6I", *ink.shape, top, bottom, left, right)
     image = ink if framed else _centred(_scaled(ink[box], ink_size), size)
-    return Framed(image, extent + centre, duplicates.digest(where + ink[box].tobytes()))
-
-
-def _sides(values: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the first and the last row, and the first and the last column, of [H, W]."""
-    return [values[0], values[-1], values[:, 0], values[:, -1]]
+    return Framed(image, shares, duplicates.digest(where + ink[box].tobytes()))
 
 
 def _median(values: Pixels) -> int:
@@ -81,26 +97,69 @@ def _median(values: Pixels) -> int:
     return int(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
-def _cleaned(ink: Pixels, paper: int) -> Pixels:
-    """Return uint8 [H, W] with the paper at 0 and the ink up to 255, all zero without ink.
+def _like_mnist(ink: Pixels, box: Box, ink_size: int) -> bool:
+    """Return whether MNIST could hold uint8 [size, size]: all 130,000 of its and mnistTask3's pass.
 
-    The paper, grey, noisy or lit from one side, is the plane through the medians of the four sides,
-    except of sides covered by ink. What hardly leaves that plane is noise, as the border shows it.
+    Their ground is 0 (1 after JPEG), their ink at least 247, the longer side 14 to 20 of 20 pixels,
+    the centre of mass at most 1.2 pixels off the middle.
     """
-    height, width = ink.shape
-    medians = map(_median, _sides(ink))
-    top, bottom, left, right = (each if abs(each - paper) < _INK else paper for each in medians)
-    middle = (top + bottom + left + right) // 4
-    down = (bottom - top) * (2 * np.arange(height) + 1 - height) // (2 * height)
-    across = (right - left) * (2 * np.arange(width) + 1 - width) // (2 * width)
-    lifted = ink - ((middle + down).astype(np.int16)[:, None] + across.astype(np.int16))
-    lifted -= _NOISE * int(np.median(np.abs(np.concatenate(_sides(lifted)))))
-    above = lifted.clip(0, 255).astype(np.uint8)
-    strongest = int(above.max())
-    if strongest < _INK:
-        return np.zeros_like(ink)
-    levels = (np.arange(256) * 255 // strongest).clip(0, 255).astype(np.uint8)
-    return np.asarray(levels[above])
+    (rows, columns), least, most = box, 0.7 * ink_size, 1.1 * ink_size
+    if not least <= max(rows.stop - rows.start, columns.stop - columns.start) <= most:
+        return False
+    mass, down, across = (ink.ravel().astype(np.float32) @ _moments(len(ink))).tolist()
+    return bool(max(abs(down), abs(across)) <= 1.5 * mass)
+
+
+@cache
+def _moments(size: int) -> NDArray[np.float32]:
+    """Return 1 and the distance from the middle, down and across, of each pixel: [size^2, 3]."""
+    middle = (size - 1) / 2
+    down, across = np.mgrid[:size, :size] - middle
+    return np.stack([np.ones_like(down), down, across], 2).reshape(-1, 3).astype(np.float32)
+
+
+def _sheet(ink: Pixels, box: Box) -> Shares:
+    """Return the geometry of a character whose strokes, size and place trainPart1 could hold.
+
+    UNKNOWN of another. `ink` is a spotless sheet, 4 to 3, as all of trainPart1's.
+    """
+    (height, width), (rows, columns) = ink.shape, box
+    extent = ((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
+    centre = ((rows.stop + rows.start) / 2 / height, (columns.stop + columns.start) / 2 / width)
+    crop = ink[box]
+    step = max(1, max(crop.shape) // 100)
+    thick = _stroke_width(crop[::step, ::step]) >= _THINNEST
+    return extent + centre if thick and geometry.trained(extent + centre) else UNKNOWN
+
+
+def _stroke_width(crop: Pixels) -> float:
+    """Return the mean width of the strokes, as a share of the crop's longer side.
+
+    Twice the area by the outline, which on a grid is longer than it is: by 4/pi on average.
+    """
+    ink = np.pad(crop >= _INK, 1)
+    outline = sum(np.count_nonzero(np.diff(ink, axis=axis)) for axis in (0, 1)) * np.pi / 4
+    return float(2 * np.count_nonzero(ink) / max(1.0, outline) / max(crop.shape))
+
+
+def _widened(ink: Pixels) -> Pixels:
+    """Return the ink with thin strokes as wide as trainPart1's thin ones, on a canvas that fits.
+
+    The network has not seen thinner ones, and scaled down they would fade.
+    """
+    crop = ink[_ink_box(ink)]
+    wanted, longer = _THIN * max(crop.shape), max(crop.shape)
+    radius = (wanted - _stroke_width(crop) * longer) / 2
+    if radius <= 0:
+        return ink
+    if wanted < 4:  # too coarse to widen
+        factor = math.ceil(4 / wanted)
+        larger = Image.fromarray(crop).resize([side * factor for side in crop.shape[::-1]])
+        return _widened(np.asarray(larger))
+    wider = np.pad(crop, math.ceil(radius))
+    distance = ndimage.distance_transform_edt(wider < _INK)
+    rim = np.rint((radius + 0.5 - distance).clip(0, 1) * 255)
+    return np.asarray(np.maximum(wider, rim.astype(np.uint8)))
 
 
 def _ink_box(ink: Pixels) -> Box:

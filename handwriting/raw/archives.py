@@ -1,9 +1,13 @@
-"""Read the members of .zip and .gz files after checking their names, kinds and sizes."""
+"""Read the members of zip, tar and gzip files after checking their names, kinds and sizes."""
 
+import os
 import stat
+import struct
+import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import file_digest, sha256
@@ -17,20 +21,26 @@ from unicodedata import normalize
 from pydantic import Field
 
 from handwriting.core import params
-from handwriting.core.errors import InputError, one_line
+from handwriting.core.errors import InputError, listed, one_line
 
 _CHUNK = 1 << 20  # bytes in memory at a time
-_LISTED = 10  # problems that an error lists
 _DIRECTORY_ENTRY = 256  # bytes of a zip's central directory, per member that the limits allow
 _PATH = 255  # characters of a member's path
-_JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db"}  # what desktops add to archives
+_JUNK = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}  # what desktops add to folders
 _LOCAL_HEADER = 30  # bytes before the name of a member
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags: traditional, strong, masked directory
+_END = b"PK\5\6"  # signature of a zip's end record, which counts the members ...
+_END_64 = b"PK\6\6"  # ... and of the one that holds larger counts
+_LONGEST_END = 22 + 0xFFFF + 76  # bytes: the record, its comment, the larger record
+_SPANNED = (b"PK00", b"PK\7\x08")  # what may precede the first member of a zip
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile bounds the output of no others
 _PATCH = 0x20  # flag: the data is a patch to another file
 
-# What zipfile and zlib raise for invalid bytes or a failing disk.
-_INVALID = (EOFError, NotImplementedError, OSError, ValueError, zipfile.BadZipFile, zlib.error)
+# What the libraries raise for invalid bytes or a failing disk.
+_INVALID = (
+    *(EOFError, NotImplementedError, OSError, ValueError, struct.error),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @params.section
@@ -111,6 +121,15 @@ def content_digest(path: Path, limits: Limits) -> str:
     return total.hexdigest()
 
 
+def is_junk(path: str) -> bool:
+    """Return whether a desktop has added the file of this path, with /, to a folder or archive.
+
+    `._a.png` holds what macOS knows of `a.png` (AppleDouble).
+    """
+    parts = path.lower().split("/")
+    return parts[-1].startswith("._") or not _JUNK.isdisjoint(parts)
+
+
 def collisions(paths: Iterable[str]) -> Iterator[str]:
     """Yield the problems of paths that cannot coexist on a file system that ignores case.
 
@@ -132,40 +151,127 @@ def _normalised(path: str) -> str:
 
 
 def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
-    """Return the files and folders (paths with a final /) of an archive that `stack` closes."""
-    if path.suffix.lower() == ".gz":
-        size = _uncompressed_size(path, limits.max_bytes)
-        return [Member(path.stem, size, partial(_gunzipped, path))]
-    if path.suffix.lower() != ".zip":
-        raise InputError(f"{path}: neither a .zip nor a .gz file")
+    """Return the files and folders (paths with a final /) of an archive that `stack` closes.
+
+    Contents decide what it is, not the suffix.
+    """
+    most, kind = limits.max_members * _DIRECTORY_ENTRY, "zip"
     try:
-        file = stack.enter_context(_BoundedReader(path, limits.max_members * _DIRECTORY_ENTRY))
-        # Names are decoded as UTF-8 with and without the flag for it.
-        archive = stack.enter_context(zipfile.ZipFile(file, metadata_encoding="utf-8"))
+        file = stack.enter_context(_BoundedReader(FileIO(path), most))
+        start = file.read(tarfile.BLOCKSIZE)
+        if start.startswith(b"\x1f\x8b") or (path.suffix.lower() == ".gz" and start[:2] != b"PK"):
+            if not _is_tar(_beginning(path)):
+                size = _uncompressed_size(path, limits.max_bytes)
+                return [Member(path.stem, size, partial(_gunzipped, path))]
+            raw = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+            _unpack(path, raw, limits)
+            file = stack.enter_context(_BoundedReader(raw, most))
+            start = file.read(tarfile.BLOCKSIZE)
+        if _is_tar(start):
+            kind = "tar"
+            return _tar_entries(path, file, limits)
+        return _zip_entries(path, file, limits)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the name {error.object!r} is not UTF-8") from None
     except _INVALID as error:
-        raise InputError(f"{path}: not a whole zip archive: {one_line(error)}") from None
-    entries = archive.infolist()
-    if len(entries) > limits.max_members:
-        raise InputError(f"{path}: {len(entries):,} members, over unzip.max_members")
-    entries = [each for each in entries if not _JUNK.intersection(each.filename.split("/"))]
-    _refuse(str(path), filter(None, map(_unsafe, entries)))
-    _refuse(str(path), _overlaps(archive))
-    return [Member(e.filename, e.file_size, partial(_unzipped, archive, e)) for e in entries]
+        raise InputError(f"{path}: not a whole {kind} archive: {one_line(error)}") from None
 
 
 class _BoundedReader(BufferedReader):
     """A file that refuses reads of more than a chunk and `most` bytes."""
 
-    def __init__(self, path: Path, most: int) -> None:
-        super().__init__(FileIO(path))
+    def __init__(self, raw: FileIO, most: int) -> None:
+        super().__init__(raw)
         self.most = max(most, _CHUNK)
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > self.most:
             raise ValueError("its directory is larger than unzip.max_members allows")
         return super().read(size)
+
+
+def _path(name: str) -> str:
+    """Return a member's path without the `./` that some programs begin it with."""
+    return "/".join(each for each in name.split("/") if each != ".")
+
+
+def _zip_entries(path: Path, file: _BoundedReader, limits: Limits) -> list[Member]:
+    try:  # names are UTF-8, with and without the flag for it ...
+        archive = zipfile.ZipFile(file, metadata_encoding="utf-8")
+    except UnicodeDecodeError:  # ... or, in old archives, in the code page of MS-DOS
+        archive = zipfile.ZipFile(file)
+    entries = archive.infolist()
+    _refuse_many(path, len(entries), limits)
+    _refuse(str(path), _miscounted(file, len(entries)))
+    entries = [e for e in entries if not is_junk(e.filename) and e.filename not in (".", "./")]
+    # `filename` ends at a NUL.
+    _refuse(str(path), filter(None, (_unsafe(e.orig_filename, _zip_problems(e)) for e in entries)))
+    file.seek(0)
+    _refuse(str(path), _overlaps(archive, 4 if file.read(4) in _SPANNED else 0))
+    return [Member(_path(e.filename), e.file_size, partial(_unzipped, archive, e)) for e in entries]
+
+
+def _miscounted(file: BufferedReader, found: int) -> Iterator[str]:
+    """Yield the problem of a zip whose end record does not count the `found` members."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _LONGEST_END))
+    tail = file.read(_LONGEST_END)
+    end = tail.rindex(_END)
+    (counted,) = struct.unpack_from("<H", tail, end + 10)
+    if counted == 0xFFFF and (larger := tail.rfind(_END_64, 0, end)) >= 0:
+        (counted,) = struct.unpack_from("<Q", tail, larger + 32)
+    if counted not in (found, found & 0xFFFF):  # programs without the larger record
+        yield f"its end counts {counted:,} members, its directory {found:,}"
+
+
+def _is_tar(start: bytes) -> bool:
+    return start[257:262] == b"ustar"
+
+
+def _unpack(path: Path, file: FileIO, limits: Limits) -> None:
+    """Write the content of a gzip file to another, within the limits."""
+    most = min(limits.max_bytes, int(path.stat().st_size * limits.max_ratio))
+    for chunk in _gunzipped(path):
+        file.write(chunk)
+        if file.tell() > most:
+            raise InputError(f"{path}: more bytes than unzip.max_bytes or unzip.max_ratio allow")
+    file.seek(0)
+
+
+def _tar_entries(path: Path, file: _BoundedReader, limits: Limits) -> list[Member]:
+    file.seek(0)
+    members: list[Member] = []
+    problems = []
+    with tarfile.open(fileobj=file, mode="r:", errors="replace") as tar:
+        for count, entry in enumerate(tar, 1):
+            _refuse_many(path, count, limits)
+            tar.members.clear()  # type: ignore[attr-defined]  # it keeps a kilobyte of each
+            if is_junk(entry.name) or entry.name in (".", "./"):
+                continue
+            problems.append(_unsafe(entry.name, _tar_problems(entry)))
+            name = _path(entry.name) + "/" * entry.isdir()
+            members.append(Member(name, entry.size, partial(_part, file, entry)))
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes it for the end
+            raise ValueError(f"no header at byte {tar.offset:,}")
+    _refuse(str(path), filter(None, problems))
+    return members
+
+
+def _tar_problems(entry: tarfile.TarInfo) -> dict[str, object]:
+    return {
+        "is a link, a device or another special file": not (entry.isreg() or entry.isdir()),
+        "is a folder with content": entry.isdir() and entry.size,
+        "is a sparse file": entry.issparse(),
+    }
+
+
+def _part(file: BufferedReader, entry: tarfile.TarInfo) -> Iterator[bytes]:
+    for start in range(0, entry.size, _CHUNK):
+        file.seek(entry.offset_data + start)
+        yield file.read(min(_CHUNK, entry.size - start))
 
 
 def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -188,28 +294,45 @@ def _uncompressed_size(path: Path, most: int) -> int:
 
 
 def _gunzipped(path: Path) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(wbits=31)  # gzip format, with its CRC and size verified
+    """Yield the content of the members of a gzip file (RFC 1952, 2.2)."""
     with path.open("rb") as file:
-        while not inflater.eof:
-            if not (compressed := inflater.unconsumed_tail or file.read(_CHUNK)):
-                raise EOFError("cut off before its end")
-            yield inflater.decompress(compressed, _CHUNK)
-        if inflater.unused_data or file.read(1):
-            raise ValueError("bytes after its end")
+        packed = file.read(_CHUNK)
+        while True:
+            inflater = zlib.decompressobj(wbits=31)  # gzip, with its CRC and size verified
+            while not inflater.eof:
+                if not (packed := packed or file.read(_CHUNK)):
+                    raise EOFError("cut off before its end")
+                yield inflater.decompress(packed, _CHUNK)
+                packed = inflater.unconsumed_tail
+            if not (packed := inflater.unused_data or file.read(_CHUNK)):
+                return
 
 
-def _unsafe(entry: zipfile.ZipInfo) -> str | None:
-    """Return why a zip's entry is not a plain file or folder with a portable path, or None."""
-    name, method = entry.orig_filename, entry.compress_type  # `filename` ends at a NUL
-    components = name.removesuffix("/").split("/")
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    folder = entry.filename.endswith("/")
-    kinds = (0, stat.S_IFDIR if folder else stat.S_IFREG)
+def _beginning(path: Path) -> bytes:
+    """Return the first bytes of a gzip file's content, none if it is damaged."""
+    with suppress(*_INVALID):
+        return next(_gunzipped(path))
+    return b""
+
+
+def _unsafe(name: str, problems: Mapping[str, object]) -> str | None:
+    """Return why an entry is not a plain file or folder with a portable path, or None."""
+    components = _path(name).removesuffix("/").split("/")
     problems = {
         f"is longer than {_PATH} characters": len(name) > _PATH,
         "has control characters in its name": not name.isprintable(),
         "has a drive letter or a backslash in its name": "\\" in name or ":" in name,
-        "is not a path within a folder": not {"", ".", ".."}.isdisjoint(components),
+        "is not a path within a folder": not {"", ".."}.isdisjoint(components),
+        **problems,
+    }
+    return next((f"{name[:_PATH]!r} {each}" for each, found in problems.items() if found), None)
+
+
+def _zip_problems(entry: zipfile.ZipInfo) -> dict[str, object]:
+    kind, method = stat.S_IFMT(entry.external_attr >> 16), entry.compress_type
+    folder = entry.filename.endswith("/")
+    kinds = (0, stat.S_IFDIR if folder else stat.S_IFREG)
+    return {
         "is a link, a device or another special file": kind not in kinds,
         "is a folder with content": folder and entry.file_size,
         "is encrypted": entry.flag_bits & _ENCRYPTED,
@@ -217,20 +340,21 @@ def _unsafe(entry: zipfile.ZipInfo) -> str | None:
         "is a patch": entry.flag_bits & _PATCH,
         f"is on disk {entry.volume} of an archive of several": entry.volume,
     }
-    return next((f"{name[:_PATH]!r} {each}" for each, found in problems.items() if found), None)
 
 
-def _overlaps(archive: zipfile.ZipFile) -> Iterator[str]:
+def _overlaps(archive: zipfile.ZipFile, start: int) -> Iterator[str]:
     """Yield the problems of members that share bytes, as zip bombs do, and of bytes before them.
+
+    The first member begins at `start`.
 
     The extra fields of the local headers are not counted: an overlap shorter than these is missed.
     """
-    end = 0
+    end = start
     for entry in sorted(archive.infolist(), key=attrgetter("header_offset")):
         if entry.header_offset < end:
             yield f"{entry.filename!r} overlaps another member"
-        elif end == 0 and entry.header_offset:
-            yield f"{entry.header_offset:,} bytes before the first member"
+        elif end == start < entry.header_offset:
+            yield f"{entry.header_offset - start:,} bytes before the first member"
         # A character of the name is at least a byte.
         end = entry.header_offset + _LOCAL_HEADER + len(entry.filename) + entry.compress_size
     if end > archive.start_dir:
@@ -257,7 +381,10 @@ def _corruption(member: Member) -> str | None:
 
 def _refuse(archive: str, problems: Iterable[str]) -> None:
     """Raise an InputError that lists `problems`, if there are any."""
-    if listed := list(dict.fromkeys(problems)):
-        more = f"and {len(listed) - _LISTED:,} more"
-        listed[_LISTED:] = [more] if len(listed) > _LISTED else []
-        raise InputError(f"{archive}: {'; '.join(listed)}")
+    if message := listed(problems):
+        raise InputError(f"{archive}: {message}")
+
+
+def _refuse_many(path: Path, count: int, limits: Limits) -> None:
+    if count > limits.max_members:
+        raise InputError(f"{path}: {count:,} members, over unzip.max_members")

@@ -2,7 +2,8 @@
 const pad = document.getElementById("pad"), state = document.getElementById("state");
 const list = document.getElementById("predictions"), pen = pad.getContext("2d", { willReadFrequently: true });
 const WIDTH = 84;  // of trainPart1's pen
-const { size, inkSize } = document.body.dataset;  // of the network's input, of the ink in it
+const { size, inkSize, trained } = document.body.dataset;  // of the network's input, of the ink in it
+const [LEAST, MOST] = JSON.parse(trained);  // the range of trainPart1's geometry: unknown beyond
 const SIZE = Number(size), INK_SIZE = Number(inkSize), classes = [...document.body.dataset.classes];
 let network = null, last = null;
 
@@ -34,6 +35,7 @@ async function classify({ data, width, height }) {
   const framed = prepare(gray, height, width, SIZE, INK_SIZE);
   if (!framed) return null;
   const image = new ort.Tensor("float32", Float32Array.from(framed.image), [1, 1, SIZE, SIZE]);
+  if (!framed.geometry.every((share, i) => LEAST[i] <= share && share <= MOST[i])) framed.geometry.fill(NaN);
   const geometry = new ort.Tensor("float32", Float32Array.from(framed.geometry), [1, 4]);
   const { probabilities } = await network.run({ image, geometry });
   return { ...framed, probabilities: probabilities.data };

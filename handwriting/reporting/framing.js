@@ -1,4 +1,4 @@
-// handwriting/preprocessing/framing.py for a canvas of pure black and white: the same integer
+// handwriting/preprocessing/framing.py for a sheet of pure black and white: the same integer
 // arithmetic, so that the network gets the same input in the page as in Python.
 const INK = 64, SLIP = 6, FAR = 4;
 

@@ -31,6 +31,7 @@ class Augmentation:
     elastic: Magnitude = 0.0  # of a field's knots, as a share of the side (Simard et al. 2003)
     stroke: Annotated[float, Field(ge=0, le=1)] = 0.0  # 1 thickens or thins by a pixel all round
     geometry: Magnitude = 0.0  # standard deviation of noise on the standardised geometry features
+    geometry_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of images without geometry
     mixup: Magnitude = 0.0  # a of the Beta(a, a) that mixes pairs of images (Zhang et al. 2018)
 
     @property
@@ -49,6 +50,7 @@ class Draws(NamedTuple):
     stroke: Tensor  # float32 [B] in -1 to 1
     geometry: Tensor  # float32 [B, 4], normal
     share: Tensor  # float32 [B] in 0 to 1: of an image in its mixture
+    dropped: Tensor  # bool [B]: whose geometry is unknown
 
 
 def draw(count: int, magnitudes: Augmentation, generator: torch.Generator) -> Draws:
@@ -68,7 +70,10 @@ def draw(count: int, magnitudes: Augmentation, generator: torch.Generator) -> Dr
     if magnitudes.mixup:  # torch has no Beta distribution with a generator
         beta = np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
         share = torch.from_numpy(beta.beta(magnitudes.mixup, magnitudes.mixup, count)).float()
-    return Draws(affine, aspect, knots, stroke, geometry, share)
+    dropped = torch.zeros(count, dtype=torch.bool)
+    if magnitudes.geometry_dropout:
+        dropped = torch.rand(count, generator=generator) < magnitudes.geometry_dropout
+    return Draws(affine, aspect, knots, stroke, geometry, share, dropped)
 
 
 def augment(images: Tensor, magnitudes: Augmentation, draws: Draws) -> Tensor:

@@ -87,6 +87,14 @@ class Compute:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         keep_freed_memory()
 
+    def warn_if_slow(self) -> None:
+        """Say so where this CPU has no arithmetic for bfloat16."""
+        found = torch.cpu.get_capabilities()
+        fast = any(found.get(f"{kind}bf16") for kind in ("avx512_", "amx_", "", "sve_"))
+        if (self.device, self.precision, fast) == ("cpu", "bfloat16", False):
+            where = "params.yaml: compute.precision is bfloat16"
+            print(f"{where}, which this CPU has no hardware for: slow", file=sys.stderr)
+
 
 def keep_freed_memory() -> None:
     """Let glibc reuse large blocks instead of returning them: fewer page faults, up to 1.8 times

@@ -1,12 +1,8 @@
 """Independent trainings side by side on all cores, with the bits of one after another."""
 
-import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from multiprocessing.queues import SimpleQueue
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
@@ -14,13 +10,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from handwriting.core import cli
+from handwriting.core import workers
 from handwriting.training.compute import Compute
 
 Rebuilt = tuple[Callable[[bytes], torch.UntypedStorage], tuple[bytes]]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-_shared: tuple[Any, ...] = ()  # of a worker: what every job is given
 
 
 def map(
@@ -35,48 +30,25 @@ def map(
     from joblib import cpu_count  # of the affinity mask, or the container's quota
 
     compute.configure_torch()
-    workers = min(len(jobs), max(1, cpu_count() // compute.threads))
-    if 1 < workers < len(jobs) < 2 * workers:  # all at once, taking turns, end sooner than in two
-        workers = len(jobs)  # rounds, of which the second leaves cores idle
+    compute.warn_if_slow()
+    count = min(len(jobs), max(1, cpu_count() // compute.threads))
+    if 1 < count < len(jobs) < 2 * count:  # all at once, taking turns, end sooner than in two
+        count = len(jobs)  # rounds, of which the second leaves cores idle
     if compute.device == "cuda":  # trainings this small leave most of a GPU to others
-        workers = min(workers, compute.room())
-    if workers <= 1 or torch.distributed.is_initialized():
+        count = min(count, compute.room())
+    if count <= 1 or torch.distributed.is_initialized():
         return [function(job, *shared) for job in jobs]
     # A fork shares the imported torch and the data. It is not safe elsewhere, nor with a GPU, even
     # an unused one: autograd starts threads for all devices at its first gradient. Nor with several
     # threads: OpenMP's do not live in a fork, which would wait for them for ever.
-    forks = sys.platform == "linux" and compute.threads == 1 and not torch.cuda.is_available()
-    context = multiprocessing.get_context("fork" if forks else "spawn")
+    fork = sys.platform == "linux" and compute.threads == 1 and not torch.cuda.is_available()
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
-    numbers = context.SimpleQueue()
-    for number in range(workers):
-        numbers.put(number)
-    start = (os.getpid(), compute, numbers, shared)
-    with ProcessPoolExecutor(workers, context, _start, start) as pool:
-        try:
-            futures = [pool.submit(_run, function, job) for job in jobs]
-            for done in wait(futures, return_when=FIRST_EXCEPTION).done:
-                done.result()  # raises its error
-            return [each.result() for each in futures]
-        except BaseException:  # a failed job or Ctrl-C: the others keep their checkpoints
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
+    run = partial(_run, function, shared)
+    return list(workers.map(run, jobs, count, compute.configure_torch, fork))
 
 
-def _start(
-    parent: int, compute: Compute, numbers: "SimpleQueue[int]", shared: tuple[Any, ...]
-) -> None:
-    """Set up a new worker: end with the parent, leave Ctrl-C to it, use no more than our share."""
-    global _shared
-    _shared = shared
-    cli.follow_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    compute.configure_torch(numbers.get())
-
-
-def _run(function: Callable[..., Result], job: Job) -> Result:
-    return function(job, *_shared)
+def _run(function: Callable[..., Result], shared: tuple[Any, ...], job: Job) -> Result:
+    return function(job, *shared)
 
 
 def _by_value(storage: torch.UntypedStorage) -> Rebuilt:

@@ -169,6 +169,8 @@ def examples(
         images = torch.lerp(images.flip(0), images, share[:, None, None, None])
         if geometry is not None:
             geometry = torch.lerp(geometry.flip(0), geometry, share[:, None])
+    if geometry is not None:
+        geometry[draws.dropped.to(device)] = torch.nan
     return images, train.targets[there], geometry, share
 
 

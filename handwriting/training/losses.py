@@ -22,6 +22,10 @@ class Objective(Protocol):
         """Return the share of correct predictions, as far as the targets tell."""
         ...
 
+    def unsmoothed(self) -> "Objective":
+        """Return the likelihood of the labels alone."""
+        ...
+
     def settings(self) -> dict[str, Any]:
         """Return what a checkpoint says of it."""
         ...
@@ -41,6 +45,10 @@ class CrossEntropy:
     def accuracy(self, logits: Tensor, targets: Tensor) -> float:
         """See Objective."""
         return (logits.argmax(1) == targets).float().mean().item()
+
+    def unsmoothed(self) -> "CrossEntropy":
+        """See Objective."""
+        return CrossEntropy(label_smoothing=0.0)
 
     def settings(self) -> dict[str, Any]:
         """See Objective."""

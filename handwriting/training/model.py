@@ -111,7 +111,8 @@ class Network(nn.Module):
     """A convolutional body and a linear head on the means of its output.
 
     uint8 or float [B, 1, size, size] with pixels from 0 to 255 -> float32 logits [B, classes]. With
-    shape.geometry_channels it also takes float32 [B, 4] of geometry.standardised().
+    shape.geometry_channels it also takes float32 [B, 4] of geometry.standardised(), NaN where
+    unknown.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -149,10 +150,16 @@ class Network(nn.Module):
             return F.adaptive_avg_pool2d(x.float(), self.shape.head_pool).flatten(1)
         return F.avg_pool2d(x.float(), part).flatten(1)
 
+    def geometry_features(self, geometry: Tensor) -> Tensor:
+        """Return what the head sees of the geometry, float32 [B, channels]; of NaN nothing."""
+        known = torch.where(geometry.isnan(), 0.0, geometry)
+        features = F.relu(self.geometry_norm(self.geometry(known)))
+        return features.masked_fill(geometry[:, :1].isnan(), 0.0)
+
     def forward(self, images: Tensor, geometry: Tensor | None = None) -> Tensor:
         seen = self.features(images)
-        if self.shape.geometry_channels:
-            seen = torch.cat([seen, F.relu(self.geometry_norm(self.geometry(geometry)))], dim=1)
+        if self.shape.geometry_channels and geometry is not None:
+            seen = torch.cat([seen, self.geometry_features(geometry)], dim=1)
         logits: Tensor = self.head(seen)
         return logits if self.training else logits / self.shape.temperature
 

@@ -84,6 +84,7 @@ def jobs(
             model.transplant(network, alphabet.DIGITS, seed),
             replace(plan, seed=seed),
             None if run.labels == "all" else dataset.per_class(data.labels, int(run.labels), seed),
+            calibrate=True,
             about={"model_size": model_size},
         )
         for seed, network in enumerate(networks)

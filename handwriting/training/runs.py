@@ -1,7 +1,7 @@
 """Runs: networks trained side by side, and the files that they are stored in."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handwriting.core import files
+from handwriting.core import files, workers
 from handwriting.data import geometry
 from handwriting.data.dataset import Split
-from handwriting.training import checkpoint, engine, loop
+from handwriting.training import calibration, checkpoint, engine, loop
 from handwriting.training.checkpoint import Run, Saved
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Labelled, Plan, fit
@@ -41,6 +41,7 @@ class Job:
     plan: Plan
     train: Rows | None = None  # of Data.train; None: all
     validation: Rows | None = None  # of Data.validation; None: all
+    calibrate: bool = False  # whether the held-out images decide the temperature
     about: dict[str, Any] = field(default_factory=dict)  # further settings, for the checkpoint
 
 
@@ -64,14 +65,10 @@ def train_one(job: Job, data: Data, compute: Compute, scratch: Path) -> Trained:
     about = describe(job, data, compute)
     progress = Progress(str(job.run), key(job.network, about), scratch)
     place_on_device(job.network, compute)
-    curve, first_steps = fit(
-        job.network,
-        labelled(data.train, job.network, compute),
-        held_out(data, job.plan, job.network, compute),
-        job.plan,
-        progress,
-    )
-    return finished(job, curve, first_steps, about)
+    train = labelled(data.train, job.network, compute)
+    validation = held_out(data, job.plan, job.network, compute)
+    curve, first_steps = fit(job.network, train, validation, job.plan, progress)
+    return finished(job, validation, curve, first_steps, about)
 
 
 def chosen(job: Job, data: Data) -> Data:
@@ -129,9 +126,16 @@ def place_on_device(network: Network, compute: Compute) -> None:
 
 
 def finished(
-    job: Job, curve: list[CurvePoint], first_steps: Tensor, about: dict[str, Any]
+    job: Job,
+    validation: Labelled | None,
+    curve: list[CurvePoint],
+    first_steps: Tensor,
+    about: dict[str, Any],
 ) -> Trained:
-    """Return the trained network of a job, ready to be sent and stored."""
+    """Return the trained network of a job, calibrated, ready to be sent and stored."""
+    if job.calibrate and validation:
+        found = calibration.temperature(job.network, validation, job.plan.objective)
+        job.network.shape = replace(job.network.shape, temperature=found)
     job.network.precision = torch.float32
     return Trained(Saved(job.network.cpu().eval(), job.run, about), curve, first_steps)
 
@@ -156,10 +160,8 @@ def _weights(network: Network) -> str:
 
 def key(network: Network, about: dict[str, Any]) -> str:
     """Return a digest of all that a training depends on: init, data, settings, code and torch."""
-    digest = sha256(f"{torch.__version__} {network.shape} {about} {_weights(network)}".encode())
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    versions = f"{torch.__version__} {workers.CODE}"
+    return sha256(f"{versions} {network.shape} {about} {_weights(network)}".encode()).hexdigest()
 
 
 def labelled(split: Split, network: Network, compute: Compute) -> Labelled:

@@ -37,7 +37,8 @@ class Images(NamedTuple):
     def logits(self, networks: Sequence[Saved], pixels: Tensor, groups: Sequence[str]) -> Tensor:
         """Return out-of-fold logits for pixels [N, 1, S, S], float32 [2, N, classes]: of each image
         alone, and adapted to its writer by the others of its group."""
-        single = out_of_fold_logits(networks, self.split, self.fold_of, pixels.numpy())
+        logits = out_of_fold_logits(networks, self.split, self.fold_of, pixels.numpy())
+        single = torch.from_numpy(logits)
         context = context_rows(groups)
         adapted = protocols.adapted_logits(networks, self.split, self.fold_of, single, context)
         return torch.stack([single, adapted])

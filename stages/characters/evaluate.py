@@ -9,7 +9,6 @@ writes  metrics/<source>/<network>.json, metrics/<source>/characters/ (tables),
         artifacts/<source>/figures/characters/ (sheets of images)
 """
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,13 @@ from torch import Tensor
 
 from handwriting.characters import protocols
 from handwriting.characters.writer_model import context_rows
-from handwriting.classifier import Classifier, mean_prediction, out_of_fold_logits
+from handwriting.classifier import Classifier, out_of_fold_logits
 from handwriting.core import cli, files, params
 from handwriting.data import alphabet, dataset, folds
 from handwriting.data.dataset import Split
 from handwriting.evaluation import characters, gallery, metrics
 from handwriting.evaluation.metrics import Predictions
+from handwriting.torch_networks import mean_prediction
 from handwriting.training import checkpoint
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Saved
@@ -41,7 +41,7 @@ def main(scratch: Path, source: str) -> None:
     fold_of = folds.load(folder / "crossvalidation/folds.csv")
     saved = {name: checkpoint.load(folder / f"crossvalidation/{name}.pt") for name in fold_of}
     trained = [(saved[name], split, fold_of[name]) for name in folds.PROTOCOLS]
-    single = [out_of_fold_logits(*each, split.images) for each in trained]
+    single = [torch.from_numpy(out_of_fold_logits(*each, split.images)) for each in trained]
 
     def predict(context: Tensor) -> dict[str, Predictions]:
         """Return predictions adapted to other images by the writer, their rows int64 [N, M]."""
@@ -79,7 +79,11 @@ def show(
     path = sheets / "magnitudes.png"
     tiles += [gallery.show_magnitudes(path, split, AUGMENTED, magnitudes, scratch)]
     files.write_frame(folder / "tiles.csv", pd.concat(tiles), scratch)
-    predict = partial(Classifier([network]).logits, held_out.images, held_out.geometry)
+
+    def predict() -> Tensor:
+        logits = Classifier([network]).logits(held_out.images, held_out.geometry)
+        return torch.from_numpy(logits)
+
     gallery.show_map(folder, held_out, network.network.head, predict, scratch)
 
 

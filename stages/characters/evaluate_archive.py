@@ -9,14 +9,16 @@ writes  metrics/<source>/<archive>[-ensemble][-adapted].json, <archive>/details.
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 
-from handwriting import sources
+from handwriting import images, sources
 from handwriting.classifier import Classifier
 from handwriting.core import cli, files, params
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, listed
 from handwriting.data import alphabet, dataset
 from handwriting.evaluation import characters, metrics
 from handwriting.evaluation.metrics import Predictions
+from handwriting.preprocessing.framing import Framed
 
 
 def main(scratch: Path, source: str, archive: str) -> None:
@@ -26,11 +28,14 @@ def main(scratch: Path, source: str, archive: str) -> None:
     if not (zips := sorted(raw.glob("*.zip"))):
         raise InputError(f"{raw}: no zip archive in it, or no such folder")
     models = {kind: Classifier(folder / f"characters{kind}.pt") for kind in ("", "-ensemble")}
-    names, pixels, geometry = sources.prepared(shipped := models[""], zips)
+    names, framed = framed_images(shipped := models[""], zips)
+    pixels, geometry = images.stacked(framed)
     truth = torch.tensor([label_of(name) for name in names])
     writers = [found[1] if (found := alphabet.WRITER.search(name)) else None for name in names]
     networks = {
-        f"{archive}{kind}{adapted}": Predictions(model.logits(pixels, geometry, context), truth)
+        f"{archive}{kind}{adapted}": Predictions(
+            torch.from_numpy(model.logits(pixels, geometry, context)), truth
+        )
         for kind, model in models.items()
         for adapted, context in (("", None), (characters.ADAPTED, writers))
     }
@@ -46,6 +51,20 @@ def main(scratch: Path, source: str, archive: str) -> None:
     files.write_frame(Path(f"metrics/{source}/{archive}/details.csv"), details, scratch)
     table = metrics.table(shipped.classes, networks)
     files.write_frame(folder / f"evaluation/{archive}/predictions.csv", table, scratch)
+
+
+def framed_images(classifier: Classifier, zips: list[Path]) -> tuple[list[str], list[Framed]]:
+    """Return the names of all images and the images, framed. Raises InputError for a bad one."""
+    found = images.framed(sources.images(zips), classifier.size, classifier.ink_size, cpu_count())
+    good, bad = dict[str, Framed](), list[str]()
+    for name, each in found:
+        if isinstance(each, Framed):
+            good[name] = each
+        elif not images.is_other_kind(name, each):
+            bad.append(str(each))
+    if bad or not good:
+        raise InputError(listed(bad) or f"{zips[0]}: no images in this archive")
+    return [*good], [*good.values()]
 
 
 def label_of(path: str) -> int:

@@ -4,7 +4,9 @@ reads   artifacts/<source>/characters.pt, artifacts/<source>/crossvalidation/, m
 writes  artifacts/<source>/characters.onnx, characters-ensemble.pt, model-card.md
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ from jinja2 import StrictUndefined, Template
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
-from handwriting.core import cli, files
+from handwriting.core import cli, files, params
 from handwriting.data import folds, geometry
 from handwriting.training import checkpoint
 from handwriting.training.checkpoint import Saved
@@ -36,16 +38,19 @@ class Exported(nn.Module):
 
     def forward(self, image: Tensor, shares: Tensor | None = None) -> Tensor:
         """Return float32 [N, classes] of pixels, float32 [N, 1, S, S] from 0 to 255, and geometry
-        features as shares of the canvas, float32 [N, 4]."""
+        features as shares of the canvas, float32 [N, 4], NaN where unknown."""
         if shares is not None:
+            unknown = shares.isnan()  # asked first: other runtimes clamp NaN to the limit
             zero = geometry.standardised(np.array([[1, 1, 0, 0]], np.float32))  # log 1 is 0
             shares = torch.cat([shares[:, :2].clamp(min=1e-3).log(), shares[:, 2:]], 1)
             shares = shares / torch.tensor(geometry.DEVIATION) + torch.from_numpy(zero)
+            shares = torch.where(unknown, torch.nan, shares)
         logits: Tensor = self.network(image, shares)
         return logits.softmax(1)
 
 
 def main(scratch: Path, source: str) -> None:
+    confusable = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder = Path(f"artifacts/{source}")
     names = ["characters", *(f"crossvalidation/{name}" for name in folds.PROTOCOLS)]
@@ -53,16 +58,18 @@ def main(scratch: Path, source: str) -> None:
     checkpoint.save(networks, folder / "characters-ensemble.pt", scratch)
     shipped = networks[0]
     digests = {name: digest for name, digest in shipped.about["data"].items() if digest}
-    files.write_bytes(folder / "characters.onnx", to_onnx(shipped.network, digests), scratch)
+    about = {"confusable": confusable, "data": digests}
+    files.write_bytes(folder / "characters.onnx", to_onnx(shipped.network, about), scratch)
     text = card(source, shipped, Path(f"metrics/{source}"))
     files.write_bytes(folder / "model-card.md", text.encode(), scratch)
 
 
-def to_onnx(network: Network, about: dict[str, str]) -> bytes:
+def to_onnx(network: Network, about: dict[str, Any]) -> bytes:
     """Return an ONNX model of a network; equal networks give equal bytes.
 
     Inputs: `image`, and, if the network takes it, `geometry`, as of Exported.forward(). Output:
-    `probabilities`. Its metadata are the classes and `about`.
+    `probabilities`. Its metadata say, in JSON, the classes, the framing and `about`: the groups of
+    confusable classes, `confusable`, and the sha256 of the `data`.
     """
     shape = network.shape
     inputs = {"image": torch.zeros(2, 1, shape.size, shape.size)}
@@ -83,7 +90,8 @@ def to_onnx(network: Network, about: dict[str, str]) -> bytes:
     ClearMetadataAndDocStringPass()(program.model)  # they name files of this machine
     model = program.model_proto
     model.producer_version = ""  # another one for a GPU
-    onnx.helper.set_model_props(model, {"classes": " ".join(shape.classes), **about})
+    known = {"classes": shape.classes, "size": shape.size, "ink_size": shape.ink_size, **about}
+    onnx.helper.set_model_props(model, {"handwriting": json.dumps(known)})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -6,11 +6,13 @@ reads   metrics/<source>/, artifacts/<source>/{evaluation,label_noise}/, model-c
 writes  artifacts/<source>/{report,demo}.html
 """
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
 from handwriting.core import cli, files, params
+from handwriting.data import geometry
 from handwriting.data.alphabet import CHARACTERS
 from handwriting.reporting import characters, charts, mnist, mnistTask3, page
 from handwriting.reporting.results import Results
@@ -31,7 +33,11 @@ def main(scratch: Path, source: str) -> None:
     files.write_bytes(folder / "report.html", report.encode(), scratch)
     print(f"{folder}/report.html: {len(report.encode()) / 1e6:.1f} MB")
     demo = page.render(
-        "demo.html", source=source, classes="".join(CHARACTERS), framing=framing["characters"]
+        "demo.html",
+        source=source,
+        classes="".join(CHARACTERS),
+        framing=framing["characters"],
+        trained=json.dumps([geometry.LEAST, geometry.MOST]),
     )
     files.write_bytes(folder / "demo.html", demo.encode(), scratch)
 

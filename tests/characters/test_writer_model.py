@@ -190,3 +190,14 @@ def test_the_context_of_an_image_is_its_writers_others() -> None:
     found = writer_model.context_rows(["b", "a", "b", "b", "a"]).tolist()
     assert found == [[2, 3], [4, -1], [0, 3], [0, 2], [1, -1]]
     assert writer_model.context_rows(["a", "b"]).shape == (2, 0)
+
+
+def test_an_image_of_unknown_geometry_is_neither_adapted_nor_evidence(fitted: WriterModel) -> None:
+    logits, unknown = single(GEOMETRY), GEOMETRY.clone()
+    unknown[::3] = torch.nan
+    found = fitted.adapted_group(logits, unknown, WRITER)
+    assert torch.equal(found[::3], logits[::3])
+    rest = torch.arange(len(logits)) % 3 > 0
+    wanted = fitted.adapted_group(logits[rest], GEOMETRY[rest], WRITER[rest])
+    assert torch.allclose(found[rest], wanted, atol=1e-4)
+    assert not torch.allclose(found[rest], logits[rest], atol=0.1)

@@ -91,3 +91,13 @@ def test_a_number_alone_is_as_strict_as_one_in_a_section() -> None:
     params.PATH.write_text('a: {b: "3"}')
     with pytest.raises(InputError, match=r"a\.b: Input should be a valid integer"):
         params.load("a.b", int)
+
+
+def test_a_section_that_is_another_in_the_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(params, "_loaded", {})
+    load(VALID)
+    params.PATH.write_text(f"{VALID}\nc: 1  # nobody loaded this\n")
+    params.check_unchanged()
+    params.PATH.write_text(VALID.replace("0.5", "0.6"))
+    with pytest.raises(InputError, match=r"^params\.yaml: a\.b changed while this stage ran"):
+        params.check_unchanged()

@@ -3,9 +3,11 @@
 import gzip
 import io
 import stat
+import struct
+import tarfile
 import zipfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import chain, product
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from handwriting.core.errors import InputError
-from handwriting.raw.archives import Limits, content_digest, opened
+from handwriting.raw.archives import Limits, content_digest, is_junk, opened
 from tests.raw import packing
 from tests.raw.packing import DEFLATED, DIRECTORY, END, LOCAL, bounded, entry, patched, zipped
 
@@ -49,6 +51,18 @@ def refusal(archives: dict[str, bytes] | bytes, **limits: Any) -> str:
 
 # What is read.
 
+JUNK = (
+    *(
+        "__MACOSX/train/._a",
+        "._a",
+        "train/._b",
+        ".DS_Store",
+        "train/.DS_Store",
+        "train/b/Thumbs.db",
+    ),
+    *("train/thumbs.db", "desktop.ini", "train/Desktop.ini"),
+)
+
 
 def variants() -> Iterator[bytes]:
     """MEMBERS, packed in different ways."""
@@ -57,8 +71,11 @@ def variants() -> Iterator[bytes]:
     attributes = {"date_time": (2021, 3, 31, 1, 2, 4), "external_attr": 0o100600 << 16}
     backwards = [(entry(name, **attributes), each) for name, each in reversed(MEMBERS.items())]
     yield zipped([("train/", b""), ("train/b/", b""), *backwards], **DEFLATED)
-    junk = ("__MACOSX/train/._a", ".DS_Store", "train/.DS_Store", "train/b/Thumbs.db")
-    yield zipped(MEMBERS | dict.fromkeys(junk, b"junk"))
+    yield zipped(MEMBERS | dict.fromkeys(JUNK, b"junk"))
+    yield zipped([("./", b""), *((f"./{name}", each) for name, each in MEMBERS.items())])
+    for marker in (b"PK00", b"PK\7\x08"):  # of an archive that was split, or might have been
+        yield marker + zipped(MEMBERS)
+        yield zipped(MEMBERS, io.BytesIO(marker), "a")
     streamed = zipped(MEMBERS, packing.Unseekable())  # with data descriptors
     yield streamed[:-2] + b"\x09\0a comment"
 
@@ -75,10 +92,51 @@ def test_names_are_utf_8_with_and_without_the_flag() -> None:
     assert read(flagged) == read(unflagged) == {"é/字": b"x"}
 
 
+def test_names_that_are_not_utf_8_are_those_of_ms_dos() -> None:
+    assert read(zipped({"aXb/a.png": b"x"}).replace(b"aXb", b"\x9ab\x84")) == {"Übä/a.png": b"x"}
+
+
+def tarred(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE, **how: Any) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", **how) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.size = (tarfile.DIRTYPE if name.endswith("/") else kind), len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+FORMATS = (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_tar_is_read_as_a_zip_is(format: int, pack: Callable[[bytes], bytes]) -> None:
+    junk = dict.fromkeys(JUNK, b"junk")
+    plain = tarred({"train/": b""} | MEMBERS | junk, format=format)
+    dotted = tarred({f"./{name}": x for name, x in ({"": b""} | MEMBERS | junk).items()})
+    for content in (plain, dotted, plain[:-1024]):  # without its end
+        for name in ("a.tar", "a.tgz", "a.zip", "a"):  # contents decide
+            assert list(read({name: pack(content)}).items()) == sorted(MEMBERS.items())
+
+
+def test_junk_is_known_in_any_folder_and_case() -> None:
+    assert all(map(is_junk, JUNK))
+    assert not any(
+        map(is_junk, ("a.png", ".a.png", "_.a", "a/MACOSX/b", "DS_Store", "thumbs.db.png"))
+    )
+
+
 def test_gzip_files_are_uncompressed() -> None:
     content = {"train-images": bytes(1000), "t10k-images": b"", "t10k-labels": b"x" * 3_000_000}
     archives = {f"{name}.gz": gzip.compress(x) for name, x in content.items()}
     assert list(read(archives, max_ratio=1100).items()) == sorted(content.items())
+
+
+def test_all_members_of_a_gzip_file_are_read() -> None:
+    parts = [b"first", b"", bytes(3_000_000), b"last"]
+    joined = b"".join(map(gzip.compress, parts))
+    assert read({"a.gz": joined}, max_ratio=1100) == {"a": b"".join(parts)}
 
 
 @pytest.mark.slow
@@ -93,7 +151,7 @@ def test_a_gzip_of_more_than_4_gib_is_read_whole() -> None:
 
 # Names.
 
-OUTSIDE = ("../x", "a/../../x", "a/..", "a/./x", "a//x", "/etc/passwd", "//host/x", "/", "../")
+OUTSIDE = ("../x", "a/../../x", "a/..", "./../x", "a//x", "/etc/passwd", "//host/x", "/", "../")
 NAMES = {
     "is not a path within a folder": OUTSIDE,
     "has a drive letter or a backslash in its name": ("C:/x", "C:x", "..\\x", "\\\\host\\share"),
@@ -162,10 +220,36 @@ def wrong_size(method: int, size: int) -> bytes:
     return patched(archive, 24, "<L", size, where=DIRECTORY)
 
 
+def counting(members: int) -> bytes:
+    return patched(zipped(THREE), 10, "<H", members, where=END)
+
+
+def far(members: int) -> bytes:
+    """Return a zip with the end record that holds large counts, which says `members`."""
+    archive = zipped(THREE)
+    end = archive.rindex(END)
+    size, offset = struct.unpack_from("<LL", archive, end + 12)
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 3, members, size, offset)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+    return archive[:end] + record + locator + patched(archive[end:], 10, "<H", 0xFFFF, where=END)
+
+
+def test_an_end_record_for_large_counts_is_read() -> None:
+    assert read(far(3)) == THREE
+
+
 REFUSED = [
+    *((counting(each), f"its end counts {each} members, its directory 3") for each in (0, 2, 9)),
+    (far(4), "its end counts 4 members, its directory 3"),
     (renamed(b"a\0b"), "'a\\x00b' has control characters"),
     (renamed(b"\0ab"), "'\\x00ab' has control characters"),
-    (renamed(b"a\xffb"), "can't decode byte 0xff"),
+    (renamed(b"a\xffb"), "'a\\xa0b' has control characters"),  # of CP437
+    (
+        patched(
+            zipped({"é": b"x"}).replace("é".encode(), b"\xff\xfe"), 6, "<H", 0x800, where=LOCAL
+        ),
+        r"the name b'\xff\xfe' is not UTF-8",
+    ),
     (renamed(b"ab/"), "'ab/' is a folder with content"),
     (empty_name(), "'' is not a path within a folder"),
     *((special(kind), "'x' is a link, a device or another special file") for kind in KINDS),
@@ -187,15 +271,47 @@ def test_a_faulty_archive_is_refused(archive: bytes, reason: str) -> None:
     assert reason in refusal(archive)
 
 
-def test_ten_problems_are_listed() -> None:
-    names = [f"../{i}" for i in range(12)]
-    listed = "; ".join(f"'{name}' is not a path within a folder" for name in names[:10])
-    assert refusal(zipped(dict.fromkeys(names[:10], b""))) == f"a.zip: {listed}"
+SPECIAL = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+PLAIN_TAR = tarred(MEMBERS)
+FAULTY_TARS: list[tuple[bytes, str]] = [
+    *((tarred({"x": b""}, each), "'x' is a link, a device or another special") for each in SPECIAL),
+    *((tarred({each: b""}), "is not a path within a folder") for each in ("../x", "/x", "a//x")),
+    (tarred({"a": b"", "A": b""}), "'A' collides with 'a'"),
+    (tarred({"a\nb": b""}), "has control characters in its name"),
+    (tarred({"a/": b""}), "no file in it"),
+    (PLAIN_TAR[:1300], "not a whole tar archive: no header at byte 1,024"),
+    (PLAIN_TAR[:600], "not a whole tar archive: unexpected end of data"),
+    (PLAIN_TAR[:1024] + b"x" * 10 + PLAIN_TAR[1034:], "not a whole tar archive: no header at byte"),
+    (tarred({"a": bytes(10**6)}), "over unzip.max_bytes"),
+    (gzip.compress(tarred({"a": bytes(10**7)})), "more bytes than unzip.max_bytes"),
+    (gzip.compress(PLAIN_TAR)[:-9], "not a whole"),
+    (tarred({"a" * 3_000_000: b""}, format=tarfile.GNU_FORMAT), "larger than unzip.max_members"),
+]
+
+
+@pytest.mark.parametrize(("archive", "reason"), FAULTY_TARS)
+def test_a_faulty_tar_is_refused_and_its_members_stay_within_a_folder(
+    archive: bytes, reason: str
+) -> None:
+    with bounded(memory=9_000_000):
+        assert reason in refusal({"a.tar": archive}, max_bytes=900_000)
+
+
+def test_the_members_of_a_tar_are_counted() -> None:
+    assert "4 members, over unzip.max_members" in refusal(
+        {"a": tarred(dict.fromkeys("abcde", b""))}, max_members=3
+    )
+
+
+def test_twenty_problems_are_listed() -> None:
+    names = [f"../{i}" for i in range(22)]
+    listed = "; ".join(f"'{name}' is not a path within a folder" for name in names[:20])
+    assert refusal(zipped(dict.fromkeys(names[:20], b""))) == f"a.zip: {listed}"
     assert refusal(zipped(dict.fromkeys(names, b""))) == f"a.zip: {listed}; and 2 more"
 
 
 def test_an_unknown_or_missing_file_is_refused() -> None:
-    assert "readme.txt: neither a .zip nor a .gz file" in refusal({"readme.txt": b"", "a.gz": b""})
+    assert "readme.txt: not a whole zip archive" in refusal({"readme.txt": b"x", "a.gz": IDX})
     with pytest.raises(InputError, match=r"b\.zip: there is no such file"):
         content_digest(Path("b.zip"), Limits(**LIMITS))
 
@@ -215,7 +331,8 @@ def test_every_corrupt_member_is_named() -> None:
 DAMAGED = [
     *((each, "cut off before its end") for each in (IDX[:-1], IDX[:20], b"")),
     (IDX[:200] + IDX[-4:], "is corrupt"),
-    *((IDX + x, "bytes after its end") for x in (b"\0" * 4, b"\0" * 8 + IDX[-4:], IDX)),
+    *((IDX + x, "incorrect header check") for x in (b"\0" * 4, b"\0" * 8 + IDX[-4:])),
+    (IDX + IDX[:-1], "cut off before its end"),
     (IDX[:-8] + b"\0" * 4 + IDX[-4:], "incorrect data check"),
     *((IDX[:-4] + x, "incorrect length check") for x in (b"\1\0\0\0", b"\0\xff\0\0")),
     *((each * 10, "incorrect header check") for each in (b"plain", b"\0\1\0\0")),

@@ -1,15 +1,18 @@
 """fetch: the right bytes or a clear error, from servers that misbehave."""
 
 import gzip
+import re
 import shutil
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +32,7 @@ PARAMS = yaml.safe_load((workspace.ROOT / "params.yaml").read_text())["download"
 POLICY = PARAMS | {"attempts": 3, "backoff_seconds": 0, "max_wait_seconds": 0}
 LIMITS = Limits(max_bytes=100_000_000, max_ratio=500, max_members=1000)
 WWW = "https://www.dropbox.com"
+pause = threading.Event().wait  # of the servers, where time.sleep is replaced
 pytestmark = pytest.mark.usefixtures("tmp_dir")
 
 
@@ -128,7 +132,7 @@ def run(
     *urls: str, digest: str | None = DIGEST, name: str = "a.gz", mirror: str = "", **policy: Any
 ) -> bytes:
     """Fetch one file, and return its bytes."""
-    archive = fetch.Archive(urls=list(urls), files={name: digest})
+    archive = fetch.Archive(urls=list(urls) or ["nowhere"], files={name: digest})
     (downloads,) = archive.downloads(mirror, Path("scratch"))
     path = fetch.fetch(downloads, fetch.RetryPolicy(**(POLICY | policy)), LIMITS)
     assert path.name == name
@@ -173,10 +177,32 @@ good, cut = sends_file(), sends_file(cut=100_000)
 WEAK = {"ETag": 'W/"1"', "Last_Modified": "a date", "Content_Length": len(BODY)}
 
 
-def sends_range(start: int, end: int) -> Answer:
-    return sends(206, BODY[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(BODY)}")
+def sends_range(start: int, end: int, total: object = len(BODY), **headers: object) -> Answer:
+    span = f"bytes {start}-{end - 1}/{total}"
+    return sends(206, BODY[start:end], Content_Range=span, **headers)
 
 
+def sends_until_closed(status: int, body: bytes, **headers: object) -> Answer:
+    """Answer as HTTP/1.0 does without a Content-Length: the body ends with the connection."""
+
+    def answer(request: Request) -> None:
+        request.begin(status, **headers)
+        request.wfile.write(body)
+
+    return answer
+
+
+def sends_chunks(*bodies: bytes, end: bytes = b"0\r\n\r\n") -> Answer:
+    def answer(request: Request) -> None:
+        request.wfile.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: "1"\r\n\r\n')
+        for body in bodies:
+            request.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+        request.wfile.write(end)
+
+    return answer
+
+
+REST = f"bytes 100000-{len(BODY) - 1}/{len(BODY)}"
 CASES: dict[str, tuple[list[Answer], list[int], str | None]] = {
     "whole": ([good], [0], None),
     "resumed": ([cut, cut, good], [0, 1, 2], '"1"'),
@@ -185,7 +211,25 @@ CASES: dict[str, tuple[list[Answer], list[int], str | None]] = {
     "date, not weak ETag": ([sends(200, BODY[:100_000], **WEAK), good], [0, 1], "a date"),
     "range ignored": ([cut, sends(200, BODY)], [0, 1], '"1"'),
     "another range": ([cut, sends_range(5, len(BODY)), good], [0, 1, 0], '"1"'),
-    "less than the rest": ([cut, sends_range(100_000, 101_000), good], [0, 1, 0], '"1"'),
+    "less than the rest": ([cut, sends_range(100_000, 200_000), good], [0, 1, 2], '"1"'),
+    "a total that is wrong": (
+        [cut, sends_range(100_000, len(BODY), 200_000)],
+        [0, 1],
+        '"1"',
+    ),
+    "nothing of the rest": ([cut, sends_range(100_000, 100_000), good], [0, 1, 1], '"1"'),
+    "a rest without end": ([cut, sends_range(100_000, 200_000, "*"), good], [0, 1, 2], '"1"'),
+    "a rest until closed": (
+        [cut, sends_until_closed(206, BODY[100_000:200_000], Content_Range=REST), good],
+        [0, 1, 2],
+        '"1"',
+    ),
+    "a range unasked": ([sends_range(0, 100_000, ETag='"1"'), good], [0, 1], '"1"'),
+    "until closed": ([sends_until_closed(200, BODY)], [0], None),
+    "until cut": ([sends_until_closed(200, BODY[:100_000], ETag='"1"'), good], [0, 1], '"1"'),
+    "until cut at once": ([sends_until_closed(200, b""), good], [0, 0], None),
+    "chunks": ([sends_chunks(BODY[:1], BODY[1:])], [0], None),
+    "as a web page": ([sends(200, BODY, Content_Type="text/html")], [0], None),
     "range refused": ([cut, sends(416), good], [0, 1, 0], '"1"'),
     "not decoded": ([sends(200, BODY, Content_Encoding="gzip")], [0], None),
 } | {str(x): ([sends(x), good], [0, 0], None) for x in (408, 429, 500, 502, 503, 504, 522)}
@@ -214,6 +258,13 @@ def test_a_cut_chunked_body_is_resumed(serve: Serve) -> None:
     assert server.starts[1] >= 100_000
 
 
+def test_a_whole_file_whose_chunks_do_not_end_is_taken(serve: Serve) -> None:
+    nothing_left = sends(416, Content_Range=f"bytes */{len(BODY)}")
+    server = serve(sends_chunks(BODY, end=b""), nothing_left)
+    assert run(server.prefix) == BODY
+    assert server.starts == [0, len(BODY)]
+
+
 def test_the_next_run_resumes_a_partial_download_of_the_same_url_and_digest(serve: Serve) -> None:
     for path, digest, start in ("", DIGEST, 100_000), ("/other", DIGEST, 0), ("", "0" * 64, 0):
         server = serve(cut, good)
@@ -231,25 +282,137 @@ def test_the_next_run_finds_the_file_and_prints_nothing(serve: Serve, capsys: Ca
     assert capsys.readouterr() == ("", "")
 
 
-def drip(request: Request) -> None:
-    request.begin(200, Content_Length=len(BODY))
-    for byte in BODY[:200]:
-        request.wfile.write(bytes([byte]))
-        time.sleep(0.02)
+def drips(before: bytes, byte: bytes = b"x", times: int = 200, seconds: float = 0.02) -> Answer:
+    """Answer with some bytes at once and others one by one, or as fast as they are taken."""
+
+    def answer(request: Request) -> None:
+        request.wfile.write(before)
+        for _ in range(times):
+            request.wfile.write(byte)
+            pause(seconds)
+
+    return answer
 
 
-@pytest.mark.parametrize(("answer", "speed"), [(lambda _: time.sleep(1), 0), (drip, 1000)])
-def test_a_silent_or_slow_server_is_tried_again(serve: Serve, answer: Answer, speed: int) -> None:
-    start = time.monotonic()
-    prefix = serve(answer, good).prefix
-    assert run(prefix, timeout_seconds=0.3, min_bytes_per_second=speed) == BODY
-    assert time.monotonic() - start < 2
+def redirects_slowly(request: Request) -> None:
+    pause(0.1)
+    sends(302, Location="/a.gz")(request)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+WHOLE = CHUNKED + b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
+LENGTH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
+FAST = {"times": 10**9, "seconds": 0}
+HANGS: dict[str, tuple[list[Answer], str]] = {
+    "silence": ([drips(b"", b"", times=50)], "timed out|no answer within"),
+    "status line": ([drips(b"HTTP/1.1 200 ")], "no answer within"),
+    "header": ([drips(HEAD + b"X: ")], "no answer within"),
+    "100 Continue": ([drips(b"", CONTINUE)], "no answer within"),
+    "endless 100 Continue": ([drips(b"", CONTINUE, **FAST)], "no answer within"),
+    "headers of 100 Continue": ([drips(CONTINUE[:-2], b"X: y\r\n", **FAST)], "100 headers"),
+    "endless headers": ([drips(HEAD, b"X: y\r\n", **FAST)], "100 headers"),
+    "endless header": ([drips(HEAD, b"x" * 1000, **FAST)], "header line"),
+    "redirects": ([sends(302, Location="/a.gz")], "Exceeded 30 redirects|no answer within"),
+    "slow redirects": ([redirects_slowly], "no answer within"),
+    "first bytes": ([drips(LENGTH)], "no data within"),
+    "body": ([drips(LENGTH + BODY[:600])], "slower than"),
+    "chunks": ([drips(CHUNKED + b"300\r\n%s\r\n" % BODY[:768], b"1\r\nx\r\n")], "slower than"),
+    "a chunk's extension": ([drips(CHUNKED + b"300;")], "no data within"),
+    "trailer": ([drips(WHOLE + b"X: ")], "no data within"),
+    "endless trailers": ([drips(WHOLE, b"X: y\r\n", **FAST)], "no data within"),
+    "ranges of one byte": (
+        [cut, *(sends_range(at, at + 1) for at in range(100_000, 200_000))],
+        "slower than",
+    ),
+}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("case", HANGS)
+def test_a_server_that_drips_or_never_ends_is_given_up(
+    serve: Serve, trusted: Path, case: str, scheme: str
+) -> None:
+    answers, message = HANGS[case]
+    server = serve(*answers, certificate=trusted if scheme == "https" else None)
+    start, policy = time.monotonic(), {"timeout_seconds": 0.3, "min_bytes_per_second": 1000_000}
+    found = refusal(server.prefix, attempts=1 + (answers[0] is cut), **policy)
+    assert re.search(message, found)
+    assert time.monotonic() - start < 3
+
+
+# Python leaves the socket of a handshake that a signal ends to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("trusted")
+def test_a_handshake_that_drips_is_given_up() -> None:
+    """A TLS record of 16 kB begins; its bytes come one by one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client, suppress(OSError):
+                for byte in chain(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03", repeat(0)):
+                    client.sendall(bytes([byte]))
+                    pause(0.02)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        start = time.monotonic()
+        assert "no answer within" in refusal(url, attempts=1, timeout_seconds=0.3)
+        assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("case", ["silence", "header", "body", "trailer"])
+def test_a_server_that_hangs_is_asked_again(serve: Serve, case: str) -> None:
+    prefix = serve(*HANGS[case][0], good).prefix
+    assert run(prefix, timeout_seconds=0.3, min_bytes_per_second=1000_000) == BODY
+
+
+def test_a_slow_line_is_no_hang(serve: Serve) -> None:
+    """Nothing of it takes longer than the timeout; all of it does."""
+    pieces = (BODY[at : at + 20_000] for at in range(0, len(BODY), 20_000))
+
+    def slow(request: Request) -> None:
+        request.begin(200, Content_Length=len(BODY))
+        for piece in pieces:
+            request.wfile.write(piece)
+            pause(0.05)
+
+    server = serve(slow)
+    assert run(server.prefix, timeout_seconds=0.3, min_bytes_per_second=100_000) == BODY
+    assert server.starts == [0]
+
+
+def test_the_time_of_an_attempt_is_bounded_and_the_next_goes_on(serve: Serve) -> None:
+    def steady(request: Request) -> None:
+        request.begin(200, Content_Length=len(BODY), ETag='"1"')
+        for at in range(0, len(BODY), 5_000):
+            request.wfile.write(BODY[at : at + 5_000])
+            pause(0.02)
+
+    server = serve(steady, good)
+    assert "longer than download.max_seconds" in refusal(server.prefix, attempts=1, max_seconds=0.3)
+    assert run(server.prefix) == BODY
+    assert 0 < server.starts[1] < len(BODY)
 
 
 def test_redirects_are_followed(serve: Serve) -> None:
     target = serve(cut, good)
     assert run(serve(sends(302, Location=target.url)).prefix) == BODY
     assert target.starts == [0, 100_000]
+
+
+def test_the_body_of_a_redirect_is_not_read(serve: Serve) -> None:
+    def redirect(request: Request) -> None:
+        request.begin(302, Location=target.url)
+        with suppress(OSError):
+            while request.wfile.write(bytes(100_000)):
+                sent.append(100_000)
+
+    target, sent = serve(good), list[int]()
+    assert run(serve(redirect).prefix) == BODY
+    assert sum(sent) < 20_000_000  # what the buffers of the two sockets take
 
 
 BAD: list[Answer | bytes | None] = [
@@ -306,6 +469,9 @@ FAILURES = [
     (sends(200, BODY, Content_Length=len(BODY) + 10), "10 more expected", 3),
     (endless, r"larger than download\.max_bytes", 1),
     (sends(302, Location="/a.gz"), "redirects", 1),
+    (sends_until_closed(200, OTHER), "its digest is [0-9a-f]+, not", 3),
+    (sends_until_closed(200, b"<html>"), "a web page", 1),
+    (sends(200, b"PK", Content_Type="text/html"), "its digest is", 1),
     *((sends(302, Location=x), "not HTTPS", 1) for x in ("ftp://a/", "file:///a")),
     *((sends(302, Location=x), "", 1) for x in ("http://[", "http://\xff\xfe/")),
 ]
@@ -331,12 +497,92 @@ def test_all_urls_are_named(serve: Serve) -> None:
     )
 
 
-def test_a_password_in_a_url_is_not_shown(serve: Serve, capsys: Captured) -> None:
-    server = serve(sends(503), sends(404))
-    shown = refusal(server.prefix.replace("://", "://me:secret@")) + capsys.readouterr().err
-    assert f"{server.url}: 404" in shown
-    assert f"{server.url}: 503" in shown
-    assert "secret" not in shown
+SECRET = "s3cr3t"  # noqa: S105 - of no server
+SECRETS = [
+    "{scheme}://me:%s@{host}",
+    "{scheme}://me:p@%s@{host}",
+    "{scheme}://%s@{host}",
+    "{scheme}://{host}/folder?token=%s",
+    "{scheme}://{host}?X-Amz-Signature=%s&x=a b",
+    "{scheme}://{host}?a=@&sig=%s#%s",
+    # None of these is valid.
+    "{scheme}://me:p/%s@{host}",
+    "{scheme}://me:p?%s@{host}",
+    "{scheme}://me:p %s@{host}",
+    "{scheme}://me:%s@[{host}",
+    "{scheme}://me:%s@{host}0000",
+    "{scheme}://me:%s@\u2100{host}",
+    "{scheme}:/me:%s@{host}",
+    "ftp://me:%s@{host}",
+]
+UNHELPFUL: list[Answer] = [
+    sends(503),
+    sends(404),
+    cut,
+    *(sends(302, Location=f"{x}:{SECRET}@[/?{SECRET}") for x in ("http://a", "ftp://a")),
+    drips(b"HTTP/1.1 200 OK\r\n\r\n: %s" % SECRET.encode(), times=0),
+    drips(b"%s /a.gz?token=%s\r\n\r\n" % (HEAD, SECRET.encode()), times=0),
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_passwords_and_tokens_of_a_url_are_shown_and_written_nowhere(
+    serve: Serve,
+    certificate: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    url: str,
+    scheme: str,
+) -> None:
+    """Neither where the server answers nor where its certificate is not trusted."""
+    server = serve(*UNHELPFUL, certificate=certificate if scheme == "https" else None)
+    mirror = url.replace("%s", SECRET).format(scheme=scheme, host=server.prefix.split("://")[1])
+    shown = [refusal(mirror=mirror, attempts=1) for _ in UNHELPFUL]
+    assert all("a.gz: " in each for each in shown)
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    written = "".join(f"{path}{path.read_text('latin-1')}" for path in files)
+    assert SECRET not in "".join([*shown, *capfd.readouterr(), caplog.text, written])
+
+
+@pytest.mark.parametrize("proxy", ["http://me:%s@127.0.0.1:1", "http://me:%s@[", "me:%s/@a"])
+def test_a_proxys_password_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], proxy: str
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy.replace("%s", SECRET))
+    monkeypatch.setenv("NO_PROXY", "")
+    shown = refusal("http://example.org", "https://example.org", attempts=1)
+    assert SECRET not in "".join([shown, *capfd.readouterr()])
+
+
+CONTROLS = "\x1b[31m\x07\x08\x9b\u202e\u2028"
+COMMANDS = [
+    drips(f"HTTP/1.1 404 {CONTROLS}\r\n\r\n".encode(), times=0),
+    drips(f"{CONTROLS} 404\r\n\r\n".encode(), times=0),
+    drips(f"HTTP/1.1 200 OK\r\n{CONTROLS}\r\n: {CONTROLS}\r\n\r\n".encode(), times=0),
+    drips(f"HTTP/1.1 302 Found\r\nLocation: http://{CONTROLS}/\r\n\r\n".encode(), times=0),
+    drips(b'%sETag: "\x1b\r\n a"\r\nContent-Length: 9\r\n\r\n' % HEAD, times=0),
+    drips(f"HTTP/1.1 206 OK\r\nContent-Range: {CONTROLS}\r\n\r\n".encode(), times=0),
+    sends(200, zipped({f"a{CONTROLS}": b"a"})),
+]
+
+
+@pytest.mark.parametrize("answer", COMMANDS)
+def test_no_control_character_of_a_server_or_mirror_is_printed(
+    serve: Serve, capfd: pytest.CaptureFixture[str], answer: Answer
+) -> None:
+    mirror = f"{serve(answer).prefix}/{CONTROLS}"
+    shown = refusal(f"folder{CONTROLS}", mirror=mirror, name="a.zip", attempts=2)
+    assert "a.zip: " in shown
+    for line in [shown, *"".join(capfd.readouterr()).splitlines()]:
+        assert line.isprintable()
+
+
+def test_a_list_of_errors_is_cut() -> None:
+    found = refusal(*(f"folder{each}" for each in range(51)))
+    assert found.count("no such file") == 20
+    assert "; and 31 more. Restore it" in found
 
 
 def test_attempts_are_counted(serve: Serve, sleeps: list[float]) -> None:

@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from handwriting.training import checkpoint
@@ -51,6 +52,7 @@ def test_two_processes_agree_with_one_of_which_one_writes(folder: Path) -> None:
     assert not torch.equal(one[0].head.weight, one[1].head.weight)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_batch_that_is_odd_and_mixed(folder: Path) -> None:
     params = workspace.read_params(folder)
     assert params["characters"]["augmentation"]["mixup"] > 0

@@ -11,6 +11,7 @@ import joblib
 import pytest
 import torch
 
+from handwriting.core.errors import InputError
 from handwriting.training import engine, model
 from tests.networks import COMPUTE, SHAPE
 
@@ -63,6 +64,29 @@ def test_trainings_of_several_threads_do_not_wait(monkeypatch: pytest.MonkeyPatc
         assert engine.map(convolved, [images] * 4, compute) == [expected] * 4
     finally:
         COMPUTE.configure_torch()
+
+
+@pytest.mark.parametrize("threads", [1, 2], ids=["fork", "spawn"])
+def test_a_training_that_is_killed_is_an_error(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    try:
+        with pytest.raises(InputError, match="a worker process has died"):
+            engine.map(os._exit, [9] * 4, replace(COMPUTE, threads=threads))
+    finally:
+        COMPUTE.configure_torch()
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16", "sve_bf16", "avx512_f"])
+def test_bfloat16_without_hardware_for_it_is_said_to_be_slow(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True, "avx2": True})
+    for compute in (COMPUTE, BFLOAT16):
+        engine.map(abs, [1], compute)
+    said = "params.yaml: compute.precision is bfloat16, which this CPU has no hardware for: slow\n"
+    assert capsys.readouterr().err == ("" if "bf16" in name else said)
 
 
 def test_float32_is_not_rounded_to_tensorfloat_on_a_gpu() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from handwriting.core.errors import InputError
 from handwriting.training import model
-from tests.networks import SHAPE
+from tests.networks import SHAPE, split
 
 
 def test_a_transplant_carries_the_body_and_a_head_that_its_seed_alone_decides() -> None:
@@ -59,3 +60,15 @@ def test_one_body_serves_images_of_other_sizes(size: int, head_pool: int, stem_s
     shape = replace(SHAPE, size=size, head_pool=head_pool, stem_stride=stem_stride)
     network = model.fresh(shape, "a test", 0).eval()
     assert network(torch.zeros(2, 1, size, size, dtype=torch.uint8)).shape == (2, 10)
+
+
+def test_unknown_geometry_adds_nothing_to_what_the_head_sees() -> None:
+    network = model.fresh(replace(SHAPE, geometry_channels=6), "a test", 0).eval()
+    images, geometry = split(3).images, torch.randn(3, 4)
+    geometry[1] = torch.nan
+    found = network(torch.from_numpy(images), geometry)
+    pixels = network.features(torch.from_numpy(images))
+    alone = F.linear(pixels, network.head.weight[:, : pixels.shape[1]], network.head.bias)
+    assert torch.allclose(found[1], alone[1])
+    assert not torch.allclose(found[0], alone[0])
+    assert found.isfinite().all()

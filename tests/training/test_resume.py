@@ -20,7 +20,14 @@ PROGRAM = (
 )
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_resumes_to_the_same_bytes(folder: Path, how: signal.Signals) -> None:
     params = workspace.read_params(folder)
     params["sample"]["characters"]["epochs"] = 60  # enough to be interrupted

@@ -4,6 +4,7 @@ import csv
 import itertools
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,19 @@ from PIL import Image
 
 from handwriting.characters import protocols
 from handwriting.characters.writer_model import numbered
-from handwriting.classifier import Classifier, mean_prediction
+from handwriting.classifier import Classifier
 from handwriting.core import files
 from handwriting.data import alphabet, dataset, folds
+from handwriting.torch_networks import mean_prediction
 from handwriting.training import runs
 from tests import workspace
 from tests.workspace import run
 
 SINGLE = ("characters", "characters-unseen-writers", "characters-ensemble")
+
+
+def logits(classifier: Classifier, *given: Any) -> torch.Tensor:
+    return torch.from_numpy(classifier.logits(*given))
 
 
 def by_fold(each: list[torch.Tensor], fold_of: NDArray[np.int64]) -> torch.Tensor:
@@ -40,16 +46,16 @@ def test_images_and_contexts_are_predicted_by_networks_not_trained_on_them(
     single, adapted = [], []
     for protocol, fold_of in folds.load(folder / "crossvalidation/folds.csv").items():
         networks = Classifier.all_of(folder / f"crossvalidation/{protocol}.pt")
-        single.append(by_fold([each.logits(*given) for each in networks], fold_of))
+        single.append(by_fold([logits(each, *given) for each in networks], fold_of))
         models = [protocols.writer_model(each.saved[0]) for each in networks]
         context = single[-1], runs.standardised(split), numbered(writers)
         adapted.append(by_fold([each.adapted_group(*context) for each in models if each], fold_of))
         if protocol == folds.UNSEEN:  # as `predict --writer-regex` does
-            users = by_fold([each.logits(*given, writers) for each in networks], fold_of)
+            users = by_fold([logits(each, *given, writers) for each in networks], fold_of)
             assert torch.equal(users.argmax(1), adapted[-1].argmax(1))
     table = files.read_csv(folder / "evaluation/characters/predictions.csv")
-    for suffix, logits in (("", single), ("-adapted", adapted)):
-        for single_name, wanted in zip(SINGLE, [*logits, mean_prediction(logits)], strict=True):
+    for suffix, each in (("", single), ("-adapted", adapted)):
+        for single_name, wanted in zip(SINGLE, [*each, mean_prediction(each)], strict=True):
             name = single_name + suffix
             confidence, predicted = wanted.softmax(1).max(1)
             assert [row[name] for row in table] == [split.classes[i] for i in predicted]
@@ -81,7 +87,7 @@ def test_the_sheets_show_mistakes_and_each_augmentation(reproduced: Path) -> Non
         assert any(wrong) == all(wrong) == (name != "magnitudes")
         with Image.open(reproduced / f"artifacts/sample/figures/characters/{name}.png") as sheet:
             assert sheet.size == (12 * 36, -(-len(rows) // tiles_a_row) * 36)
-    assert [row["row"] for row in rows][:2] == ["as framed", "rotation 10"]
+    assert [row["row"] for row in rows][:2] == ["as framed", "rotation 15"]
     fold_of = folds.load(reproduced / "artifacts/sample/crossvalidation/folds.csv")[folds.SEEN]
     positions = {(row["x"], row["y"]) for row in files.read_csv(folder / "map.csv")}
     assert len(positions) == (fold_of == 0).sum()
@@ -110,7 +116,7 @@ def test_an_archive_for_testing_is_measured_as_predict_answers_it(tester: Path) 
     for kind in ("", "-ensemble"):
         for suffix, flags in (("", ()), ("-adapted", ("--writer-regex", r"(\d+)\.png$"))):
             model = f"artifacts/sample/characters{kind}.pt"
-            command = ("python", "-m", "handwriting", "predict", model)
+            command = ("python", "-m", "handwriting", "predict", "--model", model)
             out = run(tester, *command, "data/sample/trainPart1.zip", *flags).stdout
             rows = list(csv.DictReader(out.splitlines()))
             labels = [alphabet.CHARACTER_FOLDERS[row["path"].split("/")[-2]] for row in rows]

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,7 +21,7 @@ from stages.characters import export
 from tests import networks
 
 SHAPE = replace(networks.SHAPE, geometry_channels=5, temperature=0.67)
-Exporter = Callable[[Network, dict[str, str]], bytes]
+Exporter = Callable[[Network, dict[str, Any]], bytes]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +67,17 @@ def test_onnxruntime_and_torch_agree_on_100_images(
     assert wanted.std(0).max() > 1e-4  # the predictions differ between the images
 
 
-def test_equal_networks_give_equal_bytes_that_name_the_classes_and_no_path(
+def test_equal_networks_give_equal_bytes_that_say_what_they_are_and_name_no_path(
     to_onnx: Exporter,
 ) -> None:
-    first, second = (to_onnx(trained(SHAPE), {"train": "digest"}) for _ in range(2))
+    more = {"confusable": ["17"], "data": {"train": "digest"}}
+    first, second = (to_onnx(trained(SHAPE), more) for _ in range(2))
     assert first == second
     assert str(Path(__file__).parents[3]).encode() not in first
     about = onnxruntime.InferenceSession(first).get_modelmeta().custom_metadata_map
-    assert about == {"classes": "0 1 2 3 4 5 6 7 8 9", "train": "digest"}
+    assert [*about] == ["handwriting"]
+    known = {"classes": list("0123456789"), "size": 28, "ink_size": 20}
+    assert json.loads(about["handwriting"]) == known | more
 
 
 def test_the_shipped_network_predicts_the_same_without_torch(reproduced: Path) -> None:

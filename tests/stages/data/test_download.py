@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from handwriting.core.errors import InputError
+from handwriting.raw.fetch import Archive
 from stages.data import download
 from tests import workspace
 from tests.workspace import ROOT
@@ -74,6 +76,47 @@ WRONG: dict[str, dict[str, Any]] = {
 def test_params_are_checked(key: str) -> None:
     with pytest.raises(InputError, match=re.escape(key)):
         run("archives", **WRONG[key])
+
+
+SECRETS = ["https://me:%s@a", "https://me:p@%s@a/b", "https://%s@a", "https://a/b?token=%s"]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_url_with_a_secret_is_refused_in_params_yaml_which_dvc_lock_repeats(url: str) -> None:
+    with pytest.raises(
+        InputError, match=r"real\.archives\.mnist\.urls\.0: .*DATA_MIRROR"
+    ) as caught:
+        run(url.replace("%s", "s3cr3t"))
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://www.dropbox.com/s/x?dl=0", "https://a/b@1/c", "a?/b@c"])
+def test_a_url_without_a_secret_is_taken(url: str) -> None:
+    assert Archive(urls=[url], files={"a.gz": None}).urls == [url]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_mirrors_secret_is_neither_printed_nor_written(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    put("archives", BODY)
+    run("archives")
+    shutil.rmtree("data")
+    mirror = (
+        url.replace("%s", "s3cr3t").replace("@a", "@127.0.0.1:1").replace("//a", "//127.0.0.1:1")
+    )
+    settings = {"PYTHONPATH": str(ROOT), "DATA_MIRROR": mirror, "NO_PROXY": "*"}
+    for name, value in settings.items():
+        monkeypatch.setitem(workspace.ENVIRONMENT, name, value)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("s: 5", "s: 1"))
+    program = (sys.executable, "-m", "stages.data.download", "real", "mnist")
+    found = workspace.run(Path(), *program)
+    assert found.stderr.startswith("download: https://127.0.0.1:1/")
+    assert found.stderr.endswith("Connection refused (attempt 1, the last)\n")
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    assert "data/raw/real/mnist/a.gz" in map(str, files)
+    written = "".join(f"{path}{path.read_text('latin-1')}" for path in files)
+    assert "s3cr3t" not in found.stdout + found.stderr + written
 
 
 @pytest.mark.parametrize("stage", ["download", "unzip"])
