@@ -26,6 +26,7 @@ NAMES = {"characters": "characters.pt", "digits": "mnist-characters.pt"}
 _WEIGHTS = Path(__file__).with_name("weights")
 _METADATA = "handwriting"  # the property of an ONNX file that says, in JSON, what its network is
 _BATCH = 1000  # images that a network is given at a time
+NO_WRITERS = "an ONNX network does not adapt to writers, a .pt does"
 
 Pixels = NDArray[np.uint8]  # [N, 1, size, size]
 Floats = NDArray[np.float32]  # [N, classes] or, of geometry, [N, 4]
@@ -78,7 +79,7 @@ class OnnxNetwork:
     def logits(self, pixels: Pixels, geometry: Floats, writers: Writers) -> Floats:
         """Return float32 [N, classes]; arguments as of Classifier.logits()."""
         if writers:
-            raise InputError(f"{self.name}: an ONNX network does not adapt to writers, a .pt does")
+            raise InputError(f"{self.name}: {NO_WRITERS}")
         given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": geometry}
         found: list[Floats] = []
         for start in range(0, len(pixels), _BATCH):
@@ -160,7 +161,8 @@ class Classifier:
     ) -> Iterator[Prediction | InputError]:
         """Yield the answer for each image, or its error, in order, in bounded memory.
 
-        More than one of the `processes` are others, which decode and frame.
+        More than one of the `processes` are others, which decode and frame. A script that asks for
+        them keeps this call under `if __name__ == "__main__":`, as each imports the script.
         """
         kinds = (Path, str)
         named = ((str(x) if isinstance(x, kinds) else f"image {i}", x) for i, x in enumerate(given))
@@ -171,7 +173,7 @@ class Classifier:
         named: Iterable[Named],
         batch_size: int | None,
         processes: int,
-        writer: Callable[[str], str] | None = None,
+        writer: Callable[[str], str | None] | None = None,
     ) -> Iterator[tuple[str, Prediction | InputError]]:
         """Yield the name of each image with its answer or error, a batch at a time; None: all."""
         framed = images.framed(named, self.size, self.ink_size, processes)
@@ -198,8 +200,12 @@ class Classifier:
 
 def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwork | TorchNetworks":
     """Return a network, whose kind is told by its content: torch's files are zip archives."""
-    if not isinstance(network, Path | str):
+    if isinstance(network, list | tuple) and network:
         return _torch(network)
+    if not isinstance(network, Path | str):
+        raise InputError(f"a network is a name, a path or what a checkpoint holds, not {network!r}")
+    if not str(network):
+        raise InputError("the network is an empty path")
     path = _WEIGHTS / f"{network}.onnx" if str(network) in NAMES else Path(network)
     try:
         with path.open("rb") as file:
@@ -207,8 +213,11 @@ def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwo
     except OSError as error:
         if str(network) not in NAMES:
             raise InputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # of a NUL
+        raise InputError(f"{path}: {one_line(error)}") from None
     problem = f"no network {str(network)!r} comes with this version: run the pipeline and give a"
-    raise InputError(f"{problem} path, such as --model artifacts/sample/{NAMES[str(network)]}")
+    example = f"path, such as --model artifacts/sample/{NAMES[str(network)]}, which needs torch"
+    raise InputError(f"{problem} {example} (pip install 'handwriting[train]')")
 
 
 def _torch(networks: Path | Sequence["Saved"]) -> "TorchNetworks":

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from handwriting import images, sources
-from handwriting.classifier import Classifier, Prediction
+from handwriting.classifier import NO_WRITERS, Classifier, Prediction
 from handwriting.core import files
 from handwriting.core.errors import InputError, listed, printable
 from handwriting.images import Named
-from handwriting.preprocessing import framing
+from handwriting.preprocessing import decoding, framing
 
 _BATCH = 64  # images
 
@@ -38,8 +39,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="handwriting", description="Classify handwriting.")
     commands = top.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="print path,label,probability,error of images")
-    kinds = "image files, folders, zip and tar archives, idx files, MNIST as CSV; - reads stdin"
-    predict.add_argument("images", nargs="+", help=kinds)
+    read = ", ".join(decoding.KINDS)
+    kinds = f"image files ({read}), folders, zip and tar archives, idx files, MNIST as CSV"
+    predict.add_argument("images", nargs="+", help=f"{kinds}; - reads stdin")
     network = "a network of this package, characters or digits, or an .onnx or .pt file"
     predict.add_argument("--model", default="characters", metavar="NAME|FILE", help=network)
     top_k = "the K most probable labels of each image"
@@ -49,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     debug = "write pictures of what the network saw into this folder"
     predict.add_argument("--debug", type=Path, metavar="FOLDER", help=debug)
     writers = predict.add_mutually_exclusive_group()
-    same = "one person wrote all images: adapt each to the others"
+    same = "one person wrote all images, clean sheets as trainPart1's: adapt each to the others"
     writers.add_argument("--same-writer", action="store_true", help=same)
     of_writer = "the same, where this part of the path (or its first group) names the writer"
     writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
@@ -63,34 +65,47 @@ def count(text: str) -> int:
     return int(text)
 
 
-def writer_in(pattern: re.Pattern[str], path: str) -> str:
-    """Return the part of a path that a pattern, or its first group, matches: its writer."""
-    if not (found := pattern.search(path)):
-        raise InputError(f"{path}: --writer-regex {pattern.pattern} finds no writer in this path")
-    return found[1] if pattern.groups else found[0]
+def writer_in(pattern: re.Pattern[str], unknown: list[str], path: str) -> str | None:
+    """Return the part of a path that a pattern, or its first group, matches: its writer.
+
+    Of a path without one, which is added to `unknown`, return None.
+    """
+    found = pattern.search(path)
+    if not (writer := found and found[min(pattern.groups, 1)]):
+        unknown.append(path)
+    return writer or None
 
 
 def check(given: argparse.Namespace) -> None:
-    """Raise InputError for an empty path and for an output that cannot be written."""
+    """Raise InputError for an empty path and for an output that cannot be written.
+
+    Make the folder for --debug.
+    """
     if "" in given.images:  # of an empty word: an unset variable of a shell
         raise InputError("empty path; use ./ for the current folder")
     if (output := given.output) and output.is_dir():
         raise InputError(f"--output {output}: a folder, not a file")
     if output and not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: no folder {output.absolute().parent}")
+    if not (output or sys.stdout):
+        raise InputError("standard output is closed; use --output")
+    try:
+        if given.debug:
+            given.debug.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--debug {given.debug}: no folder: {error.strerror}") from None
 
 
 def debugged(named: Iterable[Named], folder: Path, classifier: Classifier) -> Iterator[Named]:
-    """Pass images on, and write pictures of what the network sees of each, <name>-<stage>.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in named:
+    """Pass images on, and write what the network sees of each, <number>-<name>-<stage>.png."""
+    for number, (name, image) in enumerate(named, 1):
         if not isinstance(image, InputError):
             with suppress(InputError):  # which the answer will be
                 pixels = images.pixels(image, name)
                 seen = framing.stages(pixels, classifier.size, classifier.ink_size)
                 for stage, picture in seen.items():
-                    plain = re.sub(r"[^\w.-]", "-", name)[-200:]
-                    Image.fromarray(picture).save(folder / f"{plain}-{stage}.png")
+                    plain = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)[-200:]
+                    Image.fromarray(picture).save(folder / f"{number:04}-{plain}-{stage}.png")
         yield name, image
 
 
@@ -101,9 +116,12 @@ def predict(given: argparse.Namespace) -> str | None:
     named = sources.images(paths)
     if given.debug:
         named = debugged(named, given.debug, classifier)
-    writer: Callable[[str], str] | None = (lambda _: "one") if given.same_writer else None
+    writer: Callable[[str], str | None] | None = (lambda _: "one") if given.same_writer else None
+    unknown = list[str]()
     if given.writer_regex:
-        writer = partial(writer_in, given.writer_regex)
+        writer = partial(writer_in, given.writer_regex, unknown)
+    if writer and not classifier.saved:
+        raise InputError(f"{given.model}: {NO_WRITERS}")
     answers = classifier.answers(named, None if writer else _BATCH, cpu_count(), writer)
     direct = {*map(sources.shown, paths)}
     bad, others, quiet = list[str](), list[str](), not given.output and sys.stdout.isatty()
@@ -125,10 +143,10 @@ def predict(given: argparse.Namespace) -> str | None:
     labels = [f"{each}{number}" for number in numbers for each in ("label", "probability")]
     write(["path", *labels, "error"], rows(), given.output)
     if others:
-        print(
-            f"predict: files that are no images ({len(others):,}): {listed(others)}",
-            file=sys.stderr,
-        )
+        print(f"predict: not images ({len(others):,}): {listed(others)}", file=sys.stderr)
+    if unknown:
+        found = f"{len(unknown):,} alone, as --writer-regex finds no writer in the path"
+        print(f"predict: {found}: {listed(unknown)}", file=sys.stderr)
     if bad:
         return f"predict: {len(bad):,} without an answer: {listed(bad)}"
     return None if answered else "predict: no images"
@@ -143,10 +161,9 @@ def cells(top: Sequence[tuple[str, float]], count: int) -> list[str | float | No
 def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None) -> None:
     """Write a table to a file, CSV or JSON, or as it comes to standard output."""
     if not output:
-        shown = printable if sys.stdout.isatty() else str
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([shown(path), *rest] for path, *rest in rows)
+        writer.writerows([printable(path), *rest] for path, *rest in rows)
     elif output.suffix.lower() == ".json":
         content = [dict(zip(columns, row, strict=True)) for row in rows]
         files.write_json(output, content, output.parent)
@@ -157,6 +174,9 @@ def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None
 def main() -> None:
     """Run a command; an error is one line and exit status 1."""
     given = parser().parse_args()
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - by 2>&-
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the other cores decode and frame
     try:
         sys.exit(predict(given))

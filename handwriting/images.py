@@ -1,5 +1,6 @@
 """Any image that a user hands over, framed for a network; many of them by several processes."""
 
+import math
 import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from handwriting.core import workers
-from handwriting.core.errors import InputError, one_line
+from handwriting.core.errors import InputError
 from handwriting.preprocessing import decoding, framing
 from handwriting.preprocessing.framing import Framed
 
@@ -36,16 +37,15 @@ def pixels(image: Image, name: str) -> decoding.Pixels:
         image = _of_array(image, name)
     if not isinstance(image, PIL.Image.Image):
         raise InputError(f"{name}: a {type(image).__name__}, not a path, bytes, image or array")
-    try:
-        return decoding.of_pillow(image)
-    except Exception as error:  # of a file that was not decoded until now, whatever it raises
-        raise InputError(f"{name}: a damaged image: {one_line(error)}") from None
+    return decoding.explained(decoding.of_pillow, image, name)  # whose file may be damaged
 
 
 def _of_array(array: NDArray[Any], name: str) -> PIL.Image.Image:
     pixels = array[..., 0] if array.shape[2:] == (1,) else array
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)) or not pixels.size:
         raise InputError(f"{name}: an array of shape {list(array.shape)}, not {_SHAPES}")
+    if math.prod(pixels.shape[:2]) > decoding.MAX_PIXELS:
+        raise InputError(f"{name}: more than {decoding.MAX_PIXELS:,} pixels: too large")
     if pixels.dtype.kind not in "fb" and pixels.dtype != np.uint8:
         raise InputError(f"{name}: an array of {pixels.dtype}, not of uint8, bool or floats")
     if pixels.dtype != np.uint8:

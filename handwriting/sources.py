@@ -18,11 +18,14 @@ from handwriting.raw.archives import Member
 
 # Deflate packs 1,032 to 1 at most, and pen on an uncompressed page comes to some hundreds.
 _LIMITS = archives.Limits(max_bytes=10 << 30, max_ratio=1100, max_members=1_000_000)
-_PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"PK00", b"PK\x07\x08", b"\x1f\x8b")  # zip and gzip
+_GZIP = b"\x1f\x8b"
+_PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"PK00", b"PK\x07\x08", _GZIP)  # zip and gzip
 _TAR, _USTAR = slice(257, 262), b"ustar"
 _IDX = bytes([0, 0, 8, 3])  # of images: uint8 [N, H, W] (yann.lecun.com/exdb/mnist)
 _HEAD = 1 << 14  # bytes that tell the kind of a file: MNIST's 784 pixels, named in a CSV's header
 _SIDE = 28  # of an image in a CSV
+_GREYS = frozenset(range(256))
+_ROW = re.compile(rb'(\xef\xbb\xbf)?[\w."]+( *[,;\t] *[\w."]+){783,784}')  # after a BOM
 
 
 def images(paths: Sequence[Path]) -> Iterator[Named]:
@@ -61,7 +64,8 @@ def _guarded(name: str, found: Iterable[Named]) -> Iterator[Named]:
 
 def _passed_over(path: str) -> bool:
     """Return whether a path in a folder or an archive is hidden, or junk of a desktop."""
-    return any(part.startswith(".") for part in path.split("/")) or archives.is_junk(path)
+    hidden = (part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+    return any(hidden) or archives.is_junk(path)
 
 
 def _folder(folder: Path) -> Iterator[Named]:
@@ -83,14 +87,19 @@ def _path(path: Path, name: str, prefix: str) -> Iterator[Named]:
         if not head.startswith(_PACKED) and head[_TAR] != _USTAR:
             yield from _file(file, head, name, path)
             return
-    with archives.opened([path], _LIMITS) as members:
+    with archives.opened([path], _LIMITS, strict=False) as members:
+        alone = head.startswith(_GZIP) and [each.path for each in members] == [path.stem]
         for member in members:
-            if not _passed_over(member.path):
+            if alone:  # it has no name of its own
+                yield from _guarded(name, _member(member, name))
+            elif not _passed_over(member.path):
                 where = prefix + member.path
                 yield from _guarded(where, _member(member, where))
 
 
 def _member(member: Member, name: str) -> Iterator[Named]:
+    if member.problem:
+        raise InputError(f"{name}: {member.problem}")
     if member.size > MAX_BYTES:
         raise InputError(f"{name}: {member.size:,} bytes are too many for an image file")
     try:
@@ -101,6 +110,8 @@ def _member(member: Member, name: str) -> Iterator[Named]:
 
 
 def _standard_input(prefix: str) -> Iterator[Named]:
+    if not sys.stdin:
+        raise InputError("-: standard input is closed")
     if len(content := sys.stdin.buffer.read(MAX_BYTES + 1)) > MAX_BYTES:
         raise InputError(f"-: more than {MAX_BYTES:,} bytes")
     with TemporaryDirectory() as folder:
@@ -116,7 +127,7 @@ def _file(file: BinaryIO, head: bytes, name: str, image: Path | bytes) -> Iterat
     """Yield the images of an idx file or a CSV; else `image`, which may be one."""
     if head.startswith(_IDX):
         yield from _idx(file, name)
-    elif re.fullmatch(rb'[\w."]+(,[\w."]+){783,784}', head.partition(b"\n")[0].strip()):
+    elif _ROW.fullmatch(head.partition(b"\n")[0].strip()):
         yield from _csv(file, name)
     else:
         yield name, image
@@ -153,10 +164,18 @@ def _csv(file: BinaryIO, name: str) -> Iterator[Named]:
 
 
 def _fields(line: bytes) -> list[bytes]:
-    return line.strip().lower().replace(b'"', b"").split(b",")
+    plain = line.removeprefix(b"\xef\xbb\xbf").lower().replace(b'"', b"")
+    return [each.strip() for each in re.split(b"[,;\t]", plain)]
 
 
 def _row(name: str, fields: list[bytes], columns: int, start: int) -> Iterator[Named]:
     if len(fields) != columns:
         raise InputError(f"{name}: {len(fields)} columns, not {columns}")
-    yield name, _pgm(_SIDE, _SIDE, bytes(map(int, fields[start:][: _SIDE**2])))
+    try:
+        numbers = [float(each) for each in fields[start:][: _SIDE**2]]
+    except ValueError:
+        numbers = [-1.0]
+    if not {*numbers} <= _GREYS:
+        raise InputError(f"{name}: pixels that are not whole numbers from 0 to 255")
+    pixels = bytes(map(int, numbers))
+    yield name, _pgm(_SIDE, _SIDE, pixels)

@@ -6,7 +6,7 @@ import sys
 
 _PACKAGES = ["numpy", "pandas", "pydantic", "requests", "safetensors", "scipy", "sklearn", "torch"]
 _PACKAGES += ["PIL", "jinja2", "kornia_rs", "markdown_it", "onnx", "onnxscript", "plotly", "tqdm"]
-_PACKAGES += ["yaml"]
+_PACKAGES += ["pathspec", "yaml"]
 
 if sys.version_info < (3, 11):  # noqa: UP036 - the message is for those who have an older one
     sys.exit(

@@ -136,6 +136,12 @@ def test_a_pillow_image_is_answered_as_the_file_that_it_was_opened_from(
         (LETTER[: len(LETTER) // 2], "damaged"),
         (Image.new("L", (300, 200), 255), "a blank image"),
         ("absent.png", "absent.png: No such file or directory"),
+        ("a\0b", "a\\x00b: embedded null byte"),
+        ("", "empty path"),
+        (b"", "not an image: empty"),
+        (np.broadcast_to(np.uint8(4), (100_000, 100_000)), "more than 50,000,000 pixels"),
+        (np.broadcast_to(np.float32(1), (100_000, 100_000, 3)), "more than 50,000,000 pixels"),
+        (Image.new("1", (10_000, 5_001)), "more than 50,000,000 pixels"),
     ],
 )
 def test_what_is_no_image_is_an_error_alone_and_a_value_in_a_list(
@@ -151,6 +157,21 @@ def test_what_is_no_image_is_an_error_alone_and_a_value_in_a_list(
     for each in (first, third):
         assert not isinstance(each, InputError)
         assert each.label == classifier.predict(LETTER).label
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (None, "a network is a name, a path or what a checkpoint holds, not None"),
+        ([], "a network is a name, a path or what a checkpoint holds, not []"),
+        (3, "a network is a name, a path or what a checkpoint holds, not 3"),
+        ("", "the network is an empty path"),
+        ("a\0b", "a\\x00b: embedded null byte"),
+    ],
+)
+def test_what_is_no_network_is_one_line(given: Any, problem: str) -> None:
+    with pytest.raises(InputError, match=re.escape(problem)):
+        Classifier(given)
 
 
 def test_a_file_is_answered_as_evaluate_answers_its_row(reproduced: Path) -> None:

@@ -18,6 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -110,7 +111,7 @@ def idx(images: NDArray[np.uint8]) -> bytes:
     return header + images.tobytes()
 
 
-def numbers(image: NDArray[np.uint8]) -> str:
+def numbers(image: NDArray[Any]) -> str:
     return ",".join(map(str, image.ravel()))
 
 
@@ -129,6 +130,11 @@ KINDS = {
     "csv, Kaggle's train": (f"label,{PIXELS}\n3,{numbers(DIGIT)}\n".encode(), ["thing[0]"]),
     "csv, Kaggle's test": (f"{PIXELS}\r\n{numbers(DIGIT)}\r\n".encode(), ["thing[0]"]),
     "csv without a header": (f"3,{numbers(DIGIT)}".encode(), ["thing[0]"]),
+    "csv with a BOM": (f"\ufefflabel,{PIXELS}\n3,{numbers(DIGIT)}".encode(), ["thing[0]"]),
+    "csv with a BOM and no header": (f"\ufeff3,{numbers(DIGIT)}".encode(), ["thing[0]"]),
+    "csv with blanks": (f"3,{numbers(DIGIT)}".replace(",", ", ").encode(), ["thing[0]"]),
+    "csv with ;": (f"label,{PIXELS}\n3,{numbers(DIGIT)}".replace(",", ";").encode(), ["thing[0]"]),
+    "csv of floats": (f"3,{numbers(DIGIT / 1)}".encode(), ["thing[0]"]),
     "csv, OpenML's": (f'{PIXELS},"class"\n{numbers(DIGIT)},"3"\n\n'.encode(), ["thing[0]"]),
 }  # fmt: skip
 
@@ -208,7 +214,7 @@ def test_a_folder_without_images_is_an_error(model_file: Path) -> None:
     Path("notes.txt").write_bytes(TEXT)
     done = predict(model_file, "./")
     assert done.returncode == 1
-    assert done.stderr == "predict: files that are no images (1): notes.txt\npredict: no images\n"
+    assert done.stderr == "predict: not images (1): notes.txt\npredict: no images\n"
 
 
 @PACKED
@@ -226,7 +232,7 @@ def test_other_kinds_are_named_and_junk_and_hidden_files_are_passed_over(
     done = predict(model_file, pack({"a.png": LETTER, **junk, **hidden, **others}))
     assert [row[0].removeprefix("it/") for row in rows(done)] == ["a.png"]
     assert done.returncode == 0
-    assert done.stderr.startswith("predict: files that are no images (3): ")
+    assert done.stderr.startswith("predict: not images (3): ")
     assert all(name in done.stderr for name in others)
     assert not any(name in done.stderr for name in (*junk, *hidden))
 
@@ -244,6 +250,79 @@ def test_a_damaged_member_of_a_zip_is_one_row(model_file: Path) -> None:
     assert done.returncode == 1
 
 
+def awkward_zip() -> bytes:
+    """Good images under names that no folder can hold together, and three that are not read."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in STRANGE:
+            archive.writestr(name, LETTER)
+        archive.writestr("packed.png", LETTER, zipfile.ZIP_LZMA)
+        archive.writestr("secret.png", LETTER)
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "a.png")
+    bare = bytearray(content.getvalue())
+    bare[bare.rindex(b"secret.png") - 46 + 8] |= 1  # the flag of an encrypted member
+    return bytes(bare)
+
+
+STRANGE = [
+    *("a.png", "A.png", "12:30.png", "d\\b.png", "/abs.png", "../up.png", "\x1b[31m.png"),
+    "x/" * 140 + "long.png",
+]
+
+
+def test_one_member_of_a_zip_that_is_not_read_is_one_row_and_names_do_not_matter(
+    model_file: Path,
+) -> None:
+    Path("awkward.zip").write_bytes(awkward_zip())
+    found = rows(done := predict(model_file, "awkward.zip"))
+    assert {row[0]: row[3] for row in found if row[3]} == {
+        "link.png": "is a link, a device or another special file",
+        "packed.png": "is packed by method 14, neither stored nor deflated",
+        "secret.png": "is encrypted",
+    }
+    good = [row[0] for row in found if row[1]]
+    assert sorted(good) == sorted(name.replace("\x1b", "\\x1b") for name in STRANGE)
+    assert done.returncode == 1
+
+
+def test_a_link_in_a_tar_is_one_row(model_file: Path) -> None:
+    with tarfile.open("some.tar", "w") as archive:
+        for name in ("a.png", "A.png"):
+            (member := tarfile.TarInfo(name)).size = len(LETTER)
+            archive.addfile(member, io.BytesIO(LETTER))
+        (link := tarfile.TarInfo("b.png")).type = tarfile.SYMTYPE
+        archive.addfile(link)
+    found = rows(predict(model_file, "some.tar"))
+    assert [(row[0], bool(row[1])) for row in found] == [
+        ("A.png", True),
+        ("a.png", True),
+        ("b.png", False),
+    ]
+
+
+def test_what_is_empty_or_no_image_in_gzip_is_a_row_under_the_name_that_was_given(
+    model_file: Path,
+) -> None:
+    Path("empty.png").write_bytes(b"")
+    Path("notes.txt.gz").write_bytes(gzip.compress(TEXT))
+    found = rows(predict(model_file, "empty.png", "notes.txt.gz", "-"))
+    assert [(row[0], row[3]) for row in found] == [
+        ("empty.png", "not an image: empty"),
+        ("notes.txt.gz", "not an image of a kind that is read"),
+        ("-", "not an image: empty"),
+    ]
+
+
+def test_half_a_jpeg_is_cut_off(model_file: Path) -> None:
+    for mode in ("L", "RGB"):
+        content = pictures.encoded(pictures.letter().convert(mode), "JPEG")
+        Path(f"{mode}.jpg").write_bytes(content[: len(content) * 2 // 3])
+    found = rows(predict(model_file, "L.jpg", "RGB.jpg"))
+    assert [row[3] for row in found] == ["a damaged image: cut off"] * 2
+
+
 def test_what_is_bad_as_a_whole_is_a_row_too(model_file: Path) -> None:
     Path("good.png").write_bytes(LETTER)
     Path("bad.zip").write_bytes(b"PK\x03\x04 nothing")
@@ -257,14 +336,15 @@ def test_what_is_bad_as_a_whole_is_a_row_too(model_file: Path) -> None:
     bad = ("bad.zip", "cut.gz", "cut.tar", "cut-idx", "empty", "pipe", "absent.png")
     found = rows(predict(model_file, *bad, "table.csv", "good.png"))
     errors = {row[0]: row[3] for row in found if row[3]}
-    errors["cut.gz"] = errors.pop("cut.gz/cut")
     assert {*errors} == {*bad, "table.csv[1]", "table.csv[2]"}
     assert [row[0] for row in found if row[1]] == [
         *("cut-idx[0]", "table.csv[0]", "table.csv[3]", "good.png")
     ]
     assert errors["cut-idx"] == "cut off: 1 of 2 images"
     assert errors["table.csv[1]"] == "786 columns, not 785"
+    assert errors["table.csv[2]"] == "pixels that are not whole numbers from 0 to 255"
     assert errors["absent.png"] == "No such file or directory"
+    assert errors["pipe"] == "no regular file"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
@@ -302,7 +382,7 @@ def test_a_network_that_cannot_be_used_is_one_line(model_file: Path) -> None:
     Path("torch.pt").write_bytes(zipped({"a": b"b"}))
     for name, problem in {
         "characters": "no network 'characters' comes with this version: run the pipeline",
-        "digits": "give a path, such as --model artifacts/sample/mnist-characters.pt",
+        "digits": "such as --model artifacts/sample/mnist-characters.pt, which needs torch",
         "absent.onnx": "absent.onnx: No such file or directory",
         ".": ".: Is a directory",
         "foreign.onnx": "foreign.onnx: an ONNX network, but none that this project made",
@@ -358,6 +438,13 @@ def test_a_stream_of_images_is_not_read_far_ahead(processes: int, model_file: Pa
         assert drawn - count <= (8 if processes == 1 else 2000)
 
 
+def test_control_characters_of_a_name_are_in_a_file_alone(model_file: Path) -> None:
+    Path("red\x1b[31m.png").write_bytes(LETTER)
+    assert rows(predict(model_file, "./red\x1b[31m.png"))[0][0] == "red\\x1b[31m.png"
+    predict(model_file, "./red\x1b[31m.png", "--output=table.csv")
+    assert "red\x1b[31m.png" in Path("table.csv").read_text()
+
+
 def test_control_characters_of_a_name_do_not_reach_a_terminal(model_file: Path) -> None:
     for name in ("red\x1b[31m.png", "bad\x1b[31m.png", b"latin\xff.png"):
         Path(os.fsdecode(name)).write_bytes(TEXT if name[0] == "b" else LETTER)
@@ -382,11 +469,48 @@ def test_a_reader_that_has_seen_enough_is_no_error(model_file: Path) -> None:
     assert done.stderr == b""
 
 
-def test_an_onnx_network_says_that_it_does_not_adapt_to_writers(model_file: Path) -> None:
-    Path("a.png").write_bytes(LETTER)
-    done = predict(model_file, "a.png", "--same-writer")
-    assert done.returncode == 1
+@pytest.mark.parametrize("option", ["--same-writer", "--writer-regex=."])
+def test_an_onnx_network_says_that_it_does_not_adapt_to_writers(
+    option: str, model_file: Path
+) -> None:
+    done = predict(model_file, "absent.png", option)
+    assert (done.returncode, done.stdout) == (1, "")
     assert "an ONNX network does not adapt to writers, a .pt does" in done.stderr
+
+
+def test_an_image_whose_path_names_no_writer_is_answered_alone(model_file: Path) -> None:
+    for name in ("w1-a.png", "w1-b.png", "other.png"):
+        Path(name).write_bytes(LETTER)
+    paths = sorted(Path().glob("*.png"))
+    done = predict(model_file.with_name("model.pt"), *paths, "--writer-regex", r"(w\d)-")
+    assert [row[0] for row in rows(done) if row[1]] == ["other.png", "w1-a.png", "w1-b.png"]
+    assert done.returncode == 0
+    reason = "alone, as --writer-regex finds no writer in the path: other.png"
+    assert done.stderr == f"predict: 1 {reason}\n"
+
+
+def run(model_file: Path, words: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command and further words in a shell."""
+    environment = workspace.ENVIRONMENT | {"PYTHONPATH": str(workspace.ROOT)} | variables
+    line = f"{' '.join(command('--model', model_file))} {words}"
+    return subprocess.run(line, shell=True, env=environment, capture_output=True)  # noqa: S602
+
+
+def test_an_output_that_cannot_show_a_name_shows_its_code(model_file: Path) -> None:
+    Path("é.png").write_bytes(LETTER)
+    done = run(model_file, "*.png", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.splitlines()[1].startswith(b"\\xe9.png,")
+
+
+def test_a_closed_output_or_input_is_one_line(model_file: Path) -> None:
+    Path("a.png").write_bytes(LETTER)
+    done = run(model_file, "a.png >&-")
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"predict: standard output is closed" in done.stderr
+    assert run(model_file, "a.png --output=table.csv >&-").returncode == 0
+    assert run(model_file, "a.png 2>&-").stdout.count(b"a.png,") == 1
+    assert b"-,,,standard input is closed" in run(model_file, "- <&-").stdout
 
 
 def test_debug_writes_what_the_network_saw(model_file: Path) -> None:
@@ -397,8 +521,23 @@ def test_debug_writes_what_the_network_saw(model_file: Path) -> None:
     assert [row[0] for row in rows(done)] == ["folder/a.png", "folder/b.png"]
     assert {"ground", "ink"} <= {path.stem.rpartition("-")[2] for path in Path("seen").iterdir()}
     framed = Classifier(model_file).prepare(LETTER, "a").image
-    with Image.open("seen/folder-a.png-framed.png") as image:
+    with Image.open("seen/0001-folder-a.png-framed.png") as image:
         assert np.array_equal(np.asarray(image), framed)
+
+
+def test_debug_keeps_pictures_of_names_apart_and_needs_a_folder(model_file: Path) -> None:
+    Path("a").mkdir()
+    for name in ("a/b.png", "a-b.png", ".hidden.png"):
+        Path(name).write_bytes(LETTER)
+    done = predict(model_file, "a/b.png", "a-b.png", ".hidden.png", "--debug", "seen")
+    assert done.returncode == 0
+    names = {each.name for each in Path("seen").glob("[!.]*-framed.png")}
+    assert names == {
+        *("0001-a-b.png-framed.png", "0002-a-b.png-framed.png", "0003-.hidden.png-framed.png")
+    }
+    done = predict(model_file, "a-b.png", "--debug", "a-b.png")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "predict: --debug a-b.png: no folder: File exists\n"
 
 
 def phone_photo() -> bytes:

@@ -55,14 +55,14 @@ desktop.ini .directory .Trash-1000/x .nfs000000000123 .fuse_hidden0000123 @eaDir
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one stage, which has run: of our core, .dvcignore and .gitattributes."""
+    """A repository with one stage, which has run: with our core and our files for DVC and git."""
     folder = tmp_path_factory.mktemp("made") / "project"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "handwriting/core", folder / "handwriting/core", ignore=ignored)
-    for name in (".dvcignore", ".gitattributes"):
+    for name in (".dvcignore", ".gitattributes", ".gitignore"):
         shutil.copy(ROOT / name, folder)
     texts = {"stages/__init__.py": "", "stages/work.py": STAGE, "stages/dvc.yaml": DVC_YAML}
-    texts |= {"params.yaml": "rate: 1.0\nother: 1\n", "data/a": "a", ".gitignore": "__pycache__\n"}
+    texts |= {"params.yaml": "rate: 1.0\nother: 1\n", "data/a": "a"}
     for path, text in texts.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
@@ -83,11 +83,14 @@ def status(folder: Path) -> str:
     return run(folder, "dvc", "status").stdout
 
 
-def test_what_programs_leave_in_a_folder_makes_no_stage_stale(project: Path) -> None:
+def test_what_programs_leave_in_a_folder_is_not_committed_and_makes_no_stage_stale(
+    project: Path,
+) -> None:
     before = (project / "stages/dvc.lock").read_bytes()
     for path in (f"{folder}/{name}" for name in JUNK for folder in ("handwriting/core", "data")):
         (project / path).parent.mkdir(exist_ok=True)
         (project / path).touch()
+    assert run(project, "git", "status", "--porcelain").stdout == ""
     assert "up to date" in status(project)
     run(project, "dvc", "repro", "--force", "stages/dvc.yaml")
     assert (project / "stages/dvc.lock").read_bytes() == before

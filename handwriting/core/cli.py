@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from handwriting.core import params
 from handwriting.core.errors import InputError, printable
 from handwriting.core.workers import follow_parent
 
 SCRATCH = Path("scratch")
 _LARGE = 1 << 20  # bytes of a file that is not read to see whether it has changed
-_JUNK = re.compile(r"(^|/)([.#]|__pycache__/)|~$")  # that programs leave in folders: see .dvcignore
 _OTHER_BITS = (  # variables by which libraries take other instructions, with other last digits
     "ATEN_CPU_CAPABILITY",
     "DNNL_DEFAULT_FPMATH_MODE",
@@ -75,14 +76,15 @@ def check_unchanged() -> None:
     That is the sections of params.yaml and the files that its dvc.yaml lists, code and data.
     """
     params.check_unchanged()
-    for path, state in _INPUTS.items():
-        if state != _state(path):
+    now = _states()
+    for path in sorted(_INPUTS | now):
+        if _INPUTS.get(path) != now.get(path):
             raise InputError(f"{path} changed while this stage ran: run it again")
 
 
-def _inputs() -> dict[Path, object]:
-    """Return the files that dvc.yaml says this stage reads, and their states; of no stage, {}."""
-    words, found = sys.orig_argv, dict[Path, object]()
+def _dependencies() -> list[Path]:
+    """Return the files and folders that dvc.yaml says this stage reads; of no stage, none."""
+    words, found = sys.orig_argv, list[Path]()
     module, *values = words[words.index("-m") + 1 :] if "-m" in words else [""]
     pipeline = Path(*module.split(".")[:-1], "dvc.yaml")
     if not module.startswith("stages.") or not pipeline.exists():
@@ -92,13 +94,19 @@ def _inputs() -> dict[Path, object]:
         for dep in stage["deps"] if program == module else []:
             for name, value in zip(names, values, strict=False):
                 dep = dep.replace(name, value)
-            paths = Path(dep).rglob("*") if Path(dep).is_dir() else [Path(dep)]
-            found |= {path: _state(path) for path in paths if not _JUNK.search(str(path))}
+            found.append(Path(dep))
     return found
 
 
+def _states() -> dict[Path, object]:
+    """Return what is on disk of the dependencies, without what DVC ignores, and its states."""
+    paths = [path for each in _DEPENDENCIES for path in (each, *each.rglob("*"))]
+    states = {path: _state(path) for path in paths if not _IGNORED.match_file(path)}
+    return {path: state for path, state in states.items() if state}
+
+
 def _state(path: Path) -> object:
-    """Return what differs when the content of a file does; None if there is none."""
+    """Return what differs when the content of a file does; None if there is no such file."""
     try:
         status = path.stat()
         large = status.st_size >= _LARGE
@@ -107,7 +115,13 @@ def _state(path: Path) -> object:
         return None
 
 
-_INPUTS = _inputs()  # at import: what follows is imported from what is on disk now
+# At import: what follows is imported from what is on disk now.
+_IGNORE = Path(".dvcignore")
+_IGNORED = GitIgnoreSpec.from_lines(
+    _IGNORE.read_text(encoding="utf-8").splitlines() if _IGNORE.exists() else []
+)
+_DEPENDENCIES = _dependencies()
+_INPUTS = _states()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from handwriting.core.errors import InputError, one_line
 PATH = Path("params.yaml")
 T = TypeVar("T")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one
-_loaded: dict[str, object] = {}  # sections, by name, as they were read
+_loaded: dict[str, object] = {}  # sections, by name, as they were first read
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -34,7 +34,7 @@ def load(name: str, cls: type[T]) -> T:
     """
     value = _section(name)
     found = _checked(name, value, cls)
-    _loaded[name] = value
+    _loaded.setdefault(name, value)  # what a second load finds may be an edit
     return found
 
 

@@ -24,6 +24,11 @@ _NO_ROOM = "no further process or thread can be started: ulimit -u, or a contain
 _DIED = (
     "a worker process has died, probably for lack of memory, or of room for its threads (ulimit -u)"
 )
+_NOT_BEGUN = (
+    "a worker process has died before it began, for the reason above. It imports the script that "
+    'calls it, so make the call under `if __name__ == "__main__":`; otherwise memory, or room for '
+    "its threads (ulimit -u), is short"
+)
 _SOURCES = sorted(Path(__file__).parents[1].rglob("[!.]*.py"))  # without what an editor keeps
 CODE = sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()  # as imported here
 
@@ -40,20 +45,21 @@ def map(
     The first job that fails ends all, with its own error. So does a process that dies: each has a
     pipe of its own, which ends with it. No thread that might not start stands between.
     """
-    given, processes = (function, start), list[BaseProcess]()
+    given, processes = (function, start), dict[Any, BaseProcess]()  # by pipe
     todo, wanted = ((index, (job,)) for index, job in enumerate(jobs)), 0
-    running, results = dict[Any, int](), dict[int, Any]()  # by pipe and by index; -1 is no job's
+    running, results = dict[Any, int](), dict[int, Any]()  # by pipe and by index, from 0
     try:
         for number in range(count):
             connection, process = _started(number, given, fork)
-            processes.append(process)
-            running[connection] = -1  # it will say that it listens
+            processes[connection] = process
+            running[connection] = -2  # it will say that it listens
         first = (-1, None if fork else given)  # sent, where no fork has it, to what can read it
         messages = {connection: chain([first], todo) for connection in running}
         while running:
             ready: list[Any] = wait([*running])
             for connection in ready:
-                results[running.pop(connection)] = _received(connection)
+                before = running.pop(connection)
+                results[before] = _received(connection, processes[connection], before)
                 index, message = next(messages[connection], (None, None))
                 with _explained(_DIED, OSError):
                     connection.send(message)
@@ -63,11 +69,11 @@ def map(
                 yield results.pop(wanted)
                 wanted += 1
     except BaseException:
-        for process in processes:
+        for process in processes.values():
             process.terminate()
         raise
     finally:
-        for process in processes:
+        for process in processes.values():
             process.join()
 
 
@@ -83,10 +89,14 @@ def _started(number: int, given: Given, fork: bool) -> tuple[Any, BaseProcess]:
     return here, process
 
 
-def _received(connection: Any) -> Any:
+def _received(connection: Any, process: BaseProcess, index: int) -> Any:
     """Return the result that a process sends. Raises the error that it sends instead."""
-    with _explained(_DIED, EOFError, OSError):
+    try:
         result, error = connection.recv()
+    except (EOFError, OSError):
+        process.join(1)  # its pipe has just ended with it
+        failed = index == -2 and process.exitcode == 1  # by an error of Python's, not by a signal
+        raise InputError(_NOT_BEGUN if failed else _DIED) from None
     if error is not None:
         raise error
     return result

@@ -11,10 +11,10 @@ import tempfile
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from kornia_rs.io import decode_image_jpegturbo, decode_image_png_u8
@@ -26,6 +26,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from handwriting.core.errors import InputError, one_line
 
+Given = TypeVar("Given")
 Pixels = NDArray[np.uint8]
 
 MAX_BYTES = 200 << 20  # of an image file
@@ -68,14 +69,19 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its warnings 
 
 def read(path: Path | str) -> bytes:
     """Return the content of an image file. Raises InputError naming it."""
+    if not str(path):
+        raise InputError("empty path")
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):  # nothing ends the reading of a device or of an idle FIFO
-            raise InputError(f"{path}: {'a folder' if stat.S_ISDIR(mode) else 'a device'}, no file")
+            kind = "a folder, no file" if stat.S_ISDIR(mode) else "no regular file"
+            raise InputError(f"{path}: {kind}")
         with Path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # of a NUL
+        raise InputError(f"{path}: {one_line(error)}") from None
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: more than {MAX_BYTES:,} bytes: too large for an image")
     return content
@@ -88,14 +94,13 @@ def decode(content: bytes, name: str) -> Pixels:
     pixels are reduced by a whole number.
     Raises InputError with `name` for a file that is not an image, damaged or too large.
     """
+    return explained(_decoded, content, name)
+
+
+def explained(function: Callable[[Given], Pixels], given: Given, name: str) -> Pixels:
+    """Return what a function makes of an image. Raises InputError with `name` if it fails."""
     try:
-        if content.startswith(_PNG):
-            return _png(content)
-        if content.startswith(b"\xff\xd8"):
-            return _jpeg(content)
-        if content.startswith(b"\0\0\1\0"):
-            return _icon(content)
-        return _by_pillow(content)
+        return function(given)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except MemoryError:
@@ -103,12 +108,23 @@ def decode(content: bytes, name: str) -> Pixels:
     except Image.DecompressionBombError:
         raise InputError(f"{name}: more than {MAX_PIXELS:,} pixels: too large") from None
     except UnidentifiedImageError:
-        kinds = ", ".join(KINDS)
-        raise InputError(f"{name}: not an image of a kind that is read ({kinds})") from None
+        raise InputError(f"{name}: not an image of a kind that is read") from None
     except BaseException as error:  # whatever the decoders raise; a panic in Rust is no Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise InputError(f"{name}: a damaged image: {one_line(error)}") from None
+
+
+def _decoded(content: bytes) -> Pixels:
+    if not content:
+        raise InputError("not an image: empty")
+    if content.startswith(_PNG):
+        return _png(content)
+    if content.startswith(b"\xff\xd8"):
+        return _jpeg(content)
+    if content.startswith(b"\0\0\1\0"):
+        return _icon(content)
+    return _by_pillow(content)
 
 
 def _png(content: bytes) -> Pixels:
@@ -179,7 +195,11 @@ def _jpeg(content: bytes) -> Pixels:
     if channels in (1, 3):
         _spare(2 * width * height)
         bare = [each for each in segments if each[1] not in _ABOUT]
-        luma = _luma(_joined(bare))
+        try:
+            luma = _luma(_joined(bare))
+        except Exception as error:
+            end = content.rfind(_EOI) > content.rfind(b"\xff\xda")  # after the last scan begins
+            raise error if end else ValueError("cut off") from None
         if channels == 1 and len(bare) == len(segments):
             return np.asarray(_reduced(Image.fromarray(luma))) if luma.size > _LARGE else luma
     return _by_pillow(_joined(segments), ("JPEG",))
@@ -348,6 +368,7 @@ def _libtiff_errors() -> Iterator[list[str]]:
 
 def of_pillow(image: Image.Image) -> Pixels:
     """Return the pixels of an image that Pillow has opened, as decode() does."""
+    _check_size(*image.size)
     kind = image.format  # which a transposed copy does not have
     with suppress(*_NO_EXIF):
         image = ImageOps.exif_transpose(image)

@@ -62,6 +62,7 @@ class Member(NamedTuple):
     path: str
     size: int  # bytes, as declared
     uncompress: Callable[[], Iterator[bytes]]
+    problem: str | None = None  # why it is not read; of a strictly opened archive None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the member's bytes, whose size and checksum are verified by the end."""
@@ -79,18 +80,20 @@ class Member(NamedTuple):
 
 
 @contextmanager
-def opened(paths: Sequence[Path], limits: Limits) -> Iterator[list[Member]]:
+def opened(paths: Sequence[Path], limits: Limits, strict: bool = True) -> Iterator[list[Member]]:
     """Yield the regular members of all the archives in `paths`, sorted by the bytes of their paths.
 
     Raises InputError naming every member that is unsafe or, once the block has read a corrupt
-    one, every corrupt member.
+    one, every corrupt member. Where nothing is extracted, which is not `strict`, any name will do,
+    and a member that cannot be read says why.
     """
     named = ", ".join(map(str, paths))
     with ExitStack() as stack:
-        entries = [each for path in paths for each in _entries(path, limits, stack)]
+        entries = [each for path in paths for each in _entries(path, limits, stack, strict)]
         members = [each for each in entries if not each.path.endswith("/")]
         folders = {each.path for each in entries if each.path.endswith("/")}
-        _refuse(named, collisions([*folders, *(member.path for member in members)]))
+        if strict:
+            _refuse(named, collisions([*folders, *(member.path for member in members)]))
         _refuse(named, _excesses(members, sum(path.stat().st_size for path in paths), limits))
         if not members:
             raise InputError(f"{named}: no file in it")
@@ -150,7 +153,7 @@ def _normalised(path: str) -> str:
     return path.lower() if path.isascii() else normalize("NFD", normalize("NFD", path).casefold())
 
 
-def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
+def _entries(path: Path, limits: Limits, stack: ExitStack, strict: bool) -> list[Member]:
     """Return the files and folders (paths with a final /) of an archive that `stack` closes.
 
     Contents decide what it is, not the suffix.
@@ -169,8 +172,8 @@ def _entries(path: Path, limits: Limits, stack: ExitStack) -> list[Member]:
             start = file.read(tarfile.BLOCKSIZE)
         if _is_tar(start):
             kind = "tar"
-            return _tar_entries(path, file, limits)
-        return _zip_entries(path, file, limits)
+            return _tar_entries(path, file, limits, strict)
+        return _zip_entries(path, file, limits, strict)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:
@@ -197,7 +200,7 @@ def _path(name: str) -> str:
     return "/".join(each for each in name.split("/") if each != ".")
 
 
-def _zip_entries(path: Path, file: _BoundedReader, limits: Limits) -> list[Member]:
+def _zip_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> list[Member]:
     try:  # names are UTF-8, with and without the flag for it ...
         archive = zipfile.ZipFile(file, metadata_encoding="utf-8")
     except UnicodeDecodeError:  # ... or, in old archives, in the code page of MS-DOS
@@ -206,11 +209,16 @@ def _zip_entries(path: Path, file: _BoundedReader, limits: Limits) -> list[Membe
     _refuse_many(path, len(entries), limits)
     _refuse(str(path), _miscounted(file, len(entries)))
     entries = [e for e in entries if not is_junk(e.filename) and e.filename not in (".", "./")]
-    # `filename` ends at a NUL.
-    _refuse(str(path), filter(None, (_unsafe(e.orig_filename, _zip_problems(e)) for e in entries)))
+    names = [e.orig_filename for e in entries]  # `filename` ends at a NUL
+    problems = [_problem(e.orig_filename, _zip_problems(e), strict) for e in entries]
+    if strict:
+        _refuse_unsafe(path, zip(names, problems, strict=True))
     file.seek(0)
     _refuse(str(path), _overlaps(archive, 4 if file.read(4) in _SPANNED else 0))
-    return [Member(_path(e.filename), e.file_size, partial(_unzipped, archive, e)) for e in entries]
+    return [
+        Member(_path(e.filename), e.file_size, partial(_unzipped, archive, e), problem)
+        for e, problem in zip(entries, problems, strict=True)
+    ]
 
 
 def _miscounted(file: BufferedReader, found: int) -> Iterator[str]:
@@ -240,23 +248,23 @@ def _unpack(path: Path, file: FileIO, limits: Limits) -> None:
     file.seek(0)
 
 
-def _tar_entries(path: Path, file: _BoundedReader, limits: Limits) -> list[Member]:
+def _tar_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> list[Member]:
     file.seek(0)
     members: list[Member] = []
-    problems = []
     with tarfile.open(fileobj=file, mode="r:", errors="replace") as tar:
         for count, entry in enumerate(tar, 1):
             _refuse_many(path, count, limits)
             tar.members.clear()  # type: ignore[attr-defined]  # it keeps a kilobyte of each
             if is_junk(entry.name) or entry.name in (".", "./"):
                 continue
-            problems.append(_unsafe(entry.name, _tar_problems(entry)))
+            problem = _problem(entry.name, _tar_problems(entry), strict)
             name = _path(entry.name) + "/" * entry.isdir()
-            members.append(Member(name, entry.size, partial(_part, file, entry)))
+            members.append(Member(name, entry.size, partial(_part, file, entry), problem))
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes it for the end
             raise ValueError(f"no header at byte {tar.offset:,}")
-    _refuse(str(path), filter(None, problems))
+    if strict:
+        _refuse_unsafe(path, ((each.path, each.problem) for each in members))
     return members
 
 
@@ -315,17 +323,17 @@ def _beginning(path: Path) -> bytes:
     return b""
 
 
-def _unsafe(name: str, problems: Mapping[str, object]) -> str | None:
-    """Return why an entry is not a plain file or folder with a portable path, or None."""
+def _problem(name: str, problems: Mapping[str, object], strict: bool) -> str | None:
+    """Return why an entry is no plain file or folder, if strict with a portable path, or None."""
     components = _path(name).removesuffix("/").split("/")
-    problems = {
+    unsafe = {
         f"is longer than {_PATH} characters": len(name) > _PATH,
         "has control characters in its name": not name.isprintable(),
         "has a drive letter or a backslash in its name": "\\" in name or ":" in name,
         "is not a path within a folder": not {"", ".."}.isdisjoint(components),
-        **problems,
     }
-    return next((f"{name[:_PATH]!r} {each}" for each, found in problems.items() if found), None)
+    problems = {**unsafe, **problems} if strict else problems
+    return next((each for each, found in problems.items() if found), None)
 
 
 def _zip_problems(entry: zipfile.ZipInfo) -> dict[str, object]:
@@ -383,6 +391,11 @@ def _refuse(archive: str, problems: Iterable[str]) -> None:
     """Raise an InputError that lists `problems`, if there are any."""
     if message := listed(problems):
         raise InputError(f"{archive}: {message}")
+
+
+def _refuse_unsafe(path: Path, problems: Iterable[tuple[str, str | None]]) -> None:
+    """Raise an InputError that lists the problems by the names of their entries, if any has one."""
+    _refuse(str(path), (f"{name[:_PATH]!r} {each}" for name, each in problems if each))
 
 
 def _refuse_many(path: Path, count: int, limits: Limits) -> None:

@@ -103,15 +103,22 @@ class PartialDownload(NamedTuple):
 
 def redacted(text: str) -> str:
     """Return a text without the passwords, queries and fragments of the URLs in it."""
-    # What no plain host and port begin may be a password that holds a / or an @.
-    text = re.sub(r"(:/+)(?!/|[\w.-]+(?::[0-9]+)?/)\S*@", r"\1", text)
+    before, mark, rest = text.partition(":/")
+    # A password may hold any of " /?#;@", so that all before the last @ may be one.
+    secret, at, shown = rest.rpartition("@")
+    if at:
+        query = "?" if re.search("[?#;]", secret) else ""  # which what is shown may belong to
+        text = f"{before}{mark}{'/' * rest.startswith('/')}{query}{shown}"
     return re.sub(r"[?#;]\S+", "?...", text)
 
 
 def without_secret(url: str) -> str:
     """Return the URL. Raises ValueError if a password or token may be in it."""
-    if re.search(r":/+([^/?#]*@|.*\?)", url) and not _DROPBOX.match(url):
-        raise ValueError("a password or token here is kept in lock files: set DATA_MIRROR to it")
+    if re.search(r"(?s):/.*[@#]" if _DROPBOX.match(url) else r"(?s):/.*[@#?;]", url):
+        raise ValueError(
+            "a password or token here is kept in lock files: set DATA_MIRROR to it; "
+            "an @ of a path is written %40"
+        )
     return url
 
 
@@ -320,7 +327,7 @@ def cause(error: BaseException) -> str:
     """Return the message of the first error of a chain, without the libraries' wrapping."""
     while error.__context__:
         error = error.__context__
-    return redacted(one_line(error)[:200])
+    return redacted(one_line(error))[:200]
 
 
 def begin(part: PartialDownload, response: requests.Response, pace: Pace) -> int | None:

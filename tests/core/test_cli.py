@@ -177,6 +177,9 @@ FILES = {
     "library/part.py": "x = 1",
     "library/page.html": "<p>",
     "library/.part.py.swp": "open in vim",
+    "library/4913": "vim tries whether it may write",
+    "library/part.py.orig": "of a merge",
+    ".dvcignore": (ROOT / ".dvcignore").read_text(),
 }
 
 
@@ -207,6 +210,9 @@ def while_it_runs(edits: dict[str, str | None]) -> tuple[int, str, str]:
         ("library/part.py", "x = 2", "library/part.py"),
         ("library/page.html", "<a>", "library/page.html"),
         ("library/part.py", None, "library/part.py"),
+        ("library/new.py", "x = 1", "library/new.py"),
+        ("library/new/part.py", "", "library/new/part.py"),
+        ("library/.new", "", "library/.new"),
         ("data/mnist/small", "2", "data/mnist/small"),
         ("data/sample/large", "y" * LARGE, "data/sample/large"),
     ],
@@ -216,6 +222,7 @@ def test_what_a_stage_read_and_is_edited_meanwhile_fails_it(
 ) -> None:
     said = f"work: {named} changed while this stage ran: run it again\n"
     assert while_it_runs({path: edited}) == (1, "", said)
+    Path(path).unlink(missing_ok=True)
     assert while_it_runs({}) == (0, "", "")
 
 
@@ -225,6 +232,10 @@ def test_an_edit_of_what_a_stage_did_not_read_does_no_harm() -> None:
         "library/part.py": FILES["library/part.py"],  # saved again
         "library/__pycache__/part.pyc": "compiled",
         "library/.part.py.swp": None,
+        "library/4913": None,
+        "library/part.py.orig": "of another merge",
+        "library/Thumbs.db": "seen in Windows",
+        "library/.ipynb_checkpoints/part.py": "of Jupyter",
         "library/part.py~": "an editor's copy",
         "data/other": "2",
         "data/another/small": "2",

@@ -101,3 +101,13 @@ def test_a_section_that_is_another_in_the_end_is_named(monkeypatch: pytest.Monke
     params.PATH.write_text(VALID.replace("0.5", "0.6"))
     with pytest.raises(InputError, match=r"^params\.yaml: a\.b changed while this stage ran"):
         params.check_unchanged()
+
+
+def test_a_section_that_is_another_when_loaded_again_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(params, "_loaded", {})
+    load(VALID)
+    load(VALID.replace("0.5", "0.6"))
+    with pytest.raises(InputError, match=r"^params\.yaml: a\.b changed while this stage ran"):
+        params.check_unchanged()

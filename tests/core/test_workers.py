@@ -1,6 +1,7 @@
 """workers: results in order, one error for whatever goes wrong, and never a wait for the dead."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -129,6 +130,36 @@ def test_to_leave_early_ends_the_processes(fork: bool) -> None:
     assert len(active_children()) == 2
     found.close()
     assert active_children() == []
+
+
+GUARD = 'if __name__ == "__main__": '
+NO_MEMORY = 'import os; __name__ == "__main__" or os.kill(os.getpid(), 9)  # a worker\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "printed", "said"),
+    [
+        (GUARD, 0, "[1, 2]\n", "^$"),
+        ("", 1, "", r"has died before it began.* under `if __name__ == \"__main__\":`.*\n$"),
+        (NO_MEMORY + GUARD, 1, "", r"a worker process has died, probably for lack of memory.*\n$"),
+    ],
+    ids=["guarded", "unguarded", "killed"],
+)
+def test_a_script_without_the_guard_of_a_main_module_is_told_so(
+    tmp_path: Path, lines: str, status: int, printed: str, said: str
+) -> None:
+    script = tmp_path / "script.py"
+    call = f"{lines}print(list(workers.map(abs, [-1, 2], 2)))\n"
+    script.write_text(f"from handwriting.core import workers\n{call}")
+    done = subprocess.run(
+        [sys.executable, script],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (status, printed)
+    assert re.search(said, done.stderr), done.stderr
 
 
 def test_a_process_with_other_code_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,6 +303,23 @@ def test_the_members_of_a_tar_are_counted() -> None:
     )
 
 
+def test_where_nothing_is_extracted_names_do_not_matter_and_members_say_their_problem() -> None:
+    names = ["../x", "/y", "A", "a", "c:d", "e\\f", "g\nh", "i" * 300]
+    tar = tarred({"link": b""}, tarfile.SYMTYPE)[:512] + tarred(dict.fromkeys(names, b"x"))
+    for content, problems in ((zipped([(name, b"x") for name in names]), 0), (tar, 1)):
+        Path("a").write_bytes(content)
+        with opened([Path("a")], Limits(**LIMITS), strict=False) as members:
+            good = [each for each in members if not each.problem]
+            assert len(members) - len(good) == problems
+            assert {each.path for each in good} == {*names}
+            assert all(b"".join(each.chunks()) == b"x" for each in good)
+        with pytest.raises(InputError, match="is not a path within a folder"), opens(content):
+            pass
+    few = Limits(**LIMITS | {"max_bytes": 3})
+    with pytest.raises(InputError, match="max_bytes"), opened([Path("a")], few, strict=False):
+        pass
+
+
 def test_twenty_problems_are_listed() -> None:
     names = [f"../{i}" for i in range(22)]
     listed = "; ".join(f"'{name}' is not a path within a folder" for name in names[:20])

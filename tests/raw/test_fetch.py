@@ -507,6 +507,9 @@ SECRETS = [
     "{scheme}://{host}?a=@&sig=%s#%s",
     # None of these is valid.
     "{scheme}://me:p/%s@{host}",
+    "{scheme}://me:12/%s@{host}",
+    "{scheme}://me/%s@{host}",
+    "{scheme}://me:p@/%s@{host}#%s",
     "{scheme}://me:p?%s@{host}",
     "{scheme}://me:p %s@{host}",
     "{scheme}://me:%s@[{host}",
@@ -515,6 +518,46 @@ SECRETS = [
     "{scheme}:/me:%s@{host}",
     "ftp://me:%s@{host}",
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:12/s3cr3t@host/x", "https://host/x"),
+        ("no answer of ftp://u:s3cr3t s3cr3t\ns3cr3t@h/x: late", "no answer of ftp://h/x: late"),
+        ("https://u:p@s3cr3t@h/x?s3cr3t;s3cr3t#s3cr3t", "https://h/x?..."),
+        ("https://h/x#s3cr3t", "https://h/x?..."),
+        ("https://h/x?a=@&b=s3cr3t", "https://?..."),
+        ("https://h:80/x/y: 404", "https://h:80/x/y: 404"),
+        ("me@h: no such host", "me@h: no such host"),
+        # In time that grows with the length alone.
+        pytest.param(":/?a " * 100_000, ":/?... " * 100_000, id="long"),
+    ],
+)
+def test_a_text_is_shown_without_the_secrets_of_its_url(text: str, shown: str) -> None:
+    assert fetch.redacted(text) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(f"https://{each}" for each in ("user:p/w@host/x", "host/x#token=1", "h/x;a=1", "h/x?a")),
+        *(f"https://{each}" for each in ("user:p w@h", "u:p\nw@h", "www.dropbox.com/p@h/x")),
+        "ftp:/user@host",
+    ],
+)
+def test_a_url_that_may_hold_a_secret_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"password or token .*DATA_MIRROR.* is written %40"):
+        fetch.without_secret(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h:80/x%40y/", "data/a@b#c?d", "https://dropbox.com/s?a;b"]
+)
+def test_a_url_or_path_without_a_secret_is_taken(url: str) -> None:
+    assert fetch.without_secret(url) == url
+
+
 UNHELPFUL: list[Answer] = [
     sends(503),
     sends(404),
@@ -608,7 +651,7 @@ def test_a_closed_port_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         run("http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("url", ["ftp://a", "https://#", "https://", "https://[", "http://a b"])
+@pytest.mark.parametrize("url", ["ftp://a", "https://a:b", "https://", "https://[", "http://a b"])
 def test_an_invalid_url_is_reported(url: str) -> None:
     assert "could not fetch a.gz from any of its URLs: " in refusal(url, attempts=1)
 
