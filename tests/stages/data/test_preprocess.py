@@ -342,6 +342,7 @@ def test_memory_grows_with_the_tensors_alone_from_idx_files() -> None:
     assert growth("mnist", archives, test=20) < 1.4 * 28 * 28
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_large_pages() -> None:
     page, members = Image.new("RGB", (1200, 900), "white"), []
     for i in range(320):

@@ -138,8 +138,13 @@ def test_the_page_stands_before_plotly_has_run(chromium: Chrome, reproduced: Pat
     wait.until(lambda page: page.execute_script("return typeof Plotly === 'object'"))
 
 
+ENDS = (min(browser.WIDTHS), max(browser.WIDTHS))
+
+
 @pytest.mark.parametrize("theme", browser.THEMES)
-@pytest.mark.parametrize("width", browser.WIDTHS)
+@pytest.mark.parametrize(
+    "width", [pytest.param(w, marks=[pytest.mark.slow] * (w not in ENDS)) for w in browser.WIDTHS]
+)
 def test_both_themes_fit_three_widths(
     chromium: Chrome, reproduced: Path, width: int, theme: str
 ) -> None:
