@@ -104,10 +104,10 @@ def _median_of_border(gray: Pixels) -> int:
 def _like_mnist(ink: Pixels, box: Box, ink_size: int) -> bool:
     """Return whether MNIST could hold uint8 [size, size]: all 130,000 of its and mnistTask3's pass.
 
-    Their ground is 0 (1 after JPEG), their ink at least 247, the longer side 14 to 20 of 20 pixels,
+    Their ground is 0 (1 after JPEG), their ink at least 247, the longer side 13 to 20 of 20 pixels,
     the centre of mass at most 1.2 pixels off the middle.
     """
-    (rows, columns), least, most = box, 0.7 * ink_size, 1.1 * ink_size
+    (rows, columns), least, most = box, 0.65 * ink_size, 1.1 * ink_size
     if not least <= max(rows.stop - rows.start, columns.stop - columns.start) <= most:
         return False
     mass, down, across = _moments(len(ink)).dot(ink.ravel().astype(np.float32)).tolist()
