@@ -95,7 +95,7 @@ def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
 
 def _median_of_border(gray: Pixels) -> int:
     """Return the upper median of the border of uint8 [H, W]."""
-    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    border = writing.border(gray)
     middle = len(border) // 2
     border.partition(middle)
     return int(border[middle])

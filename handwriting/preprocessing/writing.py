@@ -97,7 +97,7 @@ def find(pixels: Pixels, sheets: int = 2) -> Writing | None:
         return None
     if sheets and _is_sheet(main, parts.labels):
         found = find(pixels[_inside(main, pixels.shape[0] / len(reduced))], sheets - 1)
-        if found and (_borders(found.difference) > 128).mean() < 0.05:
+        if found and (border(found.difference) > 128).mean() < 0.05:
             return found
     level = float(np.percentile(difference[parts.labels == main.label], 80))
     ink = _ink(difference, level, least)
@@ -111,7 +111,7 @@ def _largest(values: Floats) -> Floats:
     return reduce(np.maximum, np.moveaxis(values, 2, 0))
 
 
-def _borders(values: NDArray[Any]) -> NDArray[Any]:
+def border(values: NDArray[Any]) -> NDArray[Any]:
     """Return the first and the last row, and the first and the last column, of [H, W]."""
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
