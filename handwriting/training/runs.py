@@ -68,7 +68,7 @@ def train_one(job: Job, data: Data, compute: Compute, scratch: Path) -> Trained:
     train = labelled(data.train, job.network, compute)
     validation = held_out(data, job.plan, job.network, compute)
     curve, first_steps = fit(job.network, train, validation, job.plan, progress)
-    return finished(job, validation, curve, first_steps, about)
+    return finished(job, data, compute, curve, first_steps, about)
 
 
 def chosen(job: Job, data: Data) -> Data:
@@ -127,14 +127,16 @@ def place_on_device(network: Network, compute: Compute) -> None:
 
 def finished(
     job: Job,
-    validation: Labelled | None,
+    data: Data,
+    compute: Compute,
     curve: list[CurvePoint],
     first_steps: Tensor,
     about: dict[str, Any],
 ) -> Trained:
-    """Return the trained network of a job, calibrated, ready to be sent and stored."""
-    if job.calibrate and validation:
-        found = calibration.temperature(job.network, validation, job.plan.objective)
+    """Return the trained network of a job, calibrated on all held-out images, ready to be sent."""
+    if job.calibrate and data.validation:
+        all_of_them = labelled(data.validation, job.network, compute)
+        found = calibration.temperature(job.network, all_of_them, job.plan.objective)
         job.network.shape = replace(job.network.shape, temperature=found)
     job.network.precision = torch.float32
     return Trained(Saved(job.network.cpu().eval(), job.run, about), curve, first_steps)

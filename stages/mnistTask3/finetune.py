@@ -119,7 +119,7 @@ def train_rounds(
             first, curve = first_steps, points
         else:
             curve += shifted(points[1:], curve[-1])
-    return runs.finished(job, validation, curve, first, about), pseudo_labels
+    return runs.finished(job, data, compute, curve, first, about), pseudo_labels
 
 
 def shifted(points: Sequence[CurvePoint], last: CurvePoint) -> list[CurvePoint]:
