@@ -16,7 +16,7 @@ from joblib import cpu_count
 from PIL import Image
 from tqdm import tqdm
 
-from handwriting import images, sources
+from handwriting import images, labels_command, sources
 from handwriting.classifier import NO_WRITERS, Classifier, Prediction
 from handwriting.core import files
 from handwriting.core.errors import InputError, listed, printable
@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     writers.add_argument("--same-writer", action="store_true", help=same)
     of_writer = "the same, where this part of the path (or its first group) names the writer"
     writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
+    predict.set_defaults(run=answer)
+    labels_command.add_to(commands)
     return top
 
 
@@ -109,7 +111,7 @@ def debugged(named: Iterable[Named], folder: Path, classifier: Classifier) -> It
         yield name, image
 
 
-def predict(given: argparse.Namespace) -> str | None:
+def answer(given: argparse.Namespace) -> str | None:
     """Write the answers; return what to say of images without one, if there are any."""
     check(given)
     paths, classifier = [*map(Path, given.images)], Classifier(given.model)
@@ -179,15 +181,15 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the other cores decode and frame
     try:
-        sys.exit(predict(given))
+        sys.exit(given.run(given))
     except InputError as error:
-        sys.exit(f"predict: {error}")
+        sys.exit(f"{given.command}: {error}")
     except BrokenPipeError:  # the reader has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        sys.exit(f"predict: {error.filename or 'the output'}: {error.strerror}")
+        sys.exit(f"{given.command}: {error.filename or 'the output'}: {error.strerror}")
     except MemoryError:
-        sys.exit("predict: out of memory")
+        sys.exit(f"{given.command}: out of memory")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 CLOSE = 12.0  # mean difference of two pixels, of 255, up to which an image is the other's JPEG
 _BLOCK = 4  # side of the blocks of pixels whose means are compared: JPEG keeps them
@@ -67,3 +68,19 @@ def jpeg_rows(images: Images, originals: Images) -> Images:
     """Return a row of originals, one of images, and one of their differences, exaggerated."""
     differences = np.abs(images.astype(int) - originals) * _EXAGGERATED
     return np.concatenate([originals, images, differences.clip(0, 255).astype(np.uint8)])
+
+
+def judged(ranked: pd.DataFrame, truth: Integers) -> pd.DataFrame:
+    """Return the table of diagnose-labels with a column `true`, of the true labels of all rows."""
+    return ranked.assign(true=truth[ranked["row"]])
+
+
+def ranking(judged: pd.DataFrame) -> dict[str, float]:
+    """Return how well wrong labels are told from right ones, as the area under the ROC curve, and
+    how many of the wrong ones there is a right suggestion for."""
+    wrong = judged["given"] != judged["true"]
+    return {
+        "wrong_labels": int(wrong.sum()),
+        "auroc_of_wrong": float(roc_auc_score(wrong, judged["p_wrong"])),
+        "suggestions_correct": int((judged["suggested"] == judged["true"])[wrong].sum()),
+    }

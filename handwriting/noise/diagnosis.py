@@ -12,16 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, linear_sum_assignment, minimize_scalar
+from scipy.special import expit, logit, xlogy
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 _ITERATIONS = 60  # of EM; the sums stop moving long before
 _FLOOR = 1e-6  # of a matrix's entries: what is taken for impossible must not be so for good
-_CLOSE = 1e-7  # how near to the likeliest share to come
+_CLOSE = 1e-7  # how near to the likeliest tilt to come
+_FARTHEST = 20.0  # log odds by which a diagonal is tilted at most: from the floor to nearly 1
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
 _SURE_MISTAKES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # parts of what a network doubts in all
 _FEW = 3  # of these, that the choice of a kind allows for; the interval of the clean fraction: all
+_TEMPERATURES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+_FLIPPED = 0.03  # of a class, at least, for flips of its own: less may be a network's mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,71 @@ class Diagnosis:
     """A kind of label noise, its matrix and the evidence for it."""
 
     kind: str
-    matrix: Floats  # [C, C] of the kind, the clean fraction on its diagonal
+    matrix: Floats  # [C, C] of the kind, its diagonal tilted to the clean fraction
     estimated: Floats  # [C, C] of no particular kind
     clean_fraction: float  # share of labels that name the true class
     interval: tuple[float, float]  # of that, 95%, by profile likelihood
     bic: dict[str, float]  # of every kind, the chosen one's being 0
-    sentence: str
 
 
 Form = Callable[[Floats], Floats]  # expected counts [C, C] -> the matrix of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Posteriors [N, C] over the true class, and labels [N], in the order of the labels."""
+
+    posteriors: Floats
+    labels: Labels
+
+    def tempered(self, temperature: float) -> "Labelled":
+        """Return posteriors that are surer of themselves, under 1, or less sure."""
+        powers = self.posteriors.clip(1e-12) ** (1 / temperature)
+        return Labelled(powers / powers.sum(1, keepdims=True), self.labels)
+
+    def with_mistakes(self, share: float) -> "Labelled":
+        """Return what is known if the network misreads so many images while it is sure of them."""
+        classes = self.posteriors.shape[1]
+        return Labelled((1 - share) * self.posteriors + share / classes, self.labels)
+
+    def with_confusions(self, share: float) -> "Labelled":
+        """Return the same, of images misread as what the network takes their like for at times."""
+        said = self.posteriors.argmax(1)
+        rows = np.eye(self.posteriors.shape[1])
+        others = np.stack([self.posteriors[said == each].sum(0) for each in range(len(rows))])
+        others = others * (1 - rows) + _FLOOR
+        confused = self.posteriors @ (others / others.sum(1, keepdims=True))
+        return Labelled((1 - share) * self.posteriors + share * confused, self.labels)
+
+    @property
+    def doubt(self) -> float:
+        """The share of images that the network expects to misread."""
+        return float(1 - self.posteriors.max(1).mean())
+
+    def joint(self, matrix: Floats) -> Floats:
+        """Return the probability of each true class and the given label, [N, C]."""
+        return np.asarray(self.posteriors * matrix.T[self.labels])
+
+    def log_likelihood(self, matrix: Floats) -> float:
+        """Return that of all labels under a matrix."""
+        likely = np.einsum("nc,nc->n", self.posteriors, matrix.T[self.labels])
+        return float(np.log(likely.clip(1e-300)).sum())
+
+    def counts(self, matrix: Floats) -> Floats:
+        """Return how many images of each true class have each label, [C, C], as expected."""
+        joint = self.joint(matrix)
+        joint /= joint.sum(1, keepdims=True)
+        starts = np.searchsorted(self.labels, np.arange(len(matrix)))
+        held = np.diff(starts, append=len(joint)) > 0  # reduceat has no empty sums
+        counts = np.zeros_like(matrix)
+        counts[:, held] = np.add.reduceat(joint, starts[held]).T
+        return counts
+
+
+def in_order(posteriors: Floats, labels: Labels) -> Labelled:
+    """Return them sorted by label, as sums over labels want them."""
+    order = np.argsort(labels, kind="stable")
+    return Labelled(np.asarray(posteriors[order], np.float64), labels[order])
 
 
 def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
@@ -53,42 +113,42 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
 
     The posteriors must come from a network that has not seen these labels.
     """
-    temperings = _temperings(posteriors)
-    tempered = [(each, fit(each, labels, general)) for each in temperings]
-    likeliest_ones, free = max(tempered, key=lambda pair: pair[1].log_likelihood)
-    doubt = max(float(1 - each.max(1).mean()) for each in (posteriors, likeliest_ones))
+    data = in_order(posteriors, labels)
+    temperings = [data.tempered(each) for each in _TEMPERATURES]
+    frees = [fit(each, general) for each in temperings]
+    most = max(range(len(frees)), key=lambda i: frees[i].log_likelihood)
+    likeliest_ones, free = temperings[most], frees[most]
+    doubt = max(data.doubt, likeliest_ones.doubt)
     among = [likeliest_ones, *_sure_mistakes(likeliest_ones, doubt)[:_FEW]]
-    known, tied = exact(free.matrix), forms(free.matrix)
-    fits = {name: likeliest(among, labels, matrix) for name, (_, matrix) in known.items()}
-    fits |= {name: fit(likeliest_ones, labels, form) for name, (_, form) in tied.items()}
+    counts = likeliest_ones.counts(free.matrix)
+    known, tied = exact(counts, labels), forms(counts)
+    fits = {name: likeliest(among, matrix) for name, (_, matrix) in known.items()}
+    fits |= {name: fit(likeliest_ones, form) for name, (_, form) in tied.items()}
     bic = {
         name: -2 * fits[name].log_likelihood + size * np.log(len(labels))
         for name, (size, _) in (known | tied).items()
     }
     best = min(bic, key=lambda name: bic[name])
-    clean, interval = clean_fraction(temperings, doubt, labels, fits[best].matrix)
-    kind = _named(best, clean, len(free.matrix))
+    matrix, clean, interval = clean_fraction(temperings, doubt, fits[best].matrix)
     return Diagnosis(
-        kind=kind,
-        matrix=_floored(_with_diagonal(fits[best].matrix, clean)),
+        kind=_named(best, matrix, clean),
+        matrix=matrix,
         estimated=free.matrix,
         clean_fraction=clean,
         interval=interval,
         bic={name: float(value - bic[best]) for name, value in bic.items()},
-        sentence=_sentence(kind, clean, interval),
     )
 
 
-def fit(posteriors: Floats, labels: Labels, form: Form) -> Fit:
+def fit(data: Labelled, form: Form) -> Fit:
     """Return the maximum-likelihood matrix of a form."""
-    classes = posteriors.shape[1]
+    classes = data.posteriors.shape[1]
     matrix = np.full((classes, classes), 1 / classes)
     for _ in range(_ITERATIONS):
-        joint = posteriors * matrix.T[labels]
-        joint /= joint.sum(1, keepdims=True)
-        counts = np.stack([joint[labels == label].sum(0) for label in range(classes)], axis=1)
-        matrix = _floored(form(counts))
-    return Fit(matrix, _log_likelihood(posteriors, labels, matrix))
+        before, matrix = matrix, _floored(form(data.counts(matrix)))
+        if np.abs(matrix - before).max() < _FLOOR:
+            break
+    return Fit(matrix, data.log_likelihood(matrix))
 
 
 def _floored(matrix: Floats) -> Floats:
@@ -96,57 +156,57 @@ def _floored(matrix: Floats) -> Floats:
     return np.asarray(raised / raised.sum(1, keepdims=True))
 
 
-def _log_likelihood(posteriors: Floats, labels: Labels, matrix: Floats) -> float:
-    return float(np.log((posteriors * matrix.T[labels]).sum(1)).sum())
-
-
-def _temperings(posteriors: Floats) -> list[Floats]:
-    """The posteriors surer of themselves, as they are, and less sure: a network is seldom as sure
-    as it is right of images that are not of its own kind. Which it is, the labels tell."""
-    logs = np.log(posteriors.clip(1e-12))
-    powers = (np.exp(logs / temperature) for temperature in (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8))
-    return [np.asarray(each / each.sum(1, keepdims=True)) for each in powers]
-
-
-def _sure_mistakes(posteriors: Floats, doubt: float) -> list[Floats]:
+def _sure_mistakes(data: Labelled, doubt: float) -> list[Labelled]:
     """What is known if the network misreads some images while it is sure of them, as any class:
     so many as are a part of the doubt that it has in all, on average."""
-    shares = [each * doubt for each in _SURE_MISTAKES]
-    return [(1 - each) * posteriors + each / posteriors.shape[1] for each in shares]
+    return [data.with_mistakes(each * doubt) for each in _SURE_MISTAKES]
 
 
-def exact(estimated: Floats) -> dict[str, tuple[int, Floats]]:
+def exact(counts: Floats, labels: Labels) -> dict[str, tuple[int, Floats]]:
     """The kinds that leave nothing to estimate but an arrangement: how many numbers each has to be
-    given, and its matrix. An arrangement counts as so many as it has free choices."""
-    classes, same = len(estimated), np.eye(len(estimated))
+    given, and its matrix. An arrangement counts as so many as there are classes that it moves."""
+    classes, same = len(counts), np.eye(len(counts))
+    target = counts.argmax(1)  # the label of most images of each class
+    shares = np.bincount(labels, minlength=classes) / len(labels)
     return {
         "clean": (0, same),
         "random": (0, np.full_like(same, 1 / classes)),
+        "random, uneven": (classes - 1, np.tile(shares, (classes, 1))),
         "uniform complementary": (0, (1 - same) / (classes - 1)),
-        "permutation": (classes, _assignment(estimated).astype(float)),
+        "permutation": (_moved(target), same[target]),
     }
 
 
-def likeliest(among: Sequence[Floats], labels: Labels, matrix: Floats) -> Fit:
+def _moved(target: Labels) -> int:
+    return int((target != np.arange(len(target))).sum())
+
+
+def likeliest(among: Sequence[Labelled], matrix: Floats) -> Fit:
     """A matrix as it is, with those of the posteriors that make the labels likeliest. Their
     mistakes, which may be of any class, have no number here that could take them; the one of a tied
     form does: what it makes of such posteriors it makes of the others too. So a little noise, less
     than a network may be sure of its mistakes, is not told from none."""
     floored = _floored(matrix)
-    return Fit(floored, max(_log_likelihood(each, labels, floored) for each in among))
+    return Fit(floored, max(each.log_likelihood(floored) for each in among))
 
 
-def forms(estimated: Floats) -> dict[str, tuple[int, Form]]:
+def forms(counts: Floats) -> dict[str, tuple[int, Form]]:
     """The same of the other kinds, with the arrangement that the free estimate suggests."""
-    classes, same = len(estimated), np.eye(len(estimated), dtype=bool)
-    return {
+    classes, same = len(counts), np.eye(len(counts), dtype=bool)
+    shares, flipped = general(counts), _flips(counts)
+    target = shares.argmax(1)
+    found: dict[str, tuple[int, Form]] = {
         "symmetric": (1, _tied(same)),
-        "permuted": (1 + classes, _tied(_assignment(estimated))),
-        "complement of permuted": (1 + classes, _tied(_assignment(-estimated))),
-        "pair flips": (2 + classes, _tied(same, _assignment(np.where(same, -1, estimated)))),
+        "uneven": (classes, _uneven),
+        "permutation with noise": (1 + _moved(target), _tied(same[target])),
+        "complement of a permutation": (1 + classes, _tied(_assignment(-shares))),
+        "pair flips": (2 + classes, _tied(same, _assignment(np.where(same, -1, shares)))),
         "biased complementary": (1 + classes * (classes - 2), _biased),
         "general": (classes * (classes - 1), general),
     }
+    if flipped.any():
+        found["flips"] = (1 + 2 * int(flipped.sum()), _flipping(flipped))
+    return found
 
 
 def _assignment(scores: Floats) -> NDArray[np.bool_]:
@@ -163,7 +223,7 @@ def _tied(*groups: NDArray[np.bool_]) -> Form:
     def form(counts: Floats) -> Floats:
         matrix = np.zeros_like(counts)
         for group in (*groups, rest):
-            matrix[group] = counts[group].sum() / counts.sum() / group.sum(1)[0]
+            matrix[group] = counts[group].sum() / counts.sum() / max(1, group.sum(1)[0])
         return matrix
 
     return form
@@ -179,81 +239,121 @@ def _biased(counts: Floats) -> Floats:
     return _with_diagonal(general(counts), np.trace(counts) / counts.sum())
 
 
-def _with_diagonal(matrix: Floats, share: float) -> Floats:
-    """`matrix` with `share` on its diagonal, and its rows beside it scaled to add up to 1."""
-    others = matrix * (1 - np.eye(len(matrix)))
-    others *= (1 - share) / others.sum(1, keepdims=True).clip(1e-12)
-    return np.asarray(others + share * np.eye(len(matrix)))
+def _uneven(counts: Floats) -> Floats:
+    """A number on each row's diagonal, and the rest of the row evenly beside it."""
+    return _with_diagonal(np.ones_like(counts), general(counts).diagonal())
+
+
+def _flips(counts: Floats) -> NDArray[np.bool_]:
+    """The cells beside the diagonal, at most one of each row, that hold far more than the others:
+    where a number of its own costs less than it explains. bool [C, C]."""
+    beside = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    partner, totals = beside.argmax(1), counts.sum(1)
+    rows = np.arange(len(counts))
+    there = beside[rows, partner]
+    rest = beside.sum(1) - there
+    even = (beside.sum() - there.sum()) / (totals.sum() * max(1, len(counts) - 2))  # of others
+    others = totals - there
+    gain = xlogy(there, there / (totals * even).clip(1e-12)) + xlogy(others, others / totals)
+    gain += totals * even - np.minimum(rest, 0)
+    chosen = np.zeros(counts.shape, bool)
+    chosen[rows, partner] = (gain > np.log(totals.sum())) & (there > _FLIPPED * totals)
+    return chosen
+
+
+def _flipping(flipped: NDArray[np.bool_]) -> Form:
+    """A number on each of these cells, one on the others, and the rest on the diagonal."""
+    same = np.eye(len(flipped), dtype=bool)
+    rest = ~(same | flipped)
+
+    def form(counts: Floats) -> Floats:
+        totals = np.broadcast_to(counts.sum(1, keepdims=True), counts.shape)
+        matrix = np.where(flipped, counts / totals.clip(1e-12), 0)
+        matrix[rest] = counts[rest].sum() / totals[rest].sum().clip(1e-12)
+        return np.asarray(matrix + same * (1 - matrix.sum(1, keepdims=True)).clip(0))
+
+    return form
+
+
+def _with_diagonal(matrix: Floats, diagonal: Floats | float) -> Floats:
+    """`matrix` with this diagonal, and its rows beside it scaled to add up to 1."""
+    same = np.eye(len(matrix))
+    wanted = np.broadcast_to(diagonal, len(matrix))[:, None]
+    others = matrix * (1 - same)
+    others *= (1 - wanted) / others.sum(1, keepdims=True).clip(1e-12)
+    return np.asarray(others + wanted * same)
+
+
+def tilted(matrix: Floats, tilt: float) -> Floats:
+    """Return a matrix whose diagonal has its log odds raised by `tilt`: of all ways to change the
+    clean fraction the one that costs the least likelihood."""
+    return _floored(_with_diagonal(matrix, expit(logit(_floored(matrix).diagonal()) + tilt)))
 
 
 def clean_fraction(
-    temperings: Sequence[Floats], doubt: float, labels: Labels, kind: Floats
-) -> tuple[float, tuple[float, float]]:
-    """Return the share of correct labels and its 95% interval by profile likelihood: the matrix of
-    the kind, with its diagonal replaced.
+    temperings: Sequence[Labelled], doubt: float, kind: Floats
+) -> tuple[Floats, float, tuple[float, float]]:
+    """Return the matrix of a kind with the likeliest tilt, the share of correct labels, and its 95%
+    interval by profile likelihood.
 
-    For each share the tempering counts that makes the labels most likely. A network that is surer
+    For each tilt the tempering counts that makes the labels most likely. A network that is surer
     than it should be takes its own mistakes for correct labels, and the labels cannot tell the two
     apart: the interval holds what mistakes that it is sure of make as likely.
     """
 
-    def log_likelihood(share: float, among: Sequence[Floats]) -> float:
-        matrix = _floored(_with_diagonal(kind, share))
-        return max(_log_likelihood(each, labels, matrix) for each in among)
+    def log_likelihood(tilt: float, among: Sequence[Labelled]) -> float:
+        matrix = tilted(kind, tilt)
+        return max(each.log_likelihood(matrix) for each in among)
 
     found = [
         minimize_scalar(
-            lambda share, each=each: -log_likelihood(share, [each]),
-            bounds=(0, 1),
+            lambda tilt, each=each: -log_likelihood(tilt, [each]),
+            bounds=(-_FARTHEST, _FARTHEST),
             options={"xatol": _CLOSE},
         )
         for each in temperings
     ]
     most = min(range(len(found)), key=lambda i: found[i].fun)
     best, peak = float(found[most].x), -float(found[most].fun)
-    allowing = [*temperings, *_sure_mistakes(temperings[most], doubt)]
+    confused = [temperings[most].with_confusions(each * doubt) for each in _SURE_MISTAKES]
+    allowing = [*temperings, *_sure_mistakes(temperings[most], doubt), *confused]
+    totals = temperings[most].counts(tilted(kind, best)).sum(1)
 
-    def drop(share: float) -> float:
-        return peak - log_likelihood(share, allowing) - _HALF_CHI
+    def share(tilt: float) -> float:
+        if abs(tilt) == _FARTHEST:  # nothing that the floor leaves
+            return float(tilt > 0)
+        return float(tilted(kind, tilt).diagonal() @ totals / totals.sum())
 
-    low = brentq(drop, 0, best) if drop(0) > 0 else 0.0
-    high = brentq(drop, best, 1) if drop(1) > 0 else 1.0
-    return best, (float(low), float(high))
+    def drop(tilt: float) -> float:
+        return peak - log_likelihood(tilt, allowing) - _HALF_CHI
+
+    low = brentq(drop, -_FARTHEST, best) if drop(-_FARTHEST) > 0 else -_FARTHEST
+    high = brentq(drop, best, _FARTHEST) if drop(_FARTHEST) > 0 else _FARTHEST
+    return tilted(kind, best), share(best), (share(low), share(high))
 
 
-def _named(form: str, clean: float, classes: int) -> str:
+def _named(form: str, matrix: Floats, clean: float) -> str:
     """The name of a kind, where a form is of several by the size of its number."""
-    even = 1 / classes
+    even, target = 1 / len(matrix), matrix.argmax(1)
+    if form == "random, uneven":
+        return "random"
     if form == "symmetric":
         return "symmetric noise" if clean > even else "complementary with some correct"
-    if form == "permuted":
-        return "permutation with noise"
     if form == "biased complementary" and clean > even / 2:
         return "general"
-    return form
+    if form.startswith("permutation") and len({*target}) < len(target):
+        return form.replace("permutation", "merged classes")
+    return {"uneven": "uneven noise", "flips": "flips of some classes"}.get(form, form)
 
 
-def _sentence(kind: str, clean: float, interval: tuple[float, float]) -> str:
-    said = {
-        "clean": "The labels are clean",
-        "random": "The labels say nothing about the images",
-        "symmetric noise": "Some labels are wrong, any other class being as likely",
-        "uniform complementary": "The labels name a class that the image is not of, any as likely",
-        "complementary with some correct": "Most labels name a class that the image is not of, any"
-        " as likely",
-        "biased complementary": "The labels name a class that the image is not of, some more often",
-        "permutation": "The classes have changed names",
-        "permutation with noise": "The classes have changed names, and some labels are wrong",
-        "complement of permuted": "The labels name a class that the image is not of, but under"
-        " changed names",
-        "pair flips": "Some labels are wrong, always by the same other class",
-        "general": "Labels are wrong in no simple way",
-    }[kind]
-    low, high = interval
-    return f"{said}: {clean:.2%} of them are correct (95% interval {low:.2%} to {high:.2%})"
+def tempering(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
+    """Return posteriors [N, C], as sure as makes the labels likeliest under a matrix."""
+    data = Labelled(np.asarray(posteriors, np.float64), labels)
+    among = [data.tempered(each) for each in _TEMPERATURES]
+    return max(among, key=lambda each: each.log_likelihood(matrix)).posteriors
 
 
-def believed_correct(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
-    """Return the probability that each label is correct, given its image: [N]."""
+def p_true(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
+    """Return the probability of each true class, given image and label: [N, C]."""
     joint = posteriors * matrix.T[labels]
-    return np.asarray(joint[np.arange(len(labels)), labels] / joint.sum(1))
+    return np.asarray(joint / joint.sum(1, keepdims=True))

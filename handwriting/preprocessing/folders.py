@@ -15,7 +15,7 @@ from handwriting.core import workers
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
-from handwriting.preprocessing.duplicates import Digests, digests
+from handwriting.data.duplicates import Digests, digests
 from handwriting.preprocessing.framing import Framed, prepare
 from handwriting.preprocessing.settings import Framing, Images
 from handwriting.preprocessing.tables import Table, refuse

@@ -16,9 +16,9 @@ from PIL import Image
 from scipy import ndimage
 
 from handwriting.core.errors import InputError
-from handwriting.data import geometry
+from handwriting.data import duplicates, geometry
 from handwriting.data.geometry import UNKNOWN, Shares
-from handwriting.preprocessing import duplicates, writing
+from handwriting.preprocessing import writing
 from handwriting.preprocessing.decoding import Pixels, decode
 
 Box = tuple[slice, slice]  # rows, columns

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
-from handwriting.preprocessing.duplicates import Digests, digests
+from handwriting.data.duplicates import Digests, digests
 from handwriting.preprocessing.settings import Framing, Images
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handwriting.core.errors import InputError
+from handwriting.data import duplicates
 from handwriting.data.dataset import Split
-from handwriting.preprocessing import duplicates
 from handwriting.preprocessing.settings import Images
 
 _BLOCK = 16  # pixels of each image moved at a time

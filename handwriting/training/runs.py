@@ -146,18 +146,21 @@ def _digest(split: Split | None) -> str | None:
     """Return the sha256 of all that a split holds."""
     if split is None:
         return None
-    digest = sha256(f"{split.classes} {split.ink_size}".encode())
-    for column in (split.images, split.labels, split.geometry):
-        digest.update(column.tobytes())
-    return digest.hexdigest()
+    head = np.frombuffer(f"{split.classes} {split.ink_size}".encode(), np.uint8)
+    return digest(head, split.images, split.labels, split.geometry)
 
 
 def _weights(network: Network) -> str:
     """Return the sha256 of a network's weights."""
-    digest = sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return digest(*(each.cpu().numpy() for each in network.state_dict().values()))
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """Return the sha256 of the values of arrays."""
+    found = sha256()
+    for each in arrays:
+        found.update(each.tobytes())
+    return found.hexdigest()
 
 
 def key(network: Network, about: dict[str, Any]) -> str:

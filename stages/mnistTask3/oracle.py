@@ -5,7 +5,7 @@ its pixels to its original, whose label is the truth. Nothing that trains, choos
 depends on what comes of this. Rows are those of the train and then of the validation split.
 
 reads   data/tensors/<source>/{mnist,mnistTask3}/{train,validation}.safetensors,
-        artifacts/<source>/label_noise/mnistTask3.json,
+        artifacts/<source>/label_noise/mnistTask3.{json,csv},
         artifacts/<source>/runs/mnistTask3/<init>/{networks.pt,pseudo_labels.npy}
 writes  metrics/<source>/oracle/: summary.json, transitions.csv (counts of labels by true class),
         pseudo_labels.csv (of each round), believed_correct.csv (rows that the diagnosis believes);
@@ -23,6 +23,7 @@ from handwriting.core import cli, files
 from handwriting.data import dataset
 from handwriting.evaluation import gallery, oracle, study
 from handwriting.noise import self_training
+from handwriting.noise.ranking import WRONG
 from handwriting.training import checkpoint
 
 
@@ -37,8 +38,8 @@ def main(scratch: Path, source: str) -> None:
     truth = labels[: len(train.labels)]
     diagnosis = files.read_json(artifacts / "label_noise/mnistTask3.json")
     counts = oracle.transitions(labels, given.labels, len(given.classes))
-    rows = np.array(diagnosis["rows_believed_correct"], np.int64)
-    believed = pd.DataFrame({"row": rows, "label": given.labels[rows], "true_label": labels[rows]})
+    ranked = oracle.judged(pd.read_csv(artifacts / "label_noise/mnistTask3.csv"), truth)
+    believed = ranked[ranked["p_wrong"] < WRONG][["row", "given", "true"]]
     runs = {init: artifacts / f"runs/mnistTask3/{init}" for init in study.INITS}
     rounds = pd.concat(
         oracle.pseudo_label_counts(init, self_training.load(each / "pseudo_labels.npy"), truth)
@@ -48,7 +49,8 @@ def main(scratch: Path, source: str) -> None:
     predictions = study.predict(first, replace(train, labels=truth))
     summary = oracle.summary(matches, differences, counts, np.array(diagnosis["estimated"])) | {
         "believed_correct": len(believed),
-        "believed_correct_and_are": int((believed["label"] == believed["true_label"]).sum()),
+        "believed_correct_and_are": int((believed["given"] == believed["true"]).sum()),
+        **oracle.ranking(ranked),
         "train_images": len(truth),
         "train_predictions_correct": int(predictions.correct.sum()),
         "pseudo_labels": int(rounds["pseudo_labels"].sum()),  # of all inits, rounds and seeds

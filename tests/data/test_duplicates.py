@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from handwriting.preprocessing import duplicates
+from handwriting.data import duplicates
 from tests.fuzzing import FUZZ
 
 Pixels = NDArray[np.uint8]

@@ -1,0 +1,103 @@
+"""Images with their labels: a folder for each class, packed or not, a CSV or idx files."""
+
+import csv
+import gzip
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from handwriting import sources
+from handwriting.core.errors import InputError, listed
+from handwriting.images import Named
+
+_IDX_LABELS = bytes([0, 0, 8, 1])  # uint8 [N] (yann.lecun.com/exdb/mnist)
+_COLUMNS = ["path", "label"]
+
+
+def read(path: Path, labels: Path | None) -> tuple[list[Named], list[str | None]]:
+    """Return the images of a path, by their names, and their labels.
+
+    Of a CSV with the columns path and label, or of a folder, a zip or a tar: the label of an image
+    is the folder that it is in, as of torchvision's ImageFolder, or what the CSV `labels` says. Of
+    an idx file of images, the labels are in the idx file beside it. Raises InputError if there are
+    no labels. An image outside the folders of classes has none.
+    """
+    if labels is None and path.is_file() and (table := _table(path)):
+        return _of_table(path, table)
+    named = [*sources.images([path])]
+    names = [name for name, _ in named]
+    if labels and (table := _table(labels)):
+        return named, _looked_up(names, table, path, labels)
+    beside = labels or _beside(path)
+    if re.fullmatch(re.escape(sources.shown(path)) + r"\[\d+\]", names[0]):
+        return named, _of_idx(beside, len(named))
+    if labels:
+        raise InputError(f"{labels}: not a CSV with the columns path and label")
+    return named, _folders(names, path)
+
+
+def _table(path: Path) -> dict[str, str] | None:
+    """Return the labels of paths if a file is a CSV of them."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {*_COLUMNS} <= {*(rows.fieldnames or ())}:
+                return None
+            return {row["path"]: row["label"] for row in rows}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _of_table(path: Path, table: dict[str, str]) -> tuple[list[Named], list[str | None]]:
+    """Return the images that a CSV names, relative to its folder."""
+    if not table:
+        raise InputError(f"{path}: no rows")
+    named: list[Named] = []
+    for name in table:
+        whole = path.parent / name
+        problem = None if whole.is_file() else InputError(f"{name}: no such file")
+        named.append((name, problem or whole))
+    return named, [*table.values()]
+
+
+def _looked_up(
+    names: Sequence[str], table: dict[str, str], path: Path, labels: Path
+) -> list[str | None]:
+    """Return the label of each name, which the CSV may have without the folder or archive."""
+    start = f"{sources.shown(path)}/"
+    found = [table.get(name, table.get(name.removeprefix(start))) for name in names]
+    if missing := [name for name, label in zip(names, found, strict=True) if label is None]:
+        raise InputError(f"{labels}: no label of {len(missing):,} images: {listed(missing)}")
+    return found
+
+
+def _beside(path: Path) -> Path:
+    """Return where the labels of an idx file of images are."""
+    return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+
+
+def _of_idx(path: Path, count: int) -> list[str | None]:
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        (length,) = struct.unpack(">I", content[4:8])
+    except (OSError, EOFError, struct.error) as error:
+        raise InputError(f"{path}: no labels of the idx file of images: {error}") from None
+    if not content.startswith(_IDX_LABELS) or len(content) - 8 != length or length != count:
+        raise InputError(f"{path}: not an idx file of the labels of {count:,} images")
+    return [str(each) for each in content[8:]]
+
+
+def _folders(names: Sequence[str], path: Path) -> list[str | None]:
+    """Return the folder of each name's class: the first one in which they differ."""
+    inside = [PurePosixPath(name.removeprefix(f"{sources.shown(path)}/")).parts for name in names]
+    folders = [parts[:-1] for parts in inside if len(parts) > 1]
+    if not folders:
+        raise InputError(f"{path}: no folders of classes; or give --labels FILE.csv")
+    depth = 0
+    while min(map(len, folders)) > depth + 1 and len({parts[depth] for parts in folders}) == 1:
+        depth += 1
+    return [parts[depth] if len(parts) > depth + 1 else None for parts in inside]

@@ -1,0 +1,162 @@
+"""The labels of people's own images, examined: what is wrong with them, and with which."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from joblib import cpu_count
+from tqdm import tqdm
+
+from handwriting import images
+from handwriting.classifier import Classifier
+from handwriting.core.errors import InputError, listed
+from handwriting.data.dataset import Split
+from handwriting.images import Image, Named
+from handwriting.noise import examination, ranking, wording
+from handwriting.noise.diagnosis import Diagnosis
+from handwriting.noise.examination import Examination
+from handwriting.noise.ranking import WRONG, Row
+from handwriting.preprocessing.framing import Framed
+
+_SIZE, _INK_SIZE = 28, 20  # pixels, as MNIST's, where no network is given
+_MOST_CLASSES, _FEW = 200, 10  # classes; images of one, under which little is known of it
+SURE = 0.8  # probability from which a wrong label is replaced, not left out
+SHARES = (0.8, 0.95, 0.99)  # of the wrong labels, to be found by looking from the top
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """The labels of a set, examined."""
+
+    sentence: str  # the verdict
+    classes: tuple[str, ...]
+    rows: list[Row]  # of all images, the likeliest to be wrong first
+    diagnosis: Diagnosis
+    limits: list[str]  # what cannot be known
+    pixels: dict[str, Any]  # of each image that could be read, uint8 [S, S]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(row.reason for row in self.rows)
+
+    def to_look_at(self) -> dict[float, int]:
+        """Return how many rows, from the top, are expected to hold these shares of the wrong."""
+        found = np.cumsum([row.p_wrong or 0.0 for row in self.rows])
+        total = found[-1] if len(found) else 0.0
+        return {each: int(np.searchsorted(found, each * total) + 1) for each in SHARES}
+
+    def cleaned(self) -> list[tuple[str, str]]:
+        """Return path and label of the images that are worth training on: wrong labels replaced
+        where it is known by what, left out where it is not."""
+        kept = []
+        for row in self.rows:
+            if row.p_wrong is not None and row.p_wrong <= WRONG:
+                kept.append((row.path, row.given))
+            elif row.p_suggested is not None and row.p_suggested >= SURE:
+                kept.append((row.path, str(row.suggested)))
+        return sorted(kept)
+
+
+def diagnose(
+    given: Sequence[Image],
+    labels: Sequence[object],
+    model: Classifier | Path | str | None = None,
+) -> Diagnosed:
+    """Return what is wrong with the labels of images, and with which.
+
+    Images as Classifier.predict() takes them, with a label each. `model` knows the classes; without
+    one, networks learn them from the labels, most of which must then be right. Raises InputError if
+    there are fewer than 2 classes or more than 200, or hardly an image that can be read.
+    """
+    if len(given) != len(labels):
+        raise InputError(f"{len(given):,} images and {len(labels):,} labels")
+    paths = (Path, str)
+    named = [(str(x) if isinstance(x, paths) else f"image {i}", x) for i, x in enumerate(given)]
+    return examined(named, [str(each) for each in labels], opened(model))
+
+
+def opened(model: Classifier | Path | str | None) -> Classifier | None:
+    """Return the network of a name or path."""
+    return model if model is None or isinstance(model, Classifier) else Classifier(model)
+
+
+def examined(
+    named: Sequence[Named], labels: Sequence[str | None], classifier: Classifier | None
+) -> Diagnosed:
+    """Return the labels of named images, examined; errors as of diagnose().
+
+    Files that are no images, and do not say that they are, are passed over. An image without a
+    label is a row with that reason.
+    """
+    size = (classifier.size, classifier.ink_size) if classifier else (_SIZE, _INK_SIZE)
+    framed = images.framed(named, *size, cpu_count())
+    bar = tqdm(framed, "read", len(named), unit="image", disable=None, leave=False)
+    found = [(name, label, each) for (name, each), label in zip(bar, labels, strict=True)]
+    good = [(n, label, x) for n, label, x in found if label and isinstance(x, Framed)]
+    bad = [each for each in found if not (each[1] and isinstance(each[2], Framed))]
+    classes = tuple(sorted({label for _, label, _ in good}, key=_natural))
+    if not 2 <= len(classes) <= _MOST_CLASSES or len(good) < 2 * len(classes):
+        what = f"{len(good):,} images that can be read, of {len(classes)} classes"
+        raise InputError(f"{what}: between 2 and {_MOST_CLASSES} classes of images are needed")
+    pixels, geometry = images.stacked([each for _, _, each in good])
+    label_of = {name: label for label, name in enumerate(classes)}
+    indices = np.array([label_of[label] for _, label, _ in good], np.int64)
+    split = Split(pixels, indices, geometry, classes, size[1])
+    looked = _examine(split, classifier)
+    names = [name for name, _, _ in good]
+    return Diagnosed(
+        sentence=wording.sentence(looked.diagnosis, classes),
+        classes=classes,
+        rows=[*ranking.ranked(names, split, looked), *_unread(bad)],
+        diagnosis=looked.diagnosis,
+        limits=[*_limits(split, classifier)],
+        pixels=dict(zip(names, split.images[:, 0], strict=True)),
+    )
+
+
+def _natural(name: str) -> tuple[float, str]:
+    """Numbers by their value, before all other names."""
+    return (float(name) if name.isdecimal() else math.inf, name)
+
+
+def _examine(split: Split, classifier: Classifier | None) -> Examination:
+    networks, prior = [], None
+    if classifier:
+        if missing := [each for each in split.classes if each not in classifier.classes]:
+            raise InputError(f"the network knows no class {', '.join(missing[:5])}")
+        columns = [classifier.classes.index(each) for each in split.classes]
+        found = classifier.probabilities(split.images, split.geometry)[:, columns] + 1e-9
+        prior = found.astype(np.float64) / found.sum(1, keepdims=True)
+        if classifier.classes == split.classes:
+            networks = [each.network for each in classifier.saved]
+    with TemporaryDirectory() as scratch:
+        effort = examination.usual_effort(len(split.labels), Path(scratch))
+        starts = networks or [examination.fresh_network(split)]
+        return examination.examine(split, starts, prior, effort)
+
+
+def _unread(bad: Sequence[tuple[str, str | None, Framed | InputError]]) -> Iterator[Row]:
+    for name, label, image in bad:
+        if not isinstance(image, InputError):
+            yield Row(name, "", None, None, None, "not in the folder of a class")
+        elif not images.is_other_kind(name, image):
+            blank = "blank" in str(image)
+            reason = "blank" if blank else str(image).removeprefix(f"{name}: ")
+            yield Row(name, label or "", None, 1.0 if blank else None, None, reason)
+
+
+def _limits(split: Split, classifier: Classifier | None) -> Iterator[str]:
+    """Yield what cannot be known of these images."""
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    if few := [f"{split.classes[i]} ({n})" for i, n in enumerate(counts) if n < _FEW]:
+        yield f"fewer than {_FEW} images of a class, of which little can be said: {listed(few)}"
+    if not classifier:
+        yield (
+            "no network that knows the classes was given: that all classes have changed names would"
+            " not be seen, and a class most of whose labels are wrong is taken for what they say"
+        )
