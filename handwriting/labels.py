@@ -108,11 +108,13 @@ def examined(
     indices = np.array([label_of[label] for _, label, _ in good], np.int64)
     split = Split(pixels, indices, geometry, classes, size[1])
     looked = _examine(split, classifier)
-    names = [name for name, _, _ in good]
+    names, others = [name for name, _, _ in good], [*_without_image(bad)]
+    blank = [row for row in others if row.p_wrong]
+    unread = [row for row in others if not row.p_wrong]
     return Diagnosed(
         sentence=wording.sentence(looked.diagnosis, classes),
         classes=classes,
-        rows=[*ranking.ranked(names, split, looked), *_unread(bad)],
+        rows=[*blank, *ranking.ranked(names, split, looked), *unread],
         diagnosis=looked.diagnosis,
         limits=[*_limits(split, classifier)],
         pixels=dict(zip(names, split.images[:, 0], strict=True)),
@@ -140,14 +142,16 @@ def _examine(split: Split, classifier: Classifier | None) -> Examination:
         return examination.examine(split, starts, prior, effort)
 
 
-def _unread(bad: Sequence[tuple[str, str | None, Framed | InputError]]) -> Iterator[Row]:
+def _without_image(bad: Sequence[tuple[str, str | None, Framed | InputError]]) -> Iterator[Row]:
+    """Yield the rows of images that are blank, cannot be read or have no label."""
     for name, label, image in bad:
         if not isinstance(image, InputError):
             yield Row(name, "", None, None, None, "not in the folder of a class")
+        elif "blank" in str(image):
+            yield Row(name, label or "", None, 1.0, None, "blank")
         elif not images.is_other_kind(name, image):
-            blank = "blank" in str(image)
-            reason = "blank" if blank else str(image).removeprefix(f"{name}: ")
-            yield Row(name, label or "", None, 1.0 if blank else None, None, reason)
+            problem = str(image).removeprefix(f"{name}: ")
+            yield Row(name, label or "", None, None, None, f"not read: {problem}")
 
 
 def _limits(split: Split, classifier: Classifier | None) -> Iterator[str]:

@@ -36,7 +36,7 @@ def write(found: Diagnosed, name: str, folder: Path) -> None:
 
 def summary(found: Diagnosed) -> dict[str, Any]:
     """Return the diagnosis as JSON has it."""
-    reasons = [row.reason for row in found.rows]
+    reasons = [row.reason.partition(":")[0] for row in found.rows]
     return {
         "version": _version(),
         "images": len(found.rows),

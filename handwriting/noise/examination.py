@@ -40,6 +40,7 @@ _RECIPE = Recipe(
     sgd_momentum=0.85,
     weight_decay=0.0005,
 )
+_ASTRAY = 1e-3  # of the labels, that may be wrong in another way than the rest
 _OUTLIER = 0.5  # probability from which an image is no evidence of the labels' noise
 
 
@@ -100,8 +101,9 @@ def examine(
 
 def likely_classes(seen: Predicted, split: Split, found: Diagnosis) -> Floats:
     """Return the probability of each true class, given image and label: [N, C]."""
-    tempered = diagnosis.tempering(seen.posteriors, split.labels, found.matrix)
-    return diagnosis.p_true(tempered, split.labels, found.matrix)
+    matrix = (1 - _ASTRAY) * found.matrix + _ASTRAY / len(split.classes)
+    tempered = diagnosis.tempering(seen.posteriors, split.labels, matrix)
+    return diagnosis.p_true(tempered, split.labels, matrix)
 
 
 def compare(split: Split) -> tuple[Labels, NDArray[np.bool_]]:
