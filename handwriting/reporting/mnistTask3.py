@@ -63,6 +63,7 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
         "images found in MNIST": ("matched", "images"),
         "labels that are correct": ("labels_correct", "images"),
         "labels believed correct that are": ("believed_correct_and_are", "believed_correct"),
+        "wrong labels with the right suggestion": ("suggestions_correct", "wrong_labels"),
         "predictions that are correct": ("train_predictions_correct", "train_images"),
     }
     counts = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
