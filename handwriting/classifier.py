@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from handwriting.torch_networks import TorchNetworks
     from handwriting.training.checkpoint import Saved
 
-# The networks inside the package, and the checkpoints that the pipeline makes of their kind.
-NAMES = {"characters": "characters.pt", "digits": "mnist-characters.pt"}
+# The networks inside the package, and the files that the pipeline makes of their kind.
+NAMES = {"characters": "characters.onnx", "digits": "mnist-characters.onnx"}
 _WEIGHTS = Path(__file__).with_name("weights")
 _METADATA = "handwriting"  # the property of an ONNX file that says, in JSON, what its network is
 _BATCH = 1000  # images that a network is given at a time
@@ -53,7 +53,7 @@ class Prediction:
 
 
 class OnnxNetwork:
-    """A network that stages/characters/export.py has written, run by onnxruntime.
+    """A network that handwriting/onnx_export.py has written, run by onnxruntime.
 
     Raises InputError for any other file.
     """
@@ -216,8 +216,7 @@ def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwo
     except ValueError as error:  # of a NUL
         raise InputError(f"{path}: {one_line(error)}") from None
     problem = f"no network {str(network)!r} comes with this version: run the pipeline and give a"
-    example = f"path, such as --model artifacts/sample/{NAMES[str(network)]}, which needs torch"
-    raise InputError(f"{problem} {example} (pip install 'handwriting[train]')")
+    raise InputError(f"{problem} path, such as --model artifacts/sample/{NAMES[str(network)]}")
 
 
 def _torch(networks: Path | Sequence["Saved"]) -> "TorchNetworks":
