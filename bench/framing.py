@@ -5,7 +5,7 @@ python -m bench.framing [--characters N] [--digits N] [--repetitions N]
 The former code is the last before framing found the writing in a picture, from git's history. It
 also framed images of the network's size in batches, as its stage did. Every measurement is a
 process of its own. They are interleaved: one of each, N times, of which the medians count. The
-clock starts when all is loaded and one image is done. The files are taken evenly from the archives.
+clock starts when all is loaded. The files are taken evenly from the archives.
 
 reads   the archives in the folder $DATA_MIRROR, or the sample's; commit 5a1b97b, if it is there
 writes  bench/results/framing.json
@@ -25,25 +25,27 @@ from tools import program
 FORMER = "5a1b97b"
 # The archive, and the framing in params.yaml.
 DATASETS = {"characters": ("trainPart1.zip", 36, 28), "mnistTask3": ("mnistTask3.zip", 28, 20)}
-CODES = ("now", "former", "former, in batches")
+CODES = {
+    "now": ("handwriting.preprocessing.framing", "prepare"),
+    "former": ("common.images", "prepare"),
+    "former, in batches": ("common.images", "prepare_all"),
+}
 _WORK = """
 import sys, time, zipfile
-code, archive, (count, size, ink_size) = *sys.argv[1:3], map(int, sys.argv[3:])
+from importlib import import_module
+module, function, archive, (count, size, ink_size) = *sys.argv[1:4], map(int, sys.argv[4:])
 with zipfile.ZipFile(archive) as file:
     names = [name for name in file.namelist() if not name.endswith("/")]
     files = [(name, file.read(name)) for name in names[:: max(1, len(names) // count)][:count]]
-if code == "now":
-    from handwriting.preprocessing.framing import prepare
-else:
-    from stages.common.images import prepare, prepare_all
-prepare(files[0][1], files[0][0], size, ink_size)
+sys.path.append("stages")  # of the former code
+called = getattr(import_module(module), function)
 start = time.process_time()
 for i in range(0, len(files), 64):
-    if code.endswith("batches"):
-        prepare_all(files[i : i + 64], size, ink_size)
+    if function == "prepare_all":
+        called(files[i : i + 64], size, ink_size)
     else:
         for name, content in files[i : i + 64]:
-            prepare(content, name, size, ink_size)
+            called(content, name, size, ink_size)
 print((time.process_time() - start) / len(files) * 1e6)
 """
 
@@ -54,7 +56,7 @@ def round_of_all(counts: dict[str, int], former: str) -> dict[tuple[str, str], f
     for dataset, count in counts.items():
         for code in CODES:
             archive, *framing = DATASETS[dataset]
-            given = (code, report.mirror().absolute() / archive, count, *framing)
+            given = (*CODES[code], report.mirror().absolute() / archive, count, *framing)
             command = [sys.executable, "-c", _WORK, *map(str, given)]
             folder = "." if code == "now" else former
             found[dataset, code] = float(subprocess.check_output(command, cwd=folder))  # noqa: S603
@@ -75,7 +77,7 @@ def main(characters: int = 500, digits: int = 10_000, repetitions: int = 7) -> N
     results = {}
     for dataset in counts:
         cpu = {code: round(medians[dataset, code], 1) for code in CODES}
-        ratios = {code: round(cpu["now"] / cpu[code], 3) for code in CODES[1:]}
+        ratios = {code: round(cpu["now"] / cpu[code], 3) for code in CODES if code != "now"}
         results[dataset] = {"cpu_microseconds_an_image": cpu, "now_against": ratios}
     source = "sample" if report.mirror() == report.SAMPLE else "real"
     about = {"source": source, "repetitions": repetitions, "processor": report.processor()}

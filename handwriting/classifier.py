@@ -80,7 +80,8 @@ class OnnxNetwork:
         """Return float32 [N, classes]; arguments as of Classifier.logits()."""
         if writers:
             raise InputError(f"{self.name}: {NO_WRITERS}")
-        given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": geometry}
+        known = np.where(np.isnan(geometry).any(1, keepdims=True), math.nan, geometry)
+        given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": known}
         found: list[Floats] = []
         for start in range(0, len(pixels), _BATCH):
             rows, names = slice(start, start + _BATCH), (x.name for x in self.session.get_inputs())
@@ -120,7 +121,8 @@ class Classifier:
     ) -> Floats:
         """Return float32 [N, classes] of uint8 [N, 1, size, size] and geometry, float32 [N, 4].
 
-        Both are as images.prepare() makes them. A row of NaN is unknown, as is all without any.
+        Both are as images.prepare() makes them. A row of NaN is unknown, as is all without any; of
+        an unknown position the size tells something only beside the writer's others.
 
         Images with the same entry in `writers` are by one writer, and each is adapted to the
         others; None is unknown.
