@@ -77,6 +77,7 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
+	python -m bench.framing
 	python -m bench.predict --source $(BENCHED)
 	python -m bench.training
 	python -m bench.transfer --source $(BENCHED)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from handwriting.torch_networks import TorchNetworks
     from handwriting.training.checkpoint import Saved
 
-# The networks inside the package, and the checkpoints that the pipeline makes of their kind.
-NAMES = {"characters": "characters.pt", "digits": "mnist-characters.pt"}
+# The networks inside the package, and the files that the pipeline makes of their kind.
+NAMES = {"characters": "characters.onnx", "digits": "mnist-characters.onnx"}
 _WEIGHTS = Path(__file__).with_name("weights")
 _METADATA = "handwriting"  # the property of an ONNX file that says, in JSON, what its network is
 _BATCH = 1000  # images that a network is given at a time
@@ -53,7 +53,7 @@ class Prediction:
 
 
 class OnnxNetwork:
-    """A network that stages/characters/export.py has written, run by onnxruntime.
+    """A network that handwriting/onnx_export.py has written, run by onnxruntime.
 
     Raises InputError for any other file.
     """
@@ -80,7 +80,8 @@ class OnnxNetwork:
         """Return float32 [N, classes]; arguments as of Classifier.logits()."""
         if writers:
             raise InputError(f"{self.name}: {NO_WRITERS}")
-        given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": geometry}
+        known = np.where(np.isnan(geometry).any(1, keepdims=True), math.nan, geometry)
+        given: dict[str, NDArray[Any]] = {"image": pixels, "geometry": known}
         found: list[Floats] = []
         for start in range(0, len(pixels), _BATCH):
             rows, names = slice(start, start + _BATCH), (x.name for x in self.session.get_inputs())
@@ -120,7 +121,8 @@ class Classifier:
     ) -> Floats:
         """Return float32 [N, classes] of uint8 [N, 1, size, size] and geometry, float32 [N, 4].
 
-        Both are as images.prepare() makes them. A row of NaN is unknown, as is all without any.
+        Both are as images.prepare() makes them. A row of NaN is unknown, as is all without any; of
+        an unknown position the size tells something only beside the writer's others.
 
         Images with the same entry in `writers` are by one writer, and each is adapted to the
         others; None is unknown.
@@ -216,8 +218,7 @@ def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwo
     except ValueError as error:  # of a NUL
         raise InputError(f"{path}: {one_line(error)}") from None
     problem = f"no network {str(network)!r} comes with this version: run the pipeline and give a"
-    example = f"path, such as --model artifacts/sample/{NAMES[str(network)]}, which needs torch"
-    raise InputError(f"{problem} {example} (pip install 'handwriting[train]')")
+    raise InputError(f"{problem} path, such as --model artifacts/sample/{NAMES[str(network)]}")
 
 
 def _torch(networks: Path | Sequence["Saved"]) -> "TorchNetworks":

@@ -40,6 +40,7 @@ class TorchNetworks:
     ) -> NDArray[np.float32]:
         """Return float32 [N, classes]; arguments as of Classifier.logits()."""
         given = torch.from_numpy(features.standardised(geometry))
+        given[given.isnan().any(1)] = torch.nan
         by_writer = writer_model.numbered(writers) if writers and any(writers) else None
         found = []
         for saved in self.saved:
@@ -47,6 +48,7 @@ class TorchNetworks:
             logits = loop.logits_of(saved.network, torch.from_numpy(pixels), takes)
             if by_writer is not None and (fitted := protocols.writer_model(saved)):
                 logits = fitted.adapted_group(logits, given, by_writer)
+                logits = fitted.adapted_sizes(logits, geometry, by_writer)
             found.append(logits)
         return (mean_prediction(found) if len(found) > 1 else found[0]).numpy()
 

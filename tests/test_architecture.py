@@ -34,6 +34,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 BELOW = {
     "images": "core, preprocessing",
     "torch_networks": "core, data, training, characters",
+    "onnx_export": "data, training",
     "classifier": "core, data, preprocessing, training, images, torch_networks",
     "sources": "core, raw, preprocessing, images",
     "cli": "core, preprocessing, classifier, images, sources",

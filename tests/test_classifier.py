@@ -59,8 +59,11 @@ def test_onnxruntime_and_torch_give_the_same_labels_and_probabilities(reproduced
         assert first.label == second.label
         assert np.abs(first.probabilities - second.probabilities).max() < 1e-5
     pixels = np.stack([one.prepare(each, "it").image for each in contents])[:, None]
-    pairs = (each.probabilities(pixels) for each in (one, other))  # of unknown geometry
-    assert np.abs(np.subtract(*pairs)).max() < 1e-5
+    sizes = np.full((len(pixels), 4), [0.4, 0.3, np.nan, np.nan], np.float32)
+    for unknown in (None, sizes):  # a size alone says nothing of a single image
+        pairs = [each.probabilities(pixels, unknown) for each in (one, other)]
+        assert np.abs(np.subtract(*pairs)).max() < 1e-5
+        assert np.array_equal(pairs[1], other.probabilities(pixels))
 
 
 def test_networks_that_do_not_answer_alike_are_refused_together(reproduced: Path) -> None:
@@ -221,6 +224,9 @@ def test_networks_answer_by_their_mean_and_with_geometry_adapt_to_writers(reprod
     assert not np.allclose(adapted[0], single[0], atol=1e-3)
     alone = both.probabilities(split.images)
     assert np.array_equal(both.probabilities(split.images, None, writers), alone)
+    sizes = np.where([True, True, False, False], split.geometry, np.float32(np.nan))
+    assert np.array_equal(both.probabilities(split.images, sizes), alone)
+    assert not np.allclose(both.probabilities(split.images, sizes, writers), alone, atol=1e-3)
     digits = Classifier(reproduced / "artifacts/sample/mnist-random.pt")
     size = digits.size
     images = np.random.default_rng(0).integers(0, 256, (200, 1, size, size), np.uint8)

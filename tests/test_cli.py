@@ -27,10 +27,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from handwriting import Classifier, InputError, cli
+from handwriting import Classifier, InputError, cli, onnx_export
 from handwriting.training import checkpoint, model
 from handwriting.training.checkpoint import Run, Saved
-from stages.characters import export
 from tests import networks, pictures, workspace
 
 LETTER = pictures.encoded(pictures.letter())
@@ -44,10 +43,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     shape = replace(networks.SHAPE, geometry_channels=5)
     network = model.fresh(shape, "a test", 0).eval()
-    checkpoint.save([Saved(network, Run(data="test"), {})], folder / "model.pt", folder)
+    saved = Saved(network, Run(data="test"), {"data": {}})
+    checkpoint.save([saved], folder / "model.pt", folder)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # it leaves threads behind
-        about = {"confusable": ["17", "08"], "data": {}}
-        content = pool.submit(export.to_onnx, network, about).result()
+        content = pool.submit(onnx_export.to_onnx, saved, ["17", "08"]).result()
     (folder / "model.onnx").write_bytes(content)
     return folder
 
@@ -382,7 +381,7 @@ def test_a_network_that_cannot_be_used_is_one_line(model_file: Path) -> None:
     Path("torch.pt").write_bytes(zipped({"a": b"b"}))
     for name, problem in {
         "characters": "no network 'characters' comes with this version: run the pipeline",
-        "digits": "such as --model artifacts/sample/mnist-characters.pt, which needs torch",
+        "digits": "such as --model artifacts/sample/mnist-characters.onnx",
         "absent.onnx": "absent.onnx: No such file or directory",
         ".": ".: Is a directory",
         "foreign.onnx": "foreign.onnx: an ONNX network, but none that this project made",

@@ -114,7 +114,7 @@ def make_small(folder: Path) -> None:
 def copy_results(folder: Path) -> None:
     """Make the sample's results those of `real`, which has its settings, and record them.
 
-    The reports and the shipped digit networks, which no stage reads, differ: each source has
+    The reports and the shipped digit networks, which no test opens, differ: each source has
     objects of its own in the cache.
     """
     for place in ("data/raw", "data/images", "data/tensors", "artifacts", "metrics"):

@@ -9,13 +9,16 @@ densities are Student's t, so that an outlier neither outweighs its own pixels n
 writer (Lange, Little and Taylor 1989, JASA 84).
 """
 
+import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handwriting.data import alphabet
-from handwriting.data.geometry import NUMBERS
+from handwriting.data.geometry import DEVIATION, NUMBERS, standardised
 
 _TYPES = ("digit", "upper", "lower")  # a writer has an effect on all, and one on each type
 _EFFECTS = (1 + len(_TYPES)) * NUMBERS
@@ -23,6 +26,9 @@ _LEAST = 1e-4  # smallest variance
 _PRIOR = 100.0  # images that the common spread of all classes counts as, beside a class's own 40
 _DEGREES = 16.0  # of freedom of Student's t: least loss on split seed 0
 _BATCH = 1000  # images handled at a time
+# Of sizes in a unit unknown, in logs: the deviation of the unit; of each image's own scale, which
+# counts as so many images; the least of the longer sides. Images of less were scaled to one size.
+_UNIT, _OWN, _OWN_IMAGES, _SPREAD = 2.0, 0.2, 3, 0.05
 
 
 def numbered(writers: Sequence[str | None]) -> Tensor:
@@ -99,10 +105,7 @@ class WriterModel(nn.Module):
         """
         weight, x = logits.double().softmax(1), geometry.double()
         unknown = x.isnan().any(1)[:, None, None]
-        mean = weight @ self.mean
-        second = torch.einsum("ci,cj->cij", self.mean, self.mean) + self.within
-        variance = torch.einsum("nc,cij->nij", weight, second)
-        variance -= torch.einsum("ni,nj->nij", mean, mean)
+        mean, variance = self._moments(weight)
         design = torch.einsum("nc,cij->nij", weight, self._design()[self.types])
         rest = (x - mean)[..., None]
         marginal = variance + design @ self._prior() @ design.mT
@@ -144,6 +147,51 @@ class WriterModel(nn.Module):
             context = torch.where(alone[rows], 0.0, context)
             found.append(self._adapted(logits[rows], geometry[rows], context))
         return torch.cat(found)
+
+    def adapted_sizes(self, logits: Tensor, shares: NDArray[np.float32], writers: Tensor) -> Tensor:
+        """Return adapted logits of the images whose size alone is known, in a unit of the writer.
+
+        `logits` are of unknown geometry, `shares` float32 [N, 4] of geometry.Shares; positions are
+        NaN where the unit is unknown. `writers` as of adapted_group().
+        """
+        adapted = logits.clone()
+        sized = torch.from_numpy(np.isfinite(shares[:, 0]) & np.isnan(shares[:, 2]))
+        for writer in set(writers[sized & (writers >= 0)].tolist()):
+            rows = (sized & (writers == writer)).nonzero().flatten()
+            known = np.nan_to_num(shares[rows.numpy()], nan=0.5)
+            longer = np.log(np.maximum(known[:, 0], known[:, 1] * 4 / 3))
+            x = torch.from_numpy(standardised(known)).double()
+            if longer.std() >= _SPREAD and (found := self._of_own_unit(logits[rows], x)):
+                adapted[rows] = found[0].adapted_group(logits[rows], found[1], rows * 0)
+        return adapted
+
+    def _of_own_unit(self, logits: Tensor, x: Tensor) -> tuple["WriterModel", Tensor] | None:
+        """Return the model of one writer's sizes in another unit, and the features in about ours.
+
+        Images that were scaled one by one spread more than their classes do: what is too much is
+        added to the residual. None where the classes explain nothing of the sizes.
+        """
+        unit = torch.tensor([*(1 / each for each in DEVIATION[:2]), 0, 0], dtype=torch.float64)
+        mean, variance = self._moments(logits.double().softmax(1))
+        size, rest = (each @ unit / (unit @ unit) for each in (x, x - mean))
+        if not rest.var() < size.var():  # NaN of a single image
+            return None
+        expected = ((variance + self.by_type) @ unit @ unit).mean() / (unit @ unit) ** 2
+        count, model = len(x) - 1, copy.deepcopy(self)
+        excess = (rest.var() - expected) * count + _OWN**2 * _OWN_IMAGES
+        own = excess.clamp(min=0) / (count + _OWN_IMAGES)
+        position = torch.tensor([0, 0, 1e6, 1e6], dtype=torch.float64).diag()
+        model.shared += _UNIT**2 * torch.outer(unit, unit)
+        model.within += own * torch.outer(unit, unit) + position
+        return model, x - rest.mean() * unit
+
+    def _moments(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and covariance, [N, 4] and [N, 4, 4], of features of uncertain classes, whose
+        probabilities are float64 [N, classes]."""
+        mean = weight @ self.mean
+        second = torch.einsum("ci,cj->cij", self.mean, self.mean) + self.within
+        variance = torch.einsum("nc,cij->nij", weight, second)
+        return mean, variance - torch.einsum("ni,nj->nij", mean, mean)
 
     def _prior(self) -> Tensor:
         """Return the covariance of an unknown writer's effects, float64 [16, 16]."""

@@ -48,6 +48,7 @@ def read(
             pixels[rows, 0], geometry[rows], keys[rows] = (framed[each] for each in Framed._fields)
             errors += wrong
             bar.update(len(framed) + len(wrong))
+    geometry[np.isnan(geometry).any(axis=1)] = np.nan  # a size alone tells nothing
     refuse(archive, faults | {"unusable images": errors})
     split = Split(pixels, labels, geometry, tuple(classes), framing.ink_size)
     return Table(split, digests(pixels), np.arange(count), paths.__getitem__), keys

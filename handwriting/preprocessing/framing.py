@@ -28,6 +28,7 @@ _INK = 64  # of 255: difference of ink from paper, above the noise of paper and 
 _DARK, _BRIGHT = 8, 200  # of 255: ground and ink of an image like MNIST's
 _THINNEST = 0.08  # width of a stroke, of the longer side: trainPart1 has none thinner
 _THIN = 0.13  # of 20% of its images the strokes are thinner
+_SHEET = (900, 1200)  # pixels of trainPart1's sheets
 _STRAY = 6  # a stray mark has less than a 6th of the character's ink ...
 _FAR = 4  # ... and is further from it than a 4th of its longer side
 
@@ -40,7 +41,7 @@ class Framed(NamedTuple):
     """One character, ready for a network."""
 
     image: Pixels  # uint8 [size, size], bright ink on dark
-    geometry: Shares  # of the ink on a sheet like trainPart1's, else UNKNOWN
+    geometry: Shares  # on a sheet like trainPart1's; else of unknown position, in a unit unknown
     key: int  # digest of the ink and its position, equal for equal pictures only
 
 
@@ -56,7 +57,7 @@ def prepare(image: bytes | Pixels, name: str, size: int, ink_size: int) -> Frame
 def stages(pixels: Pixels, size: int, ink_size: int) -> dict[str, Pixels]:
     """Return what is seen of an image on the way: ground, difference from it, ink, framed."""
     found = writing.find(pixels)
-    seen = found._asdict() if found else {}
+    seen = dict(zip(found._fields[:3], found[:3], strict=True)) if found else {}
     with suppress(BlankError):
         seen["framed"] = frame(pixels, size, ink_size).image
     return seen
@@ -68,7 +69,7 @@ def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
     An image that MNIST could hold stays as it is, but for its polarity. Others get MNIST's framing:
     the ink scaled to ink_size x ink_size with its aspect kept, then centred by its centre of mass
     (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist). The geometry is known of a clean sheet
-    like trainPart1's alone: elsewhere size and place mean nothing.
+    like trainPart1's alone: elsewhere the place means nothing, and the size only beside others.
     Raises BlankError without ink.
     """
     ink = pixels if pixels.ndim == 2 else np.asarray(gray_from_rgb(pixels))[..., 0]
@@ -84,6 +85,7 @@ def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
     if not framed and shares is UNKNOWN:
         if not (found := writing.find(pixels)):
             raise BlankError
+        shares = _size(_ink_box(found.ink), found.scale)
         ink = _widened(found.ink)
         box = _ink_box(ink)
     rows, columns = box
@@ -134,6 +136,15 @@ def _sheet(ink: Pixels, box: Box) -> Shares:
     step = max(1, max(crop.shape) // 100)
     thick = _stroke_width(crop[::step, ::step]) >= _THINNEST
     return extent + centre if thick and geometry.trained(extent + centre) else UNKNOWN
+
+
+def _size(box: Box, scale: float) -> Shares:
+    """Return the geometry of ink on no such sheet: its size, as if of trainPart1's in pixels.
+
+    It tells pictures of one scale apart, and says nothing of a single one.
+    """
+    height, width = ((side.stop - side.start) * scale for side in box)
+    return (height / _SHEET[0], width / _SHEET[1], *UNKNOWN[2:])
 
 
 def _stroke_width(crop: Pixels) -> float:

@@ -35,6 +35,7 @@ class Writing(NamedTuple):
     ground: Pixels  # uint8 [H, W] or [H, W, 3], the paper without the ink
     difference: Pixels  # uint8 [H, W], all that differs from it
     ink: Pixels  # uint8 [H, W], the character alone, bright on 0
+    scale: float  # pixels of the picture for each of these
 
 
 class Part(NamedTuple):
@@ -81,7 +82,7 @@ def find(pixels: Pixels, sheets: int = 2) -> Writing | None:
     reduced = _reduced(pixels)
     if min(reduced.shape[:2]) < 2:
         return None
-    image = np.atleast_3d(reduced).astype(np.float32)
+    image, scale = np.atleast_3d(reduced).astype(np.float32), len(pixels) / len(reduced)
     ground, flat = _ground(image)
     offset = image - ground
     distance = _largest(np.abs(offset))
@@ -96,14 +97,14 @@ def find(pixels: Pixels, sheets: int = 2) -> Writing | None:
     if main.longer < max(3, _DOT * max(certain.shape)):
         return None
     if sheets and _is_sheet(main, parts.labels):
-        found = find(pixels[_inside(main, pixels.shape[0] / len(reduced))], sheets - 1)
+        found = find(pixels[_inside(main, scale)], sheets - 1)
         if found and (border(found.difference) > 128).mean() < 0.05:
             return found
     level = float(np.percentile(difference[parts.labels == main.label], 80))
     ink = _ink(difference, level, least)
     shown = (difference * (255 / difference.max())).astype(np.uint8)
     paper = np.broadcast_to(ground, image.shape).astype(np.uint8)
-    return Writing(paper.reshape(reduced.shape), shown, ink)
+    return Writing(paper.reshape(reduced.shape), shown, ink, scale)
 
 
 def _largest(values: Floats) -> Floats:

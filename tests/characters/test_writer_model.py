@@ -1,5 +1,7 @@
 """The writer model: no change without context, and confusable classes told apart with it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from handwriting.characters import writer_model
 from handwriting.characters.writer_model import WriterModel
 from handwriting.data import alphabet
+from handwriting.data.geometry import DEVIATION, standardised
 
 CLASSES = alphabet.CHARACTERS
 WRITERS, EACH = 40, 62
@@ -142,6 +145,43 @@ def test_one_image_of_context_gives_what_bayes_rule_does(second: str, other: lis
     found = (read[0, 0] - read[0, 1]).item()
     assert found == pytest.approx(gains[0] - gains[1], abs=1e-4)
     assert abs(found) > 0.1
+
+
+def in_own_units(geometry: Tensor, unit: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The shares that features are of, in other units, of unknown position."""
+    zero = standardised(np.array([[1, 1, 0, 0]], np.float32))[:, :2]  # log 1 is 0
+    sizes = np.exp((geometry[:, :2].numpy() - zero) * np.array(DEVIATION[:2])) * unit[:, None]
+    return np.concatenate([sizes, np.full_like(sizes, np.nan)], 1).astype(np.float32)
+
+
+def letter_alone() -> Tensor:
+    """Logits that know nothing of the case of N to Z."""
+    return torch.where(single(GEOMETRY) <= -100, -100.0, 0.0)
+
+
+def test_sizes_in_units_of_the_writers_own_tell_upper_from_lower_case(fitted: WriterModel) -> None:
+    logits = letter_alone()
+    unit = np.random.default_rng(3).uniform(0.3, 3, WRITERS)[WRITER]
+    read = fitted.adapted_sizes(logits, in_own_units(written(2), unit), WRITER)
+    assert correct(logits).mean() < 0.9
+    assert correct(read).mean() > correct(logits).mean() + 0.05
+
+
+def test_sizes_that_tell_nothing_change_nothing(fitted: WriterModel) -> None:
+    """Known geometry, an unknown one, an unknown writer, one image each, images scaled to one
+    size, and images scaled at random, whose sizes are no evidence."""
+    logits, random, one = letter_alone(), np.random.default_rng(3), np.ones(len(WRITER))
+    shares = in_own_units(written(2), one)
+    known, unknown = shares.copy(), np.full_like(shares, np.nan)
+    known[:, 2:] = 0.5
+    alone, nobody = torch.arange(len(WRITER)), torch.full_like(WRITER, -1)
+    scaled = in_own_units(written(2), 0.5 / np.maximum(shares[:, 0], shares[:, 1] * 4 / 3))
+    given = [(known, WRITER), (unknown, WRITER), (shares, alone), (shares, nobody)]
+    for each, writers in [*given, (scaled, WRITER)]:
+        assert torch.equal(fitted.adapted_sizes(logits, each, writers), logits)
+    at_random = in_own_units(written(2), random.lognormal(0, 1, len(WRITER)))
+    read = fitted.adapted_sizes(logits, at_random, WRITER)
+    assert (read.softmax(1) - logits.softmax(1)).abs().mean() < 0.01
 
 
 def test_an_outlier_keeps_to_its_pixels_and_says_little_of_a_writer(fitted: WriterModel) -> None:

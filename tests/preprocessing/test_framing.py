@@ -28,7 +28,7 @@ def framed(file: bytes | Image.Image, size: int = SIZE, ink_size: int = INK_SIZE
 def prepared(file: bytes | Image.Image) -> Pixels:
     found = framed(file)
     assert (found.image.shape, found.image.dtype.name) == ((SIZE, SIZE), "uint8")
-    assert all(0 <= each <= 1 for each in found.geometry) or np.isnan(found.geometry).all()
+    assert all(0 <= each <= 1 for each in found.geometry) or np.isnan(found.geometry[2:]).all()
     return found.image
 
 
@@ -213,7 +213,7 @@ def test_size_and_position_of_the_ink_on_a_sheet_are_in_the_geometry_and_not_in_
     assert one.key != other.key
 
 
-def test_the_geometry_is_unknown_of_any_other_picture() -> None:
+def test_the_position_is_unknown_of_any_other_picture() -> None:
     """A sheet of another form, ink larger than any of trainPart1, a photo, a thinner pen."""
     others = [
         rectangle((100, 90, 159, 179), (400, 400)),
@@ -222,7 +222,18 @@ def test_the_geometry_is_unknown_of_any_other_picture() -> None:
         rectangle((200, 60, 203, 239)),
         Image.fromarray(mnist_like()),
     ]
-    assert all(np.isnan(framed(each).geometry).all() for each in others)
+    assert all(np.isnan(framed(each).geometry[2:]).all() for each in others)
+
+
+def test_of_another_picture_the_size_is_in_pixels_whatever_its_canvas() -> None:
+    """Also of a photo that is reduced before it is looked at, and of a thin pen."""
+    small = framed(rectangle((100, 90, 159, 179), (200, 400))).geometry
+    large = framed(rectangle((400, 360, 639, 719), (1600, 1600))).geometry
+    thin = framed(rectangle((50, 90, 53, 179), (200, 400))).geometry
+    assert small[:2] == (90 / 900, 60 / 1200)
+    assert large[:2] == pytest.approx((360 / 900, 240 / 1200), rel=0.02)
+    assert thin[:2] == (90 / 900, 4 / 1200)
+    assert np.isnan(framed(Image.fromarray(mnist_like())).geometry).all()
 
 
 def mnist_like() -> Pixels:
