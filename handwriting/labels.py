@@ -99,7 +99,7 @@ def examined(
     found = [(name, label, each) for (name, each), label in zip(bar, labels, strict=True)]
     good = [(n, label, x) for n, label, x in found if label and isinstance(x, Framed)]
     bad = [each for each in found if not (each[1] and isinstance(each[2], Framed))]
-    classes = tuple(sorted({label for _, label, _ in good}, key=_natural))
+    classes = _classes({label for _, label, _ in good}, classifier)
     if not 2 <= len(classes) <= _MOST_CLASSES or len(good) < 2 * len(classes):
         what = f"{len(good):,} images that can be read, of {len(classes)} classes"
         raise InputError(f"{what}: between 2 and {_MOST_CLASSES} classes of images are needed")
@@ -119,6 +119,13 @@ def examined(
         limits=[*_limits(split, classifier)],
         pixels=dict(zip(names, split.images[:, 0], strict=True)),
     )
+
+
+def _classes(given: set[str], classifier: Classifier | None) -> tuple[str, ...]:
+    """Return the classes of a set: the network's too, of which it may hold images under others."""
+    if classifier and given <= {*classifier.classes} and len(classifier.classes) <= 2 * len(given):
+        return classifier.classes
+    return tuple(sorted(given, key=_natural))
 
 
 def _natural(name: str) -> tuple[float, str]:
