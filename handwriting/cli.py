@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="handwriting", description="Classify handwriting.")
     commands = top.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="print path,label,probability,error of images")
+    columns = "path,label,probability,confusable,error"
+    predict = commands.add_parser("predict", help=f"print {columns} of images")
     read = ", ".join(decoding.KINDS)
     kinds = f"image files ({read}), folders, zip and tar archives, idx files, MNIST as CSV"
     predict.add_argument("images", nargs="+", help=f"{kinds}; - reads stdin")
@@ -132,16 +133,18 @@ def predict(given: argparse.Namespace) -> str | None:
         for name, answer in tqdm(answers, unit="image", disable=quiet or None):
             if isinstance(answer, Prediction):
                 answered = True
-                yield [name, *cells(answer.top(given.top), given.top), None]
+                top = cells(answer.top(given.top), given.top)
+                yield [name, *top, list(answer.confusable), None]
             elif name not in direct and images.is_other_kind(name, answer):
                 others.append(name)
             else:
                 bad.append(str(answer))
-                yield [name, *cells([], given.top), str(answer).removeprefix(f"{name}: ")]
+                reason = str(answer).removeprefix(f"{name}: ")
+                yield [name, *cells([], given.top), [], reason]
 
     numbers = ["", *range(2, given.top + 1)]
     labels = [f"{each}{number}" for number in numbers for each in ("label", "probability")]
-    write(["path", *labels, "error"], rows(), given.output)
+    write(["path", *labels, "confusable", "error"], rows(), given.output)
     if others:
         print(f"predict: not images ({len(others):,}): {listed(others)}", file=sys.stderr)
     if unknown:
@@ -160,15 +163,17 @@ def cells(top: Sequence[tuple[str, float]], count: int) -> list[str | float | No
 
 def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None) -> None:
     """Write a table to a file, CSV or JSON, or as it comes to standard output."""
-    if not output:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([printable(path), *rest] for path, *rest in rows)
-    elif output.suffix.lower() == ".json":
+    if output and output.suffix.lower() == ".json":
         content = [dict(zip(columns, row, strict=True)) for row in rows]
         files.write_json(output, content, output.parent)
-    else:
-        files.write_csv(output, columns, rows, output.parent)
+        return
+    texts = ([" ".join(x) if isinstance(x, list) else x for x in row] for row in rows)
+    if output:
+        files.write_csv(output, columns, texts, output.parent)
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([printable(path), *rest] for path, *rest in texts)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from handwriting.characters import protocols
 from handwriting.characters.writer_model import context_rows
 from handwriting.classifier import Classifier, out_of_fold_logits
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.data import alphabet, dataset, folds
 from handwriting.data.dataset import Split
 from handwriting.evaluation import characters, gallery, metrics
@@ -34,10 +34,10 @@ AUGMENTED = "0Oo1IlcCsSwW"  # classes whose first image is shown with each augme
 
 
 def main(scratch: Path, source: str) -> None:
-    groups = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
     truth = torch.from_numpy(split.labels)
+    confusable = files.read_json(folder / "crossvalidation/confusable.json")
     fold_of = folds.load(folder / "crossvalidation/folds.csv")
     saved = {name: checkpoint.load(folder / f"crossvalidation/{name}.pt") for name in fold_of}
     trained = [(saved[name], split, fold_of[name]) for name in folds.PROTOCOLS]
@@ -54,11 +54,11 @@ def main(scratch: Path, source: str) -> None:
     types = [alphabet.character_type(classes[label]) for label in split.labels]
     same_type = predict(context_rows([f"{w} {t}" for w, t in zip(writers, types, strict=True)]))
     by_size = {n: predict(characters.context_subset(context, n)) for n in characters.CONTEXT_SIZES}
-    networks, same = characters.published(by_size), metrics.confusable(classes, groups)
+    networks, same = characters.published(by_size), metrics.confusable(classes, confusable)
     for name, each in networks.items():
         fold = fold_of[folds.UNSEEN if name.startswith(UNSEEN) else folds.SEEN]
         metrics.write(source, name, metrics.measure([each], fold, writers, same), scratch)
-    tables = characters.tables(by_size, same_type, classes, groups, types, writers)
+    tables = characters.tables(by_size, same_type, classes, confusable, types, writers)
     curves = metrics.mean_curves(pd.read_csv(folder / "crossvalidation/curves.csv"), "method")
     tables["confusion"] = metrics.confusion(networks[SEEN], classes)
     tables["curves"] = curves.rename(columns={"method": "protocol"})

@@ -11,7 +11,7 @@ import torch
 from jinja2 import StrictUndefined, Template
 
 from handwriting import onnx_export
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.data import folds
 from handwriting.training import checkpoint
 from handwriting.training.checkpoint import Saved
@@ -23,15 +23,13 @@ _WORST = 5  # classes and pairs in the card
 
 
 def main(scratch: Path, source: str) -> None:
-    confusable = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder = Path(f"artifacts/{source}")
     names = ["characters", *(f"crossvalidation/{name}" for name in folds.PROTOCOLS)]
     networks = [each for name in names for each in checkpoint.load(folder / f"{name}.pt")]
     checkpoint.save(networks, folder / "characters-ensemble.pt", scratch)
     shipped = networks[0]
-    content = onnx_export.to_onnx(shipped, confusable)
-    files.write_bytes(folder / "characters.onnx", content, scratch)
+    files.write_bytes(folder / "characters.onnx", onnx_export.to_onnx(shipped), scratch)
     text = card(source, shipped, Path(f"metrics/{source}"))
     files.write_bytes(folder / "model-card.md", text.encode(), scratch)
 
