@@ -21,7 +21,7 @@ from handwriting.classifier import NO_WRITERS, Classifier, Prediction
 from handwriting.core import files
 from handwriting.core.errors import InputError, listed, printable
 from handwriting.images import Named
-from handwriting.preprocessing import decoding, framing
+from handwriting.preprocessing import decoding, framing, settings
 
 _BATCH = 64  # images
 
@@ -66,13 +66,9 @@ def count(text: str) -> int:
     return int(text)
 
 
-def writer_in(pattern: re.Pattern[str], unknown: list[str], path: str) -> str | None:
-    """Return the part of a path that a pattern, or its first group, matches: its writer.
-
-    Of a path without one, which is added to `unknown`, return None.
-    """
-    found = pattern.search(path)
-    if not (writer := found and found[min(pattern.groups, 1)]):
+def writer_of(pattern: re.Pattern[str], unknown: list[str], path: str) -> str | None:
+    """Return the writer in a path; of a path without one, which is added to `unknown`, None."""
+    if not (writer := settings.writer_in(pattern, path)):
         unknown.append(path)
     return writer or None
 
@@ -120,7 +116,7 @@ def predict(given: argparse.Namespace) -> str | None:
     writer: Callable[[str], str | None] | None = (lambda _: "one") if given.same_writer else None
     unknown = list[str]()
     if given.writer_regex:
-        writer = partial(writer_in, given.writer_regex, unknown)
+        writer = partial(writer_of, given.writer_regex, unknown)
     if writer and not classifier.saved:
         raise InputError(f"{given.model}: {NO_WRITERS}")
     answers = classifier.answers(named, None if writer else _BATCH, cpu_count(), writer)

@@ -34,6 +34,14 @@ class Results(NamedTuple):
         whole, types = Path("metrics", self.source, f"{path}.csv"), dict.fromkeys(_TEXT, "str")
         return pd.read_csv(whole, dtype=types, keep_default_na=False, na_values="").convert_dtypes()
 
+    def classes(self) -> list[str]:
+        """Return the classes of question one."""
+        return self.table("characters/classes")["class"].tolist()
+
+    def has(self, network: str) -> bool:
+        """Return whether a network has been measured."""
+        return Path("metrics", self.source, f"{network}.json").exists()
+
     def evaluated(self, path: str) -> pd.DataFrame:
         """Return artifacts/<source>/evaluation/<path>.csv, everything as text."""
         whole = Path("artifacts", self.source, "evaluation", f"{path}.csv")

@@ -30,7 +30,9 @@ from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Saved
 
 SEEN, UNSEEN, ENSEMBLE = "characters", "characters-unseen-writers", "characters-ensemble"
-AUGMENTED = "0Oo1IlcCsSwW"  # classes whose first image is shown with each augmentation
+AUGMENTED = "0Oo1IlcCsSwW"  # classes whose first image is shown with each augmentation ...
+_SHOWN = 12  # ... or, where classes are no characters, the first so many
+_MAPPED = 1000  # held-out images on the map
 
 
 def main(scratch: Path, source: str) -> None:
@@ -50,6 +52,7 @@ def main(scratch: Path, source: str) -> None:
         every = zip((SEEN, UNSEEN, ENSEMBLE), [*each, mean_prediction(each)], strict=True)
         return {name: Predictions(logits, truth) for name, logits in every}
 
+    known = writers if len({*writers}) < len(writers) else ()  # else each image has its own
     classes, context = split.classes, context_rows(writers)
     types = [alphabet.character_type(classes[label]) for label in split.labels]
     same_type = predict(context_rows([f"{w} {t}" for w, t in zip(writers, types, strict=True)]))
@@ -57,14 +60,17 @@ def main(scratch: Path, source: str) -> None:
     networks, same = characters.published(by_size), metrics.confusable(classes, confusable)
     for name, each in networks.items():
         fold = fold_of[folds.UNSEEN if name.startswith(UNSEEN) else folds.SEEN]
-        metrics.write(source, name, metrics.measure([each], fold, writers, same), scratch)
-    tables = characters.tables(by_size, same_type, classes, confusable, types, writers)
+        metrics.write(source, name, metrics.measure([each], fold, known, same), scratch)
+    tables = characters.tables(by_size, same_type, classes, confusable, types, known)
     curves = metrics.mean_curves(pd.read_csv(folder / "crossvalidation/curves.csv"), "method")
     tables["confusion"] = metrics.confusion(networks[SEEN], classes)
     tables["curves"] = curves.rename(columns={"method": "protocol"})
     for name, frame in tables.items():
         files.write_frame(Path(f"metrics/{source}/characters/{name}.csv"), frame, scratch)
-    out, held_out = folder / "evaluation/characters", np.flatnonzero(fold_of[folds.SEEN] == 0)
+    out, held_out = (
+        folder / "evaluation/characters",
+        np.flatnonzero(fold_of[folds.SEEN] == 0)[:_MAPPED],
+    )
     files.write_frame(out / "predictions.csv", metrics.table(classes, networks), scratch)
     show(out, split, networks[SEEN], saved[folds.SEEN][0], split.rows(held_out), scratch)
 
@@ -77,7 +83,8 @@ def show(
     sheets = folder.parents[1] / "figures/characters"
     tiles = [gallery.show_mistakes(sheets, n, split, found, scratch) for n in gallery.MISTAKES]
     path = sheets / "magnitudes.png"
-    tiles += [gallery.show_magnitudes(path, split, AUGMENTED, magnitudes, scratch)]
+    chosen = [*AUGMENTED] if {*AUGMENTED} <= {*split.classes} else split.classes[:_SHOWN]
+    tiles += [gallery.show_magnitudes(path, split, chosen, magnitudes, scratch)]
     files.write_frame(folder / "tiles.csv", pd.concat(tiles), scratch)
 
     def predict() -> Tensor:

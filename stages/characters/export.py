@@ -13,6 +13,7 @@ from jinja2 import StrictUndefined, Template
 from handwriting import onnx_export
 from handwriting.core import cli, files
 from handwriting.data import folds
+from handwriting.data.alphabet import CHARACTERS
 from handwriting.training import checkpoint
 from handwriting.training.checkpoint import Saved
 
@@ -37,10 +38,13 @@ def main(scratch: Path, source: str) -> None:
 def card(source: str, shipped: Saved, metrics: Path) -> str:
     """Return the model card, in Markdown, from a checkpoint and from the metrics."""
     names = ("classes", "pairs", "details")
-    classes, pairs, details = (pd.read_csv(metrics / f"characters/{name}.csv") for name in names)
+    texts = dict.fromkeys(("class", "one", "other"), str)  # which may be called NA
+    tables = (metrics / f"characters/{name}.csv" for name in names)
+    classes, pairs, details = (pd.read_csv(path, converters=texts) for path in tables)
     template = Template(_CARD.read_text(), undefined=StrictUndefined, keep_trailing_newline=True)
     text: str = template.render(
         source=source,
+        characters=shipped.network.shape.classes == CHARACTERS,
         shape=shipped.network.shape,
         about=shipped.about,
         weights=sum(each.numel() for each in shipped.network.parameters()),

@@ -1,6 +1,6 @@
-"""Train the checkpoints that fine-tuning starts from, on trainPart1 and nothing else.
+"""Train the checkpoints that fine-tuning starts from, on characters and nothing else.
 
-`characters` learns all 62 classes, `digits` the images of 0 to 9, and `random` nothing: it holds
+`characters` learns all classes, `digits` the images of 0 to 9, and `random` nothing: it holds
 the weights that the others start from, so that all runs of a comparison are one program. Nothing is
 chosen by these networks, so nothing is held out.
 
@@ -28,11 +28,6 @@ from handwriting.training.pretrained import ModelSize, Seeds
 from handwriting.training.runs import Data, Job
 
 STREAM = "characters28"
-CLASSES = {
-    "random": alphabet.DIGITS,
-    "digits": alphabet.DIGITS,
-    "characters": alphabet.CHARACTERS,
-}
 
 
 @params.section
@@ -69,8 +64,8 @@ def main(scratch: Path, source: str) -> None:
     counts = checkpoints(seeds, default_size, full_size)
     if unknown := [name for name in counts if name not in sizes]:
         raise InputError(f"{params.PATH}: model_sizes: there is no {unknown[0]}")
-    for init, classes in CLASSES.items():
-        part = split.of_classes(classes)
+    digits = split.of_classes(alphabet.DIGITS)
+    for init, part in {"random": digits, "digits": digits, "characters": split}.items():
         jobs = [
             Job(
                 Run(data=STREAM, init=init, seed=seed),

@@ -166,3 +166,9 @@ def test_the_diagnoses_are_a_row_for_each_set(tmp_path: Path) -> None:
     found |= {"believed_correct": 9}
     (tmp_path / "label_noise/mnist.json").write_text(json.dumps(found | {"bic": {}}))
     assert digits.label_noise(tmp_path).to_numpy().tolist() == [["mnist", *found.values()]]
+
+
+def test_two_classes_that_are_no_characters_are_measured() -> None:
+    found = Predictions(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    [row] = characters.details({"one": found}, ["circle", "Square"], ["a"] * 2).to_dict("records")
+    assert (row["top3"], row["case_insensitive"], row["digit_images"]) == (1, 0.5, 0)

@@ -81,7 +81,7 @@ def test_names_are_escaped_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) 
     ]
     parts: list[page.Part | str] = [page.Chart("evil", numbers, figure, table), *sheets, evil]
     content = {"sections": [page.Section("evil", numbers, parts)], "packages": table}
-    content |= dict.fromkeys(("source", "data_card", "model_card"), evil)
+    content |= dict.fromkeys(("title", "source", "data_card", "model_card"), evil)
     text = page.render("report.html", palette=charts.PALETTE, **content)
     assert "<img" not in text
     assert text.count("</script>") == 3 + 1  # the page's own, and the chart's
