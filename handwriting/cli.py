@@ -1,4 +1,5 @@
-"""The commands: handwriting predict IMAGE..., in a clone python -m handwriting predict."""
+"""The commands: handwriting predict IMAGE..., in a clone python -m handwriting predict; and, in a
+clone alone, source add NAME --characters ARCHIVE."""
 
 import argparse
 import csv
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="handwriting", description="Classify handwriting.")
     commands = top.add_subparsers(dest="command", required=True)
+    add_source(commands.add_parser("source", help="add images of your own to the pipeline"))
     columns = "path,label,probability,confusable,error"
     predict = commands.add_parser("predict", help=f"print {columns} of images")
     read = ", ".join(decoding.KINDS)
@@ -56,7 +58,32 @@ def parser() -> argparse.ArgumentParser:
     writers.add_argument("--same-writer", action="store_true", help=same)
     of_writer = "the same, where this part of the path (or its first group) names the writer"
     writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
+    predict.set_defaults(run=predictions)
     return top
+
+
+def add_source(source: argparse.ArgumentParser) -> None:
+    """Say what `source add` takes."""
+    add = source.add_subparsers(dest="verb", required=True).add_parser(
+        "add", help="write the settings and the pipeline of a new source"
+    )
+    add.add_argument("name", metavar="NAME", help="of the source: letters, digits, - and _")
+    archive = "a path or URL of a zip or tar archive, with a folder for each class"
+    add.add_argument("--characters", required=True, metavar="ARCHIVE", help=archive)
+    doubtful = "the same classes, with labels not to be trusted"
+    add.add_argument("--doubtful", metavar="ARCHIVE", help=doubtful)
+    of_writer = "this part of an image's path (or its first group) names who wrote it"
+    add.add_argument("--writer", metavar="REGEX", help=of_writer)
+    add.set_defaults(run=source_added)
+
+
+def source_added(given: argparse.Namespace) -> None:
+    """Add a source, and print what to do next."""
+    try:
+        from handwriting import own_data
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'handwriting[train]'") from None
+    print(own_data.add(given.name, given.characters, given.doubtful, given.writer))
 
 
 def count(text: str) -> int:
@@ -106,7 +133,7 @@ def debugged(named: Iterable[Named], folder: Path, classifier: Classifier) -> It
         yield name, image
 
 
-def predict(given: argparse.Namespace) -> str | None:
+def predictions(given: argparse.Namespace) -> str | None:
     """Write the answers; return what to say of images without one, if there are any."""
     check(given)
     paths, classifier = [*map(Path, given.images)], Classifier(given.model)
@@ -175,20 +202,21 @@ def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None
 def main() -> None:
     """Run a command; an error is one line and exit status 1."""
     given = parser().parse_args()
+    name = given.command
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - by 2>&-
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the other cores decode and frame
     try:
-        sys.exit(predict(given))
+        sys.exit(given.run(given))
     except InputError as error:
-        sys.exit(f"predict: {error}")
+        sys.exit(f"{name}: {error}")
     except BrokenPipeError:  # the reader has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        sys.exit(f"predict: {error.filename or 'the output'}: {error.strerror}")
+        sys.exit(f"{name}: {error.filename or 'the output'}: {error.strerror}")
     except MemoryError:
-        sys.exit("predict: out of memory")
+        sys.exit(f"{name}: out of memory")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -147,7 +147,7 @@ def test_an_added_source_has_its_own_classes_folders_and_writers(
         for j, each in enumerate(classes)
         for i in range(20)
     }
-    images = {"classes": classes} | ({"writer": writer} if writer else {})
+    images: dict[str, Any] = {"classes": classes} | ({"writer": writer} if writer else {})
     run(members, "characters", **images)
     loaded, paths = load("train", "characters"), column("train", "characters")
     assert loaded.classes == tuple(classes)
