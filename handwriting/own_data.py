@@ -24,6 +24,13 @@ _REPORT, _SCRATCH = Path("stages/report/dvc.yaml"), Path("scratch")
 _RESERVED = {"artifacts", "images", "metrics", "raw", "scratch", "tensors"}
 _LIKE = "real"  # the source whose settings the new one has
 _TRANSFER = ("pretrain", "digits", "full_data", "labels", "seeds", "methods")  # of question two
+# What the report has of doubtful labels, in the folder of the source's artifacts.
+_DOUBTFUL = (
+    "evaluation/doubtful",
+    "figures/doubtful/worst.png",
+    "label_noise/doubtful.json",
+    "label_noise/images.csv",
+)
 _CARD = """# Data card: {name}
 
 {writers} Say here what the images show, who made them and what their terms are.
@@ -165,7 +172,14 @@ def section_of(
         section["archives"]["mnist"] = plain(like["archives"]["mnist"])
         section["images"]["mnist"] = plain(like["images"]["mnist"])
     if "doubtful" in found:
-        section["images"]["doubtful"] = {"train": sum(found["doubtful"].counts.values())}
+        size = sum(found["doubtful"].counts.values())
+        section["images"]["doubtful"] = {"train": size, "classes": [*counts]}
+        section["doubtful"] = {
+            "model_size": like["digits"]["model_size"],
+            "pretrain": epochs,
+            "epochs": scaled(content, size),
+            "seeds": like["seeds"]["diagnosis"],
+        }
     return section
 
 
@@ -192,8 +206,9 @@ def pipeline(name: str, lists: Iterable[str]) -> dict[str, Any]:
     page = f"artifacts/{name}/report.html"
     report = YAML(typ="safe").load(_REPORT)["stages"]["report"]
     del report["matrix"]
-    absent = {"mnist", "mnistTask3", "doubtful", "oracle", "label_noise"} - {*lists}
+    absent = {"mnist", "mnistTask3", "oracle", "label_noise"} - {*lists}
     deps = [dep for dep in report["deps"] if not absent & {*re.split(r"[/.]", dep)}]
+    deps += [f"artifacts/{name}/{each}" for each in _DOUBTFUL if "doubtful" in lists]
     report |= {"wdir": "..", "deps": deps}
     target = {
         "wdir": "..",

@@ -7,7 +7,7 @@ from handwriting.core.errors import InputError
 from handwriting.reporting.networks import NETWORKS
 from tools import program
 
-QUESTIONS = ("characters", "MNIST, fine-tuned", "mnistTask3, wrong labels")
+QUESTIONS = ("characters", "MNIST, fine-tuned", "mnistTask3, wrong labels", "doubtful labels")
 SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting.\n"
 
 

@@ -11,6 +11,7 @@ from handwriting.reporting import charts
 from handwriting.reporting.networks import NETWORKS, named
 from handwriting.reporting.page import Chart, Sheet
 
+_DATA = ("characters", "mnist", "mnistTask3", "doubtful")  # of each question
 _TEXT = ("labels", "class", "one", "other", "digit", "layer")  # columns of names, digits or not
 
 
@@ -66,7 +67,7 @@ def chart(
 
 def accuracies(results: Results, question: int, **numbers: Any) -> Chart:
     """Return the accuracies of the networks of a question, test archives last."""
-    data, names = ("characters", "mnist", "mnistTask3")[question - 1], results.networks(question)
+    data, names = _DATA[question - 1], results.networks(question)
     frame = pd.DataFrame([results.json(name) for name in names])
     labels = [named(name).label for name in names]
     colours = labels if question > 1 else ()

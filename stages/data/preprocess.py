@@ -27,7 +27,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     if name == "mnist":
         table, keys = idx.read(archive, images, framing)
     else:
-        class_of = {each: each for each in alphabet.DIGITS}
+        class_of = {each: each for each in images.classes or alphabet.DIGITS}
         if characters:
             class_of, writer = images.character_folders, images.writers
         table, keys = folders.read(archive, class_of, images.train, framing, writer)

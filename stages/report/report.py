@@ -13,12 +13,17 @@ import pandas as pd
 
 from handwriting.core import cli, files, params
 from handwriting.data import geometry
-from handwriting.reporting import characters, charts, mnist, mnistTask3, page
+from handwriting.reporting import characters, charts, doubtful, mnist, mnistTask3, page
 from handwriting.reporting.results import Results
 
 # The sections, by a network that each has.
-SECTIONS = {"characters": characters, "mnist-random": mnist, "mnistTask3-random": mnistTask3}
-_TITLES = ("Question one", "Two questions", "Three questions")
+SECTIONS = {
+    "characters": characters,
+    "mnist-random": mnist,
+    "mnistTask3-random": mnistTask3,
+    "doubtful-naive": doubtful,
+}
+_TITLES = ("One question", "Two questions", "Three questions")
 
 
 def main(scratch: Path, source: str) -> None:
