@@ -11,10 +11,13 @@ import pytest
 import yaml
 
 from handwriting import cli
+from handwriting.core.files import read_csv
 from handwriting.raw.archives import Limits, content_digest
 from tests import workspace
+from tests.pages import sections
 from tests.raw.packing import zipped
 from tests.test_cli import tarred
+from tests.test_pipeline import scores
 from tests.test_sources import copied, up_to_date
 from tests.workspace import ROOT, run
 
@@ -234,3 +237,37 @@ def test_adding_a_source_reruns_nothing_and_dvc_then_runs_stages_of_it_alone(
     assert {"download-characters", "crossvalidate", "train", "report", "shapes"} <= {*names}
     assert all("shapes" in name for name in stages)
     assert not [name for name in stages if "mnist" in name]
+
+
+@pytest.mark.slow
+def test_the_page_on_own_data_says_what_happens(committed: Path, tmp_path: Path) -> None:
+    page, folder = sections("docs/own-data.md"), copied(committed, tmp_path)
+    before = contents(folder / "artifacts"), workspace.locks(folder)
+    for line in (*page["What it takes"], *page["Add it"]):
+        run(folder, "sh", "-c", line)
+    content = workspace.read_params(folder)
+    content["shapes"]["characters"]["epochs"] = 40
+    content["shapes"]["doubtful"] |= {"pretrain": 40, "epochs": 40}
+    workspace.write_params(folder, content)
+    run(folder, "sh", "-c", page["Run it"][0])
+    accuracy = {name: each["accuracy"] for name, each in scores(folder, "shapes").items()}
+    assert len(accuracy) == 8
+    assert accuracy["characters"] > 0.9
+    assert "doubtful labels" in run(folder, "sh", "-c", page["Run it"][1]).stdout
+    report = (folder / "artifacts/shapes/report.html").read_text()
+    for identity in ("confusion", "classes", "accuracy-doubtful", "label-noise-doubtful"):
+        assert f'<figure id="{identity}"' in report, identity
+    assert '<figure id="context"' not in report  # the writers are not known
+    assert "Who wrote or drew them is not known" in report
+    ranked = read_csv(folder / "artifacts/shapes/label_noise/images.csv")
+    first = {row["given"] for row in ranked[:60]}
+    assert (first, len(ranked)) == ({"square", "triangle"}, 200)
+    run(folder, "sh", "-c", page["Run it"][-1])
+    answers = read_csv(folder / "answers.csv")
+    right = [row["label"] == row["path"].split("/")[1] for row in answers]
+    assert (len(right), sum(right) > 180) == (200, True)
+    for line in page["Remove it again"]:
+        run(folder, "sh", "-c", line)
+    assert run(folder, "git", "status", "--porcelain").stdout == ""
+    assert (contents(folder / "artifacts"), workspace.locks(folder)) == before
+    assert up_to_date(folder, "dvc.yaml")

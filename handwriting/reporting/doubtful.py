@@ -18,7 +18,7 @@ def section(results: Results) -> Section:
         accuracies(results, 4, **shown),
         chart("label-noise-doubtful", figure, matrix.reset_index(names="true class"), **shown),
     ]
-    if shown["corrected"]["accuracy"] < 1:
+    if shown["forward"]["accuracy"] < 1:
         return Section("four", shown, [*parts, mistakes(results, "doubtful", "worst")])
     return Section("four", shown, parts)
 
@@ -26,4 +26,5 @@ def section(results: Results) -> Section:
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
     found: dict[str, Any] = results.json("label_noise/doubtful", "artifacts")
-    return found | {each: results.json(f"doubtful-{each}") for each in ("naive", "corrected")}
+    names = {"naive": "doubtful-naive", "forward": "doubtful-corrected"}
+    return found | {name: results.json(network) for name, network in names.items()}

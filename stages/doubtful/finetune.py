@@ -34,7 +34,7 @@ def main(scratch: Path, source: str) -> None:
     recipe = params.changed(recipe, settings.training, "pretrain.training")
     given = recipe.cross_entropy
     plan = Plan(recipe, settings.augmentation, of_source.epochs, given, "doubtful", 0)
-    objectives: dict[str, Objective] = {"naive": given, "corrected": matrix}
+    objectives: dict[str, Objective] = {"naive": given, "forward_correction": matrix}
     jobs = [
         pretrained.fresh(
             Run(data="doubtful", method=method, seed=seed),
@@ -48,9 +48,10 @@ def main(scratch: Path, source: str) -> None:
         for seed in range(of_source.seeds)
     ]
     trained = runs.train(jobs, Data(split), compute, scratch)
-    for method in objectives if is_driver() else ():
+    names = zip(objectives, ("doubtful-naive", "doubtful-corrected"), strict=True)
+    for method, name in names if is_driver() else ():
         networks = [each.saved for each in trained if each.saved.run.method == method]
-        checkpoint.save(networks, Path(f"artifacts/{source}/doubtful-{method}.pt"), scratch)
+        checkpoint.save(networks, Path(f"artifacts/{source}/{name}.pt"), scratch)
 
 
 if __name__ == "__main__":
