@@ -21,7 +21,7 @@ from handwriting.training.model import Shape
 from tests import networks
 
 SHAPE = replace(networks.SHAPE, geometry_channels=5, temperature=0.67)
-Exporter = Callable[[Saved, list[str]], bytes]
+Exporter = Callable[[Saved], bytes]
 
 
 @pytest.fixture(scope="module")
