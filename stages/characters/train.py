@@ -24,13 +24,12 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("characters", Characters)
     of_source = params.load(f"{source}.characters", OfSource)
     compute.launch()
-    split, writers = dataset.load_characters(source)
+    folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
+    pairs = files.read_json(folder / "crossvalidation/confusable.json")
     run = Run(data="characters", method="all")
     job = protocols.job(run, "characters", split, training, settings, of_source.epochs)
     [trained] = runs.train([job], Data(split), compute, scratch)
     if is_driver():
-        folder = Path(f"artifacts/{source}")
-        pairs = files.read_json(folder / "crossvalidation/confusable.json")
         saved = protocols.with_writer_model(confusable.known(trained.saved, pairs), split, writers)
         checkpoint.save([saved], folder / "characters.pt", scratch)
 
