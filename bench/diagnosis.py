@@ -92,7 +92,9 @@ def scores(
         "auroc": round(float(roc_auc_score(wrong, p_wrong)), 5) if both else None,
         "precision": round(float(found.sum() / flagged.sum()), 4) if flagged.any() else None,
         "recall": round(float(found.sum() / wrong.sum()), 4) if wrong.any() else None,
-        "suggestions": round(float((suggested == case.truth)[known].mean()), 4) if known.any() else None,
+        "suggestions": round(float((suggested == case.truth)[known].mean()), 4)
+        if known.any()
+        else None,
     }
 
 

@@ -44,9 +44,8 @@ from handwriting.training.compute import Compute
 from handwriting.training.loop import Labelled, Plan, fit, validate
 from handwriting.training.losses import CrossEntropy
 from handwriting.training.optimizer import Recipe
-from handwriting.training.pretrained import Digits, FullData, ModelSize
+from handwriting.training.pretrained import Digits, FullData, ModelSize, Pretrain
 from handwriting.training.resume import Progress
-from stages.mnist.pretrain import Pretrain
 from tools import program
 
 # The section whose epochs and augmentation a model size is trained with.

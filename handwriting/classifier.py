@@ -40,9 +40,8 @@ class Prediction:
     label: str
     class_index: int  # of the label in `classes`
     probability: float  # of the label
-    # Classes that no reader tells apart from the label without context; None: the file of the
-    # network does not say, as no .pt does.
-    confusable: tuple[str, ...] | None
+    # Classes that cross-validation often confused with the label; of digit networks, none.
+    confusable: tuple[str, ...]
     probabilities: Floats = field(repr=False)  # [classes], they add up to 1
     classes: tuple[str, ...] = field(repr=False)
 
@@ -192,12 +191,10 @@ class Classifier:
         return [self._prediction(each) for each in found]
 
     def _prediction(self, shares: Floats) -> Prediction:
-        index, groups = int(shares.argmax()), self.network.confusable
-        label, confusable = self.classes[index], None
-        if groups is not None:
-            same = "".join(group for group in groups if label in group)
-            confusable = tuple(each for each in self.classes if each in same and each != label)
-        return Prediction(label, index, float(shares[index]), confusable, shares, self.classes)
+        label = self.classes[index := int(shares.argmax())]
+        pairs = [{*pair} - {label} for pair in self.network.confusable if label in pair]
+        same = tuple(each for each in self.classes if {each} in pairs)
+        return Prediction(label, index, float(shares[index]), same, shares, self.classes)
 
 
 def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwork | TorchNetworks":

@@ -1,4 +1,5 @@
-"""The commands: handwriting predict IMAGE..., in a clone python -m handwriting predict."""
+"""The commands: handwriting predict IMAGE..., in a clone python -m handwriting predict; and, in a
+clone alone, source add NAME --characters ARCHIVE."""
 
 import argparse
 import csv
@@ -21,7 +22,7 @@ from handwriting.classifier import NO_WRITERS, Classifier, Prediction
 from handwriting.core import files
 from handwriting.core.errors import InputError, listed, printable
 from handwriting.images import Named
-from handwriting.preprocessing import decoding, framing
+from handwriting.preprocessing import decoding, framing, settings
 
 _BATCH = 64  # images
 
@@ -38,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="handwriting", description="Classify handwriting.")
     commands = top.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="print path,label,probability,error of images")
+    add_source(commands.add_parser("source", help="add images of your own to the pipeline"))
+    columns = "path,label,probability,confusable,error"
+    predict = commands.add_parser("predict", help=f"print {columns} of images")
     read = ", ".join(decoding.KINDS)
     kinds = f"image files ({read}), folders, zip and tar archives, idx files, MNIST as CSV"
     predict.add_argument("images", nargs="+", help=f"{kinds}; - reads stdin")
@@ -55,9 +58,33 @@ def parser() -> argparse.ArgumentParser:
     writers.add_argument("--same-writer", action="store_true", help=same)
     of_writer = "the same, where this part of the path (or its first group) names the writer"
     writers.add_argument("--writer-regex", type=regex, metavar="REGEX", help=of_writer)
-    predict.set_defaults(run=answer)
+    predict.set_defaults(run=predictions)
     labels_command.add_to(commands)
     return top
+
+
+def add_source(source: argparse.ArgumentParser) -> None:
+    """Say what `source add` takes."""
+    add = source.add_subparsers(dest="verb", required=True).add_parser(
+        "add", help="write the settings and the pipeline of a new source"
+    )
+    add.add_argument("name", metavar="NAME", help="of the source: letters, digits, - and _")
+    archive = "a path or URL of a zip or tar archive, with a folder for each class"
+    add.add_argument("--characters", required=True, metavar="ARCHIVE", help=archive)
+    doubtful = "the same classes, with labels not to be trusted"
+    add.add_argument("--doubtful", metavar="ARCHIVE", help=doubtful)
+    of_writer = "this part of an image's path (or its first group) names who wrote it"
+    add.add_argument("--writer", metavar="REGEX", help=of_writer)
+    add.set_defaults(run=source_added)
+
+
+def source_added(given: argparse.Namespace) -> None:
+    """Add a source, and print what to do next."""
+    try:
+        from handwriting import own_data
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'handwriting[train]'") from None
+    print(own_data.add(given.name, given.characters, given.doubtful, given.writer))
 
 
 def count(text: str) -> int:
@@ -67,13 +94,9 @@ def count(text: str) -> int:
     return int(text)
 
 
-def writer_in(pattern: re.Pattern[str], unknown: list[str], path: str) -> str | None:
-    """Return the part of a path that a pattern, or its first group, matches: its writer.
-
-    Of a path without one, which is added to `unknown`, return None.
-    """
-    found = pattern.search(path)
-    if not (writer := found and found[min(pattern.groups, 1)]):
+def writer_of(pattern: re.Pattern[str], unknown: list[str], path: str) -> str | None:
+    """Return the writer in a path; of a path without one, which is added to `unknown`, None."""
+    if not (writer := settings.writer_in(pattern, path)):
         unknown.append(path)
     return writer or None
 
@@ -111,7 +134,7 @@ def debugged(named: Iterable[Named], folder: Path, classifier: Classifier) -> It
         yield name, image
 
 
-def answer(given: argparse.Namespace) -> str | None:
+def predictions(given: argparse.Namespace) -> str | None:
     """Write the answers; return what to say of images without one, if there are any."""
     check(given)
     paths, classifier = [*map(Path, given.images)], Classifier(given.model)
@@ -121,7 +144,7 @@ def answer(given: argparse.Namespace) -> str | None:
     writer: Callable[[str], str | None] | None = (lambda _: "one") if given.same_writer else None
     unknown = list[str]()
     if given.writer_regex:
-        writer = partial(writer_in, given.writer_regex, unknown)
+        writer = partial(writer_of, given.writer_regex, unknown)
     if writer and not classifier.saved:
         raise InputError(f"{given.model}: {NO_WRITERS}")
     answers = classifier.answers(named, None if writer else _BATCH, cpu_count(), writer)
@@ -134,16 +157,18 @@ def answer(given: argparse.Namespace) -> str | None:
         for name, answer in tqdm(answers, unit="image", disable=quiet or None):
             if isinstance(answer, Prediction):
                 answered = True
-                yield [name, *cells(answer.top(given.top), given.top), None]
+                top = cells(answer.top(given.top), given.top)
+                yield [name, *top, list(answer.confusable), None]
             elif name not in direct and images.is_other_kind(name, answer):
                 others.append(name)
             else:
                 bad.append(str(answer))
-                yield [name, *cells([], given.top), str(answer).removeprefix(f"{name}: ")]
+                reason = str(answer).removeprefix(f"{name}: ")
+                yield [name, *cells([], given.top), [], reason]
 
     numbers = ["", *range(2, given.top + 1)]
     labels = [f"{each}{number}" for number in numbers for each in ("label", "probability")]
-    write(["path", *labels, "error"], rows(), given.output)
+    write(["path", *labels, "confusable", "error"], rows(), given.output)
     if others:
         print(f"predict: not images ({len(others):,}): {listed(others)}", file=sys.stderr)
     if unknown:
@@ -162,20 +187,23 @@ def cells(top: Sequence[tuple[str, float]], count: int) -> list[str | float | No
 
 def write(columns: Sequence[str], rows: Iterable[list[Any]], output: Path | None) -> None:
     """Write a table to a file, CSV or JSON, or as it comes to standard output."""
-    if not output:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([printable(path), *rest] for path, *rest in rows)
-    elif output.suffix.lower() == ".json":
+    if output and output.suffix.lower() == ".json":
         content = [dict(zip(columns, row, strict=True)) for row in rows]
         files.write_json(output, content, output.parent)
-    else:
-        files.write_csv(output, columns, rows, output.parent)
+        return
+    texts = ([" ".join(x) if isinstance(x, list) else x for x in row] for row in rows)
+    if output:
+        files.write_csv(output, columns, texts, output.parent)
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([printable(path), *rest] for path, *rest in texts)
 
 
 def main() -> None:
     """Run a command; an error is one line and exit status 1."""
     given = parser().parse_args()
+    name = given.command
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - by 2>&-
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error
@@ -183,13 +211,13 @@ def main() -> None:
     try:
         sys.exit(given.run(given))
     except InputError as error:
-        sys.exit(f"{given.command}: {error}")
+        sys.exit(f"{name}: {error}")
     except BrokenPipeError:  # the reader has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        sys.exit(f"{given.command}: {error.filename or 'the output'}: {error.strerror}")
+        sys.exit(f"{name}: {error.filename or 'the output'}: {error.strerror}")
     except MemoryError:
-        sys.exit(f"{given.command}: out of memory")
+        sys.exit(f"{name}: out of memory")
     except KeyboardInterrupt:
         sys.exit(130)

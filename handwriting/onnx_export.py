@@ -1,7 +1,6 @@
 """Networks as ONNX models, which OnnxNetwork of handwriting/classifier.py runs without torch."""
 
 import json
-from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -36,11 +35,11 @@ class Exported(nn.Module):
         return logits.softmax(1)
 
 
-def to_onnx(saved: Saved, confusable: Sequence[str]) -> bytes:
+def to_onnx(saved: Saved) -> bytes:
     """Return an ONNX model of a network; equal networks give equal bytes.
 
     Inputs: `image`, and, if the network takes it, `geometry`, as of Exported.forward(). Output:
-    `probabilities`. Its metadata say, in JSON, the classes, the framing, the groups of confusable
+    `probabilities`. Its metadata say, in JSON, the classes, the framing, the pairs of confusable
     classes, `confusable`, and the sha256 of the `data`.
     """
     shape = saved.network.shape
@@ -64,7 +63,7 @@ def to_onnx(saved: Saved, confusable: Sequence[str]) -> bytes:
     model.producer_version = ""  # another one for a GPU
     known = {"classes": shape.classes, "size": shape.size, "ink_size": shape.ink_size}
     digests = {name: digest for name, digest in saved.about["data"].items() if digest}
-    known |= {"confusable": confusable, "data": digests}
+    known |= {"confusable": saved.about.get("confusable", []), "data": digests}
     onnx.helper.set_model_props(model, {"handwriting": json.dumps(known)})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))

@@ -22,8 +22,6 @@ class TorchNetworks:
     Raises InputError for a file that is no checkpoint, or whose networks differ in classes or size.
     """
 
-    confusable: Sequence[str] | None = None  # a checkpoint does not say
-
     def __init__(self, networks: Path | Sequence[Saved]) -> None:
         self.saved = checkpoint.load(networks) if isinstance(networks, Path) else networks
         shapes = {(s.classes, s.size, s.ink_size) for s in (x.network.shape for x in self.saved)}
@@ -31,6 +29,7 @@ class TorchNetworks:
             name = networks if isinstance(networks, Path) else "the list"
             raise InputError(f"{name}: networks with different classes or image sizes")
         [(self.classes, self.size, self.ink_size)] = shapes
+        self.confusable: Sequence[Sequence[str]] = self.saved[0].about.get("confusable", ())
 
     def logits(
         self,

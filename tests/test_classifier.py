@@ -36,18 +36,36 @@ def test_an_answer_has_label_index_probabilities_top_and_confusable_classes(
     assert found.probability == found.probabilities.max()
     assert found.top(3)[0] == (found.label, found.probability)
     assert [each for _, each in found.top(62)] == sorted(found.probabilities.tolist(), reverse=True)
-    groups = workspace.read_params(reproduced)["confusable_classes"].split()
-    same = {each for group in groups if found.label in group for each in group} - {found.label}
-    assert found.confusable == (tuple(sorted(same)) if kind == "onnx" else None)
+    pairs = confusable(reproduced)
+    same = {each for pair in pairs if found.label in pair for each in pair} - {found.label}
+    assert found.confusable == tuple(sorted(same))
 
 
-def test_confusable_classes_are_those_of_params_yaml(reproduced: Path) -> None:
-    classifier = Classifier(network(reproduced, "onnx"))
+def confusable(reproduced: Path) -> list[list[str]]:
+    """The pairs of confusable classes that cross-validation has found."""
+    path = reproduced / "artifacts/sample/crossvalidation/confusable.json"
+    return [*map(list, files.read_json(path))]
+
+
+@KINDS
+def test_every_network_of_question_one_knows_its_confusable_classes(
+    kind: str, reproduced: Path
+) -> None:
     ends = np.eye(62, dtype=np.float32)
-    found = {each.label: each.confusable for each in map(classifier._prediction, ends)}
-    assert found["o"] == ("0", "O")
-    assert found["I"] == ("1", "l")
-    assert found["A"] == ()
+    classifiers = [Classifier(network(reproduced, kind))]
+    if kind == "pt":
+        folder = reproduced / "artifacts/sample"
+        classifiers += [Classifier(folder / "characters-ensemble.pt")]
+        classifiers += Classifier.all_of(folder / "crossvalidation/unseen-writers.pt")
+    for each in classifiers:
+        answers = map(each._prediction, ends)
+        found = {tuple(sorted((one.label, x))) for one in answers for x in one.confusable}
+        assert found == {*map(tuple, confusable(reproduced))} != set()
+
+
+def test_a_network_of_digits_has_no_confusable_classes(reproduced: Path) -> None:
+    classifier = Classifier(reproduced / "artifacts/sample/mnist-random.pt")
+    assert classifier.predict(LETTER).confusable == ()
 
 
 def test_onnxruntime_and_torch_give_the_same_labels_and_probabilities(reproduced: Path) -> None:

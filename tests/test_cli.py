@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import pty
@@ -43,10 +44,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     shape = replace(networks.SHAPE, geometry_channels=5)
     network = model.fresh(shape, "a test", 0).eval()
-    saved = Saved(network, Run(data="test"), {"data": {}})
+    pairs = [*map(list, itertools.combinations("0123456789", 2))]
+    saved = Saved(network, Run(data="test"), {"confusable": pairs, "data": {}})
     checkpoint.save([saved], folder / "model.pt", folder)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # it leaves threads behind
-        content = pool.submit(onnx_export.to_onnx, saved, ["17", "08"]).result()
+        content = pool.submit(onnx_export.to_onnx, saved).result()
     (folder / "model.onnx").write_bytes(content)
     return folder
 
@@ -81,7 +83,7 @@ def predict(
 
 def rows(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
     header, *found = csv.reader(done.stdout.splitlines())
-    assert header == ["path", "label", "probability", "error"], done.stderr
+    assert header == ["path", "label", "probability", "confusable", "error"], done.stderr
     return found
 
 
@@ -149,7 +151,7 @@ def test_every_kind_is_told_by_its_content_and_answered_as_the_image_alone(
     classifier = Classifier(model_file)
     digits = "idx" in kind or "csv" in kind
     wanted = classifier.predict(DIGIT if digits else LETTER)
-    expected = [wanted.label, str(round(wanted.probability, 4)), ""]
+    expected = [wanted.label, str(round(wanted.probability, 4)), " ".join(wanted.confusable), ""]
     names = [name.replace("thing", "-") if piped else name for name in names]
     assert rows(done) == [[name, *expected] for name in names]
     assert (done.returncode, done.stderr) == (0, "")
@@ -199,11 +201,11 @@ def test_a_bad_image_is_a_row_with_its_reason_and_the_good_ones_are_answered(
     found = {row[0].removeprefix("it/"): row[1:] for row in rows(done)}
     assert [*found] == ["a.png", "b.png", "c.jpg", "d", "e.png"]
     assert found["a.png"] == found["e.png"]
-    assert found["a.png"][2] == ""
+    assert found["a.png"][3] == ""
     assert found["b.png"][:2] == ["", ""]
-    assert found["b.png"][2].startswith("not an image")
+    assert found["b.png"][3].startswith("not an image")
     for name in ("c.jpg", "d"):
-        assert "damaged" in found[name][2]
+        assert "damaged" in found[name][3]
     assert done.returncode == 1
     assert done.stderr.startswith("predict: 3 without an answer: ")
     assert all(f"{name}: " in done.stderr for name in bad)
@@ -241,7 +243,7 @@ def test_a_damaged_member_of_a_zip_is_one_row(model_file: Path) -> None:
     content[content.index(b"b.png") + 20] ^= 255
     Path("some.zip").write_bytes(content)
     done = predict(model_file, "some.zip")
-    assert [(row[0], bool(row[3])) for row in rows(done)] == [
+    assert [(row[0], bool(row[4])) for row in rows(done)] == [
         ("a.png", False),
         ("b.png", True),
         ("c.png", False),
@@ -276,7 +278,7 @@ def test_one_member_of_a_zip_that_is_not_read_is_one_row_and_names_do_not_matter
 ) -> None:
     Path("awkward.zip").write_bytes(awkward_zip())
     found = rows(done := predict(model_file, "awkward.zip"))
-    assert {row[0]: row[3] for row in found if row[3]} == {
+    assert {row[0]: row[4] for row in found if row[4]} == {
         "link.png": "is a link, a device or another special file",
         "packed.png": "is packed by method 14, neither stored nor deflated",
         "secret.png": "is encrypted",
@@ -307,7 +309,7 @@ def test_what_is_empty_or_no_image_in_gzip_is_a_row_under_the_name_that_was_give
     Path("empty.png").write_bytes(b"")
     Path("notes.txt.gz").write_bytes(gzip.compress(TEXT))
     found = rows(predict(model_file, "empty.png", "notes.txt.gz", "-"))
-    assert [(row[0], row[3]) for row in found] == [
+    assert [(row[0], row[4]) for row in found] == [
         ("empty.png", "not an image: empty"),
         ("notes.txt.gz", "not an image of a kind that is read"),
         ("-", "not an image: empty"),
@@ -319,7 +321,7 @@ def test_half_a_jpeg_is_cut_off(model_file: Path) -> None:
         content = pictures.encoded(pictures.letter().convert(mode), "JPEG")
         Path(f"{mode}.jpg").write_bytes(content[: len(content) * 2 // 3])
     found = rows(predict(model_file, "L.jpg", "RGB.jpg"))
-    assert [row[3] for row in found] == ["a damaged image: cut off"] * 2
+    assert [row[4] for row in found] == ["a damaged image: cut off"] * 2
 
 
 def test_what_is_bad_as_a_whole_is_a_row_too(model_file: Path) -> None:
@@ -334,7 +336,7 @@ def test_what_is_bad_as_a_whole_is_a_row_too(model_file: Path) -> None:
     Path("table.csv").write_text(table)
     bad = ("bad.zip", "cut.gz", "cut.tar", "cut-idx", "empty", "pipe", "absent.png")
     found = rows(predict(model_file, *bad, "table.csv", "good.png"))
-    errors = {row[0]: row[3] for row in found if row[3]}
+    errors = {row[0]: row[4] for row in found if row[4]}
     assert {*errors} == {*bad, "table.csv[1]", "table.csv[2]"}
     assert [row[0] for row in found if row[1]] == [
         *("cut-idx[0]", "table.csv[0]", "table.csv[3]", "good.png")
@@ -364,7 +366,7 @@ def test_a_table_has_the_top_labels_and_is_written_whole(suffix: str, model_file
         assert text == predict(model_file, "a.png", "b.png", "--top", "3").stdout
         first, second = csv.DictReader(text.splitlines())
         empty = ""
-    assert [*first] == [*second] == ["path", *names, "error"]
+    assert [*first] == [*second] == ["path", *names, "confusable", "error"]
     assert [second[name] for name in names] == [empty] * 6
     assert second["error"].startswith("not an image")
     for name, wanted in zip(names, best, strict=True):
@@ -509,7 +511,7 @@ def test_a_closed_output_or_input_is_one_line(model_file: Path) -> None:
     assert b"predict: standard output is closed" in done.stderr
     assert run(model_file, "a.png --output=table.csv >&-").returncode == 0
     assert run(model_file, "a.png 2>&-").stdout.count(b"a.png,") == 1
-    assert b"-,,,standard input is closed" in run(model_file, "- <&-").stdout
+    assert b"-,,,,standard input is closed" in run(model_file, "- <&-").stdout
 
 
 def test_debug_writes_what_the_network_saw(model_file: Path) -> None:

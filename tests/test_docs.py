@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_experiments, test_registry, test_workflows, workspace
+from tests import test_experiments, test_own_data, test_registry, test_workflows, workspace
 from tests.pages import PAGES, inline, sections
 from tests.training import test_distributed
 from tests.workspace import ROOT, run
@@ -33,6 +33,7 @@ INSTEAD = {
     "make test": "python -m pytest -q tests/test_architecture.py",
     # A server, which does not end by itself.
     "make report": "timeout -s INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'",
+    "make report SOURCE=shapes": "test -s artifacts/shapes/report.html",
     "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
     "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
     "dvc remote add --default storage /mnt/shared/three-questions": (
@@ -74,6 +75,7 @@ WITHIN = {
         "make verify STORE=../cache/files/md5"
     ),
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
+    "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,
     "python -m bench.scale": "python -m bench.scale --images 600",
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint head:29500"
     " --rdzv-id run": test_distributed,

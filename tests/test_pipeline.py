@@ -163,7 +163,7 @@ def test_a_stage_alone_needs_what_it_declares_and_leaves_what_it_declares(
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target)
-    if ":download@" in name:  # it checks the digests of params.yaml
+    if ":download-" in name:  # it checks the digests of params.yaml
         shutil.copytree(reproduced / "data/sample", tmp_path / "data/sample")
     if params := params_of(entry):
         workspace.write_params(tmp_path, params)

@@ -104,7 +104,7 @@ def make_small(folder: Path) -> None:
     params["test_archives"] = []  # whatever is being looked at in the working tree
     params["real"] = copy.deepcopy(section)
     write_params(folder, params)
-    for source in params["sources"]:  # of all the images, as the locks are
+    for source in params["sources"]["characters"]:  # of all the images, as the locks are
         shutil.rmtree(folder / "metrics" / source)
     for path in locks(folder):
         (folder / path).unlink()

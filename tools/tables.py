@@ -23,10 +23,11 @@ REASONS = Path("stages/ablation/reasons.json")
 
 def networks(results: Results) -> str:
     """Return the accuracy of every network."""
-    frame = pd.DataFrame([results.json(name) for name in NETWORKS])
+    measured = {name: each for name, each in NETWORKS.items() if results.has(name)}
+    frame = pd.DataFrame([results.json(name) for name in measured])
     columns = {
-        "network": [f"`{name}`" for name in NETWORKS],
-        "question": [f"{each.question}: {each.what}" for each in NETWORKS.values()],
+        "network": [f"`{name}`" for name in measured],
+        "question": [f"{each.question}: {each.what}" for each in measured.values()],
         "accuracy % ± sd": accuracy(frame),
         "95% interval": interval(frame, "{:.2f} to {:.2f}"),
         "up to confusable classes %": cells("{:.2f}", 100 * frame["folded"]),

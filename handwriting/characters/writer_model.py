@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from handwriting.data import alphabet
 from handwriting.data.geometry import DEVIATION, NUMBERS, standardised
 
-_TYPES = ("digit", "upper", "lower")  # a writer has an effect on all, and one on each type
+# A writer has an effect on all classes, and one on each type; what has no case counts as lower.
+_TYPES = ("digit", "upper", "lower")
 _EFFECTS = (1 + len(_TYPES)) * NUMBERS
 _LEAST = 1e-4  # smallest variance
 _PRIOR = 100.0  # images that the common spread of all classes counts as, beside a class's own 40
@@ -66,7 +67,8 @@ class WriterModel(nn.Module):
         self.register_buffer("within", one.repeat(len(classes), 1, 1))
         self.register_buffer("shared", _LEAST * one)
         self.register_buffer("by_type", _LEAST * one)
-        self.types = [_TYPES.index(alphabet.character_type(each)) for each in classes]
+        types = {each: i for i, each in enumerate(_TYPES)}
+        self.types = [types.get(alphabet.character_type(each), 2) for each in classes]
 
     def fit(self, geometry: Tensor, labels: Tensor, writers: Tensor) -> None:
         """Fit by moments to features [N, 4], labels and writers, int64 [N]; writers < 0 are unknown

@@ -16,7 +16,6 @@ from handwriting.evaluation.metrics import Predictions
 Networks = Mapping[str, Predictions]  # by their names; adapted ones end in ADAPTED
 ADAPTED = "-adapted"
 CONTEXT_SIZES = (0, 1, 2, 4, 8, 16, 32, 64)  # other images by the writer, from none to all
-_CASES = [upper + upper.lower() for upper in alphabet.CHARACTERS if upper.isupper()]
 
 
 def context_subset(context: Tensor, count: int) -> Tensor:
@@ -36,7 +35,7 @@ def tables(
     by_size: Mapping[int, Networks],
     same_type: Networks,
     classes: Sequence[str],
-    groups: Sequence[str],
+    pairs: Sequence[Sequence[str]],
     types: Sequence[str],
     writers: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
@@ -48,7 +47,7 @@ def tables(
         "classes": metrics.per_class(one, classes),
         "pairs": metrics.confusions(one, classes),
         "calibration": metrics.calibration(one),
-        "confusable": confusable(networks, classes, groups),
+        "confusable": confusable(networks, classes, pairs),
         "character_types": character_types(types, ways | {"adapted_same_type": same_type}),
         "context_size": context_size(by_size, writers),
         "details": details(networks, classes, writers),
@@ -66,34 +65,37 @@ def details(
 ) -> pd.DataFrame:
     """Return further accuracies, and the mean number of other images by an image's writer that a
     network adapts to. None is an unknown writer."""
-    same = metrics.confusable(classes, _CASES)
+    same = torch.tensor([[a.lower() == b.lower() for a in classes] for b in classes])
+    digit = torch.tensor([each in alphabet.DIGITS for each in classes])
     counts = pd.Series([each for each in writers if each], dtype=str).value_counts()
-    context = (counts * (counts - 1)).sum() / len(writers)
+    top, context = min(3, len(classes)), (counts * (counts - 1)).sum() / len(writers)
     rows = [
         {
             "network": name,
             "case_insensitive": metrics.folded_accuracy(each, same),
-            "top3": metrics.share((each.logits.topk(3).indices == each.truth[:, None]).any(1)),
+            "top3": metrics.share((each.logits.topk(top).indices == each.truth[:, None]).any(1)),
             "digits_accuracy": digits.accuracy if len(digits.truth) else None,
             "digit_images": len(digits.truth),
             "macro_f1": f1_score(each.truth, each.predicted, average="macro"),
             "context_mean": context if name.endswith(ADAPTED) else 0.0,
         }
         for name, each in networks.items()
-        for digits in [each.rows(each.truth < len(alphabet.DIGITS))]
+        for digits in [each.rows(digit[each.truth])]
     ]
     return pd.DataFrame(rows)
 
 
-def confusable(networks: Networks, classes: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
-    """Return for each network and group of confusable classes the images, how many are correct and
-    how many are confused with another class of the group."""
+def confusable(
+    networks: Networks, classes: Sequence[str], pairs: Sequence[Sequence[str]]
+) -> pd.DataFrame:
+    """Return for each network and pair of confusable classes the images, how many are correct and
+    how many are predicted as the other one."""
     rows = []
-    for (name, each), group in itertools.product(networks.items(), groups):
-        members = torch.tensor([character in group for character in classes])
+    for (name, each), pair in itertools.product(networks.items(), pairs):
+        members = torch.tensor([character in pair for character in classes])
         inside = each.rows(members[each.truth])
         correct, among = int(inside.correct.sum()), int(members[inside.predicted].sum())
-        rows.append((name, group, len(inside.truth), correct, among - correct))
+        rows.append((name, " ".join(pair), len(inside.truth), correct, among - correct))
     return pd.DataFrame(rows, columns=["network", "classes", "images", "correct", "confused"])
 
 

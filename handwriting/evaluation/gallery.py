@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def show_map(
 
 
 def show_magnitudes(
-    path: Path, split: Split, classes: str, magnitudes: Augmentation, scratch: Path
+    path: Path, split: Split, classes: Sequence[str], magnitudes: Augmentation, scratch: Path
 ) -> pd.DataFrame:
     """Write a PNG: a row for each augmentation of the first image of each of the classes,
     then for all augmentations together. Return the names of the rows."""

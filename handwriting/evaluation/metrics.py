@@ -1,6 +1,6 @@
 """Classification metrics, one definition each, with counts, intervals and standard deviations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -166,11 +166,10 @@ def calibration(predictions: Predictions, bins: int = 10) -> pd.DataFrame:
     return frame.assign(low=low, high=high)[["low", "high", *frame]]
 
 
-def confusable(classes: Sequence[str], groups: Sequence[str]) -> Tensor:
-    """Return bool [C, C]: whether two classes are equal or stand in one of the groups."""
-    return torch.tensor(
-        [[a == b or any(a in g and b in g for g in groups) for a in classes] for b in classes]
-    )
+def confusable(classes: Sequence[str], pairs: Iterable[Sequence[str]]) -> Tensor:
+    """Return bool [C, C]: whether two classes are equal or one of the pairs."""
+    same = {each for one, other in pairs for each in ((one, other), (other, one))}
+    return torch.tensor([[a == b or (a, b) in same for a in classes] for b in classes])
 
 
 def folded_accuracy(predictions: Predictions, same: Tensor) -> float:

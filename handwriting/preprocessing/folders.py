@@ -1,8 +1,9 @@
 """Images in class folders, [<root>/]<class>/<image>, read from a tar and framed on all cores."""
 
 import os
+import re
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,10 @@ from tqdm import tqdm
 
 from handwriting.core import workers
 from handwriting.core.errors import InputError
-from handwriting.data import alphabet
 from handwriting.data.dataset import Split
 from handwriting.data.duplicates import Digests, digests
 from handwriting.preprocessing.framing import Framed, prepare
-from handwriting.preprocessing.settings import Framing, Images
+from handwriting.preprocessing.settings import Framing, writer_in
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
 
@@ -29,15 +29,21 @@ Chunk = tuple[NDArray[np.void], list[str]]  # some images, a field for each of F
 
 
 def read(
-    archive: Path, classes: Sequence[str], images: Images, framing: Framing
+    archive: Path,
+    class_of: Mapping[str, str],
+    expected: int,
+    framing: Framing,
+    writer: re.Pattern[str] | None = None,
 ) -> tuple[Table, Digests]:
     """Return the images, in the archive's order, and the digests of their ink: uint64 [N].
 
+    `class_of` has the class of each folder, in the order of the classes; `writer` finds the writer
+    in the path of an image, if it must have one.
     Raises InputError listing every fault of folders, names, counts and images.
     """
     listing = tars.listing(archive)
     paths, count = listing.paths, len(listing.paths)
-    labels, faults = _labelled(paths, classes, images.train)
+    labels, faults = _labelled(paths, [*class_of], expected, writer)
     pixels = np.empty((count, 1, framing.image_size, framing.image_size), np.uint8)
     geometry, keys = np.empty((count, 4), np.float32), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
@@ -50,26 +56,25 @@ def read(
             bar.update(len(framed) + len(wrong))
     geometry[np.isnan(geometry).any(axis=1)] = np.nan  # a size alone tells nothing
     refuse(archive, faults | {"unusable images": errors})
-    split = Split(pixels, labels, geometry, tuple(classes), framing.ink_size)
+    split = Split(pixels, labels, geometry, tuple(class_of.values()), framing.ink_size)
     return Table(split, digests(pixels), np.arange(count), paths.__getitem__), keys
 
 
 def _labelled(
-    paths: Sequence[str], classes: Sequence[str], expected: int
+    paths: Sequence[str], folders: Sequence[str], expected: int, writer: re.Pattern[str] | None
 ) -> tuple[NDArray[np.int64], dict[str, Sequence[str]]]:
     """Return the class of each image, int64 [N], and the faults of the layout by kind."""
-    characters = classes == alphabet.CHARACTERS
-    names = alphabet.CHARACTER_FOLDERS if characters else alphabet.DIGIT_FOLDERS
     roots = Counter("/".join(path.split("/")[:-2]) for path in paths)
     root = max(roots, key=roots.__getitem__, default="")
-    label_of = {f"{root}/{name}".lstrip("/"): label for name, label in names.items()}
+    label_of = {f"{root}/{name}".lstrip("/"): label for label, name in enumerate(folders)}
     found = (label_of.get(path.rpartition("/")[0], -1) for path in paths)
     labels = np.fromiter(found, np.int64, len(paths))
     number = [f"{len(paths):,}, where params.yaml expects {expected:,}"]
-    nameless = [path for path in paths if characters and not alphabet.WRITER.search(path)]
+    nameless = [path for path in paths if writer and not writer_in(writer, path)]
+    absent = [each for label, each in enumerate(folders) if label not in labels]
     return labels, {
         "not in the folder of a class": [paths[i] for i in np.flatnonzero(labels < 0).tolist()],
-        "no image of the class": [each for each, label in names.items() if label not in labels],
+        "no image of the class": absent,
         "wrong number of images": number if len(paths) != expected else [],
         "no writer in the name": nameless,
     }

@@ -34,7 +34,7 @@ _DROPBOX = re.compile(r"https?://(www\.)?dropbox\.com/", re.IGNORECASE)
 _WEB_PAGE = "a web page, not an archive: the link is dead, or not a direct download"
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings quote URLs and headers
 
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(zip|gz)$")]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*\.(zip|gz|tar|tgz)$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -1,40 +1,41 @@
-"""The report's section on question one: how well are 62 handwritten classes classified?"""
+"""The report's section on question one: how well are all classes classified?"""
 
 from typing import Any
 
 import pandas as pd
 
-from handwriting.data.alphabet import CHARACTERS
 from handwriting.reporting import charts
 from handwriting.reporting.networks import NETWORKS
-from handwriting.reporting.page import Chart, Section, Sheet
+from handwriting.reporting.page import Chart, Part, Section, Sheet
 from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
 
 
 def section(results: Results) -> Section:
     """Return the section."""
-    shown = numbers(results)
+    shown, pairs = numbers(results), results.table("characters/confusable")
     points = 100 * (shown["adapted"]["accuracy"] - shown["single"]["accuracy"])
-    parts = (
-        accuracies(results, 1, points=points),
+    parts: list[Part] = [
+        accuracies(results, 1, points=points, variant=shown["variant"]),
         curves("characters", results.table("characters/curves"), "protocol"),
         confusion(results),
         classes(results.table("characters/classes")),
-        confusable(results.table("characters/confusable")),
-        context_size(results),
-        calibration(results, "characters", shown["single"]),
-        mistakes(results, "characters", "worst"),
-        mistakes(results, "characters", "confident"),
-        feature_map(results),
-        magnitudes(results),
-    )
-    return Section("one", shown, parts)
+    ]
+    if len(pairs):
+        parts.append(confusable(pairs))
+    if shown["single"]["writers"]:
+        parts.append(context_size(results))
+    parts.append(calibration(results, "characters", shown["single"]))
+    if shown["single"]["accuracy"] < 1:
+        parts += [mistakes(results, "characters", each) for each in ("worst", "confident")]
+    return Section("one", shown, [*parts, feature_map(results), magnitudes(results)])
 
 
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
     names = {"single": "", "adapted": "-adapted", "unseen": "-unseen-writers"}
-    return {name: results.json(f"characters{suffix}") for name, suffix in names.items()}
+    found = {name: results.json(f"characters{suffix}") for name, suffix in names.items()}
+    variant = "text" if found["single"]["writers"] else "unknown"
+    return found | {"classes": len(results.classes()), "variant": variant}
 
 
 def confusion(results: Results) -> Chart:
@@ -42,10 +43,13 @@ def confusion(results: Results) -> Chart:
     predictions = results.evaluated("characters/predictions")
     pairs = results.table("characters/pairs")
     counts = pd.crosstab(predictions["actual"], predictions["characters"])
-    counts = counts.reindex(index=CHARACTERS, columns=CHARACTERS, fill_value=0)
+    names = results.classes()
+    counts = counts.reindex(index=names, columns=names, fill_value=0)
     figure = charts.heatmap(counts, ("predicted class", "actual class"), 860)
     ten, mistakes = pairs["times"][:10].sum(), pairs["times"].sum()
     numbers: dict[str, Any] = {"pairs": len(pairs), "ten": ten, "mistakes": mistakes}
+    if pairs.empty:
+        return chart("confusion", figure, pairs, variant="none")
     return chart("confusion", figure, pairs, pair=pairs.iloc[0], **numbers)
 
 
@@ -58,8 +62,8 @@ def classes(rows: pd.DataFrame) -> Chart:
 
 
 def confusable(rows: pd.DataFrame) -> Chart:
-    """Return how often an image is predicted as another class of its group of confusable ones."""
-    titles = ("confusable classes", "images taken for another of them")
+    """Return how often an image is predicted as the other class of a confusable pair."""
+    titles = ("confusable classes", "images taken for the other one")
     figure = charts.bars(labelled(rows), "classes", "confused", "label", titles)
     total = rows.groupby("network")["confused"].sum()
     numbers = {"single": total["characters"], "adapted": total["characters-adapted"]}
@@ -78,6 +82,7 @@ def context_size(results: Results) -> Chart:
     total = types[types["network"] == "characters"].sum()
     numbers = {"none": seen["0"], "eight": seen["8"], "all": seen.iloc[-1]}
     numbers |= {"same": total["adapted_same_type"], "single": total["single"]}
+    numbers["variant"] = "one_type" if types["type"].nunique() == 1 else "text"
     return chart("context", figure, rows, images=total["images"], **numbers)
 
 

@@ -4,7 +4,7 @@ const list = document.getElementById("predictions"), pen = pad.getContext("2d", 
 const WIDTH = 84;  // of trainPart1's pen
 const { size, inkSize, trained } = document.body.dataset;  // of the network's input, of the ink in it
 const [LEAST, MOST] = JSON.parse(trained);  // the range of trainPart1's geometry: unknown beyond
-const SIZE = Number(size), INK_SIZE = Number(inkSize), classes = [...document.body.dataset.classes];
+const SIZE = Number(size), INK_SIZE = Number(inkSize), classes = JSON.parse(document.body.dataset.classes);
 let network = null, last = null;
 
 function clear() {

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from handwriting.data.alphabet import DIGITS
 from handwriting.reporting import charts
 from handwriting.reporting.page import TEXTS, Chart, Section
 from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
@@ -36,7 +37,8 @@ def section(results: Results) -> Section:
         calibration(results, "mnist", shown["characters"]),
         mistakes(results, "mnist", "worst"),
     )
-    return Section("two", shown, parts)
+    same = [str(TEXTS["two"]["same"])] if results.classes() == [*DIGITS] else []
+    return Section("two", shown, [*same, *parts])
 
 
 def numbers(results: Results) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 class Network(NamedTuple):
     """One trained network, used in one way."""
 
-    question: int
-    label: str  # for charts; of questions two and three a colour of charts.PALETTE
+    question: int  # four is for doubtful labels of one's own
+    label: str  # for charts; of all questions but one a colour of charts.PALETTE
     what: str  # for tables
 
 
@@ -28,6 +28,8 @@ _ABOUT = {
     "mnistTask3-random": (3, "random", "forward correction from random weights"),
     "mnistTask3-digits": (3, "digits", "forward correction from the digits checkpoint"),
     "mnistTask3-characters": (3, "characters", "forward correction from the characters checkpoint"),
+    "doubtful-naive": (4, "naive", "doubtful labels used as given"),
+    "doubtful-corrected": (4, "forward_correction", "doubtful labels by forward correction"),
 }
 NETWORKS = {name: Network(*about) for name, about in _ABOUT.items()}
 

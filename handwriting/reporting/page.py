@@ -18,19 +18,23 @@ TEXTS = tomllib.loads((FOLDER / "texts.toml").read_text(encoding="utf-8"))
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the page; its title and text are those of its identity in texts.toml."""
+    """A part of the page; its title and text are those of its identity in texts.toml.
+
+    `variant` among its numbers is the name of another text there.
+    """
 
     identity: str  # of its HTML element
     numbers: dict[str, Any]  # that the text names
 
     @property
     def title(self) -> str:
-        return str(TEXTS[self.identity]["title"])
+        return str(TEXTS[self.identity]["title"]).format_map(self.numbers)
 
     @property
     def text(self) -> str:
         """Return the takeaway, its numbers filled in."""
-        return str(TEXTS[self.identity]["text"]).format_map(self.numbers)
+        variant = self.numbers.get("variant", "text")
+        return str(TEXTS[self.identity][variant]).format_map(self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from handwriting.reporting import charts
 from handwriting.reporting.networks import NETWORKS, named
 from handwriting.reporting.page import Chart, Sheet
 
+_DATA = ("characters", "mnist", "mnistTask3", "doubtful")  # of each question
 _TEXT = ("labels", "class", "one", "other", "digit", "layer")  # columns of names, digits or not
 
 
@@ -33,6 +34,14 @@ class Results(NamedTuple):
         """Return metrics/<source>/<path>.csv."""
         whole, types = Path("metrics", self.source, f"{path}.csv"), dict.fromkeys(_TEXT, "str")
         return pd.read_csv(whole, dtype=types, keep_default_na=False, na_values="").convert_dtypes()
+
+    def classes(self) -> list[str]:
+        """Return the classes of question one."""
+        return self.table("characters/classes")["class"].tolist()
+
+    def has(self, network: str) -> bool:
+        """Return whether a network has been measured."""
+        return Path("metrics", self.source, f"{network}.json").exists()
 
     def evaluated(self, path: str) -> pd.DataFrame:
         """Return artifacts/<source>/evaluation/<path>.csv, everything as text."""
@@ -58,7 +67,7 @@ def chart(
 
 def accuracies(results: Results, question: int, **numbers: Any) -> Chart:
     """Return the accuracies of the networks of a question, test archives last."""
-    data, names = ("characters", "mnist", "mnistTask3")[question - 1], results.networks(question)
+    data, names = _DATA[question - 1], results.networks(question)
     frame = pd.DataFrame([results.json(name) for name in names])
     labels = [named(name).label for name in names]
     colours = labels if question > 1 else ()

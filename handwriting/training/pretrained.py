@@ -1,9 +1,9 @@
 """The pretrained checkpoints that fine-tuning starts from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -58,6 +58,45 @@ class ModelSize:
     stem_stride: Annotated[int, Field(ge=1, le=2)]
     pool_after: tuple[NonNegativeInt, ...]
     head_pool: PositiveInt
+
+
+@params.section
+class Pretrain:
+    """The section pretrain."""
+
+    training: dict[str, Any]  # what differs from the section training
+    augmentation: Augmentation
+    crop_border: NonNegativeInt  # see model.Shape
+
+
+@params.section
+class Doubtful:
+    """The section <source>.doubtful."""
+
+    model_size: str
+    pretrain: PositiveFloat  # epochs on the characters
+    epochs: PositiveFloat  # on the doubtful images
+    seeds: PositiveInt
+
+
+def fresh(
+    run: Run,
+    split: Split,
+    size: str,
+    sizes: Mapping[str, ModelSize],
+    settings: Pretrain,
+    plan: Plan,
+) -> Job:
+    """Return how a network is trained from random weights on a split.
+
+    Raises InputError for an unknown model size.
+    """
+    if size not in sizes:
+        raise InputError(f"{params.PATH}: model_sizes: there is no {size}")
+    shape = vars(sizes[size]) | {"crop_border": settings.crop_border, "geometry_channels": 0}
+    section = f"model_sizes.{size}"
+    network = model.fresh_for(split, section, plan.stream, plan.seed, **shape, temperature=1.0)
+    return Job(run, network, plan, about={"model_size": size})
 
 
 def load(path: Path, model_size: str, seeds: int) -> list[Network]:

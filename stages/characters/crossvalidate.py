@@ -5,7 +5,7 @@ own test set; with unseen writers they are not. The recipe was chosen with anoth
 
 reads   data/tensors/<source>/characters/{train.safetensors,writers.csv}
 writes  artifacts/<source>/crossvalidation/: seen-writers.pt, unseen-writers.pt, a network for each
-        fold; curves.csv; folds.csv, the fold of each row
+        fold; curves.csv; folds.csv, the fold of each row; confusable.json, pairs of classes
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from handwriting.characters import protocols
+from handwriting.characters import confusable, protocols
 from handwriting.characters.protocols import Characters, OfSource
-from handwriting.core import cli, params
+from handwriting.core import cli, files, params
 from handwriting.data import dataset, folds
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
@@ -59,11 +59,15 @@ def main(scratch: Path, source: str) -> None:
     trained = runs.train(jobs, Data(split, split), compute, scratch)
     if is_driver():
         folder = Path(f"artifacts/{source}/crossvalidation")
+        held_out = [rows for each in drawn.values() for rows in protocols.rows_of_folds(each)]
+        pairs = confusable.find([each.saved for each in trained], held_out, split)
+        files.write_json(folder / "confusable.json", pairs, scratch)
+        saved = [confusable.known(each.saved, pairs) for each in trained]
         for protocol in drawn:
             networks = [
-                protocols.with_writer_model(each.saved, split, writers, job.train)
-                for job, each in zip(jobs, trained, strict=True)
-                if each.saved.run.method == protocol
+                protocols.with_writer_model(each, split, writers, job.train)
+                for job, each in zip(jobs, saved, strict=True)
+                if each.run.method == protocol
             ]
             checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
         runs.store_curves(trained, folder / "curves.csv", scratch)

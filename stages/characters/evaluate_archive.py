@@ -13,7 +13,7 @@ from joblib import cpu_count
 
 from handwriting import images, sources
 from handwriting.classifier import Classifier
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.core.errors import InputError, listed
 from handwriting.data import alphabet, dataset
 from handwriting.evaluation import characters, metrics
@@ -22,7 +22,6 @@ from handwriting.preprocessing.framing import Framed
 
 
 def main(scratch: Path, source: str, archive: str) -> None:
-    groups = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder, raw = Path(f"artifacts/{source}"), Path(f"data/raw/{source}/{archive}")
     if not (zips := sorted(raw.glob("*.zip"))):
@@ -39,7 +38,7 @@ def main(scratch: Path, source: str, archive: str) -> None:
         for kind, model in models.items()
         for adapted, context in (("", None), (characters.ADAPTED, writers))
     }
-    same = metrics.confusable(shipped.classes, groups)
+    same = metrics.confusable(shipped.classes, shipped.network.confusable)
     clusters = [writer for writer in writers if writer]
     for name, each in networks.items():
         by = clusters if len(clusters) == len(names) else ()

@@ -11,8 +11,9 @@ import torch
 from jinja2 import StrictUndefined, Template
 
 from handwriting import onnx_export
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.data import folds
+from handwriting.data.alphabet import CHARACTERS
 from handwriting.training import checkpoint
 from handwriting.training.checkpoint import Saved
 
@@ -23,15 +24,13 @@ _WORST = 5  # classes and pairs in the card
 
 
 def main(scratch: Path, source: str) -> None:
-    confusable = params.load("confusable_classes", str).split()
     torch.set_num_threads(1)
     folder = Path(f"artifacts/{source}")
     names = ["characters", *(f"crossvalidation/{name}" for name in folds.PROTOCOLS)]
     networks = [each for name in names for each in checkpoint.load(folder / f"{name}.pt")]
     checkpoint.save(networks, folder / "characters-ensemble.pt", scratch)
     shipped = networks[0]
-    content = onnx_export.to_onnx(shipped, confusable)
-    files.write_bytes(folder / "characters.onnx", content, scratch)
+    files.write_bytes(folder / "characters.onnx", onnx_export.to_onnx(shipped), scratch)
     text = card(source, shipped, Path(f"metrics/{source}"))
     files.write_bytes(folder / "model-card.md", text.encode(), scratch)
 
@@ -39,10 +38,13 @@ def main(scratch: Path, source: str) -> None:
 def card(source: str, shipped: Saved, metrics: Path) -> str:
     """Return the model card, in Markdown, from a checkpoint and from the metrics."""
     names = ("classes", "pairs", "details")
-    classes, pairs, details = (pd.read_csv(metrics / f"characters/{name}.csv") for name in names)
+    texts = dict.fromkeys(("class", "one", "other"), str)  # which may be called NA
+    tables = (metrics / f"characters/{name}.csv" for name in names)
+    classes, pairs, details = (pd.read_csv(path, converters=texts) for path in tables)
     template = Template(_CARD.read_text(), undefined=StrictUndefined, keep_trailing_newline=True)
     text: str = template.render(
         source=source,
+        characters=shipped.network.shape.classes == CHARACTERS,
         shape=shipped.network.shape,
         about=shipped.about,
         weights=sum(each.numel() for each in shipped.network.parameters()),

@@ -1,14 +1,15 @@
 """Train the network of question one that is shipped: the recipe of crossvalidate, on all images.
 
-reads   data/tensors/<source>/characters/{train.safetensors,writers.csv}
+reads   data/tensors/<source>/characters/{train.safetensors,writers.csv},
+        artifacts/<source>/crossvalidation/confusable.json
 writes  artifacts/<source>/characters.pt
 """
 
 from pathlib import Path
 
-from handwriting.characters import protocols
+from handwriting.characters import confusable, protocols
 from handwriting.characters.protocols import Characters, OfSource
-from handwriting.core import cli, params
+from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
@@ -23,13 +24,14 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("characters", Characters)
     of_source = params.load(f"{source}.characters", OfSource)
     compute.launch()
-    split, writers = dataset.load_characters(source)
+    folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
+    pairs = files.read_json(folder / "crossvalidation/confusable.json")
     run = Run(data="characters", method="all")
     job = protocols.job(run, "characters", split, training, settings, of_source.epochs)
     [trained] = runs.train([job], Data(split), compute, scratch)
     if is_driver():
-        saved = protocols.with_writer_model(trained.saved, split, writers)
-        checkpoint.save([saved], Path(f"artifacts/{source}/characters.pt"), scratch)
+        saved = protocols.with_writer_model(confusable.known(trained.saved, pairs), split, writers)
+        checkpoint.save([saved], folder / "characters.pt", scratch)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from handwriting.core import cli, files, params
 from handwriting.data import alphabet, dataset
 from handwriting.preprocessing import folders, idx, tables
-from handwriting.preprocessing.settings import Framing, Images
+from handwriting.preprocessing.settings import Framing, Images, writer_in
 
 
 def main(scratch: Path, source: str, name: str) -> None:
@@ -23,12 +23,14 @@ def main(scratch: Path, source: str, name: str) -> None:
     framing = params.load(f"framing.{kind}", Framing)
     images = params.load(f"{source}.images.{archive_name}", Images)
     archive = Path(f"data/images/{source}/{archive_name}.tar")
-    folder = Path(f"data/tensors/{source}/{name}")
+    folder, writer = Path(f"data/tensors/{source}/{name}"), None
     if name == "mnist":
         table, keys = idx.read(archive, images, framing)
     else:
-        classes = alphabet.CHARACTERS if characters else alphabet.DIGITS
-        table, keys = folders.read(archive, classes, images, framing)
+        class_of = {each: each for each in images.classes or alphabet.DIGITS}
+        if characters:
+            class_of, writer = images.character_folders, images.writers
+        table, keys = folders.read(archive, class_of, images.train, framing, writer)
     splits = tables.divide(table, keys, images)
     del keys  # memory is for the pixels
     tables.check(archive, table, splits)
@@ -36,9 +38,9 @@ def main(scratch: Path, source: str, name: str) -> None:
         dataset.store(table.split.rows(rows), folder / f"{split}.safetensors", scratch)
     sources = table.sources(splits)
     files.write_csv(folder / "sources.csv", ["split", "row", "source"], sources, scratch)
-    if characters:
+    if writer:
         sources = table.sources(splits)
-        writers = ((split, row, *alphabet.WRITER.findall(path)) for split, row, path in sources)
+        writers = ((split, row, writer_in(writer, path)) for split, row, path in sources)
         files.write_csv(folder / "writers.csv", ["split", "row", "writer"], writers, scratch)
     summary = tables.summary(table, splits)
     files.write_json(folder / "summary.json", summary, scratch)

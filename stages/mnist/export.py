@@ -20,7 +20,7 @@ def main(scratch: Path, source: str) -> None:
     for name in NETWORKS:
         path = Path(f"artifacts/{source}/{name}.pt")
         [saved] = checkpoint.load(path)
-        content = onnx_export.to_onnx(saved, confusable=[])
+        content = onnx_export.to_onnx(saved)
         files.write_bytes(path.with_suffix(".onnx"), content, scratch)
 
 

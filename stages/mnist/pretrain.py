@@ -1,6 +1,6 @@
-"""Train the checkpoints that fine-tuning starts from, on trainPart1 and nothing else.
+"""Train the checkpoints that fine-tuning starts from, on characters and nothing else.
 
-`characters` learns all 62 classes, `digits` the images of 0 to 9, and `random` nothing: it holds
+`characters` learns all classes, `digits` the images of 0 to 9, and `random` nothing: it holds
 the weights that the others start from, so that all runs of a comparison are one program. Nothing is
 chosen by these networks, so nothing is held out.
 
@@ -11,37 +11,20 @@ writes  artifacts/<source>/pretrained/{random,digits,characters}.pt: a network f
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import PositiveFloat
 
 from handwriting.core import cli, params
-from handwriting.core.errors import InputError
 from handwriting.data import alphabet, dataset
-from handwriting.training import checkpoint, model, pretrained, runs
-from handwriting.training.augmentation import Augmentation
+from handwriting.training import checkpoint, pretrained, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute, is_driver
 from handwriting.training.loop import Plan
 from handwriting.training.optimizer import Recipe
-from handwriting.training.pretrained import ModelSize, Seeds
-from handwriting.training.runs import Data, Job
+from handwriting.training.pretrained import ModelSize, Pretrain, Seeds
+from handwriting.training.runs import Data
 
 STREAM = "characters28"
-CLASSES = {
-    "random": alphabet.DIGITS,
-    "digits": alphabet.DIGITS,
-    "characters": alphabet.CHARACTERS,
-}
-
-
-@params.section
-class Pretrain:
-    """The section pretrain."""
-
-    training: dict[str, Any]  # what differs from the section training
-    augmentation: Augmentation
-    crop_border: NonNegativeInt  # see model.Shape
 
 
 @params.section
@@ -64,21 +47,18 @@ def main(scratch: Path, source: str) -> None:
     compute.launch()
     recipe = params.changed(training, settings.training, "pretrain.training")
     plan = Plan(recipe, settings.augmentation, 0, recipe.cross_entropy, STREAM, 0)
-    fixed = {"crop_border": settings.crop_border, "geometry_channels": 0, "temperature": 1.0}
     [split] = dataset.load_splits(source, "characters28", "train")
     counts = checkpoints(seeds, default_size, full_size)
-    if unknown := [name for name in counts if name not in sizes]:
-        raise InputError(f"{params.PATH}: model_sizes: there is no {unknown[0]}")
-    for init, classes in CLASSES.items():
-        part = split.of_classes(classes)
+    digits = split.of_classes(alphabet.DIGITS)
+    for init, part in {"random": digits, "digits": digits, "characters": split}.items():
         jobs = [
-            Job(
+            pretrained.fresh(
                 Run(data=STREAM, init=init, seed=seed),
-                model.fresh_for(
-                    part, f"model_sizes.{name}", STREAM, seed, **vars(sizes[name]), **fixed
-                ),
+                part,
+                name,
+                sizes,
+                settings,
                 replace(plan, epochs=epochs[init], seed=seed),
-                about={"model_size": name},
             )
             for name, count in counts.items()
             for seed in range(count)

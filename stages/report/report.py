@@ -13,18 +13,28 @@ import pandas as pd
 
 from handwriting.core import cli, files, params
 from handwriting.data import geometry
-from handwriting.data.alphabet import CHARACTERS
-from handwriting.reporting import characters, charts, mnist, mnistTask3, page
+from handwriting.reporting import characters, charts, doubtful, mnist, mnistTask3, page
 from handwriting.reporting.results import Results
+
+# The sections, by a network that each has.
+SECTIONS = {
+    "characters": characters,
+    "mnist-random": mnist,
+    "mnistTask3-random": mnistTask3,
+    "doubtful-naive": doubtful,
+}
+_TITLES = ("One question", "Two questions", "Three questions")
 
 
 def main(scratch: Path, source: str) -> None:
     framing = params.load("framing", dict[str, dict[str, int]])
     folder, results = Path(f"artifacts/{source}"), Results(source)
+    sections = [module.section(results) for name, module in SECTIONS.items() if results.has(name)]
     report = page.render(
         "report.html",
+        title=_TITLES[len(sections) - 1],
         source=source,
-        sections=[each.section(results) for each in (characters, mnist, mnistTask3)],
+        sections=sections,
         data_card=Path(f"data/{source}/README.md").read_text(encoding="utf-8"),
         model_card=(folder / "model-card.md").read_text(encoding="utf-8"),
         packages=packages(Path("requirements.txt")),
@@ -35,7 +45,7 @@ def main(scratch: Path, source: str) -> None:
     demo = page.render(
         "demo.html",
         source=source,
-        classes="".join(CHARACTERS),
+        classes=results.classes(),
         framing=framing["characters"],
         trained=json.dumps([geometry.LEAST, geometry.MOST]),
     )

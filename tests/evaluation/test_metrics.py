@@ -28,11 +28,11 @@ def predictions(truth: str, predicted: str, confidence: float = 5) -> Prediction
 
 def test_confusable_classes_count_as_one_and_no_others_do() -> None:
     found = predictions("0Oo0cCx", "0o09CCY")
-    groups = ["0Oo", "Cc"]
-    same = metrics.confusable(CHARACTERS, groups)
-    assert metrics.measure([found], same=same)["folded"] == 5 / 7
-    table = characters.confusable({"one": found}, CHARACTERS, groups)
-    assert table.to_numpy().tolist() == [["one", "0Oo", 4, 1, 2], ["one", "Cc", 2, 1, 1]]
+    pairs = [["O", "o"], ["C", "c"]]
+    same = metrics.confusable(CHARACTERS, pairs)
+    assert metrics.measure([found], same=same)["folded"] == 4 / 7
+    table = characters.confusable({"one": found}, CHARACTERS, pairs)
+    assert table.to_numpy().tolist() == [["one", "O o", 2, 0, 1], ["one", "C c", 2, 1, 1]]
     [row] = characters.details({"one": found}, CHARACTERS, ["a"] * 7).to_dict("records")
     assert row["case_insensitive"] == 4 / 7
     assert (row["digits_accuracy"], row["digit_images"], row["context_mean"]) == (0.5, 2, 0)
@@ -166,3 +166,9 @@ def test_the_diagnoses_are_a_row_for_each_set(tmp_path: Path) -> None:
     found |= {"believed_correct": 9}
     (tmp_path / "label_noise/mnist.json").write_text(json.dumps(found | {"bic": {}}))
     assert digits.label_noise(tmp_path).to_numpy().tolist() == [["mnist", *found.values()]]
+
+
+def test_two_classes_that_are_no_characters_are_measured() -> None:
+    found = Predictions(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    [row] = characters.details({"one": found}, ["circle", "Square"], ["a"] * 2).to_dict("records")
+    assert (row["top3"], row["case_insensitive"], row["digit_images"]) == (1, 0.5, 0)

@@ -67,7 +67,7 @@ def test_a_missing_sample_is_named() -> None:
 WRONG: dict[str, dict[str, Any]] = {
     "real.archives.mnist.files.a.gz": {"digest": "0" * 63},
     "real.archives.mnist.files.../a.gz": {"name": "../a.gz"},
-    "real.archives.mnist.files.a.tar": {"name": "a.tar"},
+    "real.archives.mnist.files.a.rar": {"name": "a.rar"},
     "download.attempts": {"attempts": 0},
 }
 

@@ -1,6 +1,7 @@
 """preprocess: the pixels alone decide what is in the tensors and where; every fault is named."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -130,6 +131,50 @@ def test_characters_are_one_split_with_writers_in_the_order_of_ink(name: str, si
     assert column("train", name, "writer") == [path[-7:-4] for path in paths]
     keys = [framing.prepare(members[path], path, 28, 20).key for path in paths]
     assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("writer", "writers"),
+    [(None, 60), (r"_by(\w)", 2), ("by.", 2)],
+    ids=["unknown", "by the first group", "by the whole match"],
+)
+def test_an_added_source_has_its_own_classes_folders_and_writers(
+    writer: str | None, writers: int
+) -> None:
+    classes = ["star fish", "0", "NA"]
+    members = {
+        f"{each}/{i:02d}_by{'ab'[i % 2]}.png": encoded(picture(20 * j + i))
+        for j, each in enumerate(classes)
+        for i in range(20)
+    }
+    images: dict[str, Any] = {"classes": classes} | ({"writer": writer} if writer else {})
+    run(members, "characters", **images)
+    loaded, paths = load("train", "characters"), column("train", "characters")
+    assert loaded.classes == tuple(classes)
+    assert [path.split("/")[0] for path in paths] == [classes[i] for i in loaded.labels]
+    found = column("train", "characters", "writer")
+    assert len({*found}) == writers if writer else found == paths
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ({"classes": ["a"]}, "sample.images.characters.classes: Tuple should have at least 2"),
+        ({"classes": ["a", "b"], "writer": "(1"}, "writer: Value error, not a regular expression"),
+        ({"classes": ["a", "b"], "writer": "x(.)"}, "no writer in the name: a/1.png, b/1.png"),
+        (
+            {"classes": ["a", "c"]},
+            "not in the folder of a class: b/1.png; no image of the class: c",
+        ),
+    ],
+)
+def test_settings_of_an_added_source_that_cannot_be_are_an_error(
+    images: dict[str, Any], message: str
+) -> None:
+    members = {"a/1.png": encoded(picture(1)), "b/1.png": encoded(picture(2))}
+    with pytest.raises(InputError, match=re.escape(message)):
+        run(members, "characters", **images)
+    assert not TENSORS.exists()
 
 
 def test_the_summary_counts_images_repetitions_and_near_duplicates() -> None:

@@ -81,7 +81,7 @@ def test_names_are_escaped_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) 
     ]
     parts: list[page.Part | str] = [page.Chart("evil", numbers, figure, table), *sheets, evil]
     content = {"sections": [page.Section("evil", numbers, parts)], "packages": table}
-    content |= dict.fromkeys(("source", "data_card", "model_card"), evil)
+    content |= dict.fromkeys(("title", "source", "data_card", "model_card"), evil)
     text = page.render("report.html", palette=charts.PALETTE, **content)
     assert "<img" not in text
     assert text.count("</script>") == 3 + 1  # the page's own, and the chart's
@@ -96,7 +96,8 @@ def test_the_page_draws_with_the_plotly_js_as_published_that_the_figures_are_wri
 
 def test_the_report_is_whole_small_and_always_the_same(reproduced: Path, tmp_path: Path) -> None:
     before = (reproduced / REPORT).read_text()
-    for identity in page.TEXTS.keys() - {"one", "two", "three", "speed"}:
+    others = {each for each in page.TEXTS if each == "four" or "doubtful" in each}
+    for identity in page.TEXTS.keys() - {"one", "two", "three", "speed"} - others:
         assert f'<figure id="{identity}"' in before, identity
     assert '<figure id="speed"' in before or page.TEXTS["speed"]["none"] in before
     answer = json.loads((reproduced / "metrics/sample/transfer/answer.json").read_text())["answer"]
