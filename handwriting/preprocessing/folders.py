@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from handwriting.core import workers
-from handwriting.core.errors import InputError
 from handwriting.data import alphabet
 from handwriting.data.dataset import Split
 from handwriting.preprocessing.duplicates import Digests, digests
-from handwriting.preprocessing.framing import Framed, prepare
+from handwriting.preprocessing.framing import Framed, prepare_all
 from handwriting.preprocessing.settings import Framing, Images
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
@@ -88,11 +87,11 @@ def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator
 def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
     size, framed, errors = framing.image_size, [], []
     with archive.open("rb") as file:
-        for path, offset, length in listing.members():
-            content = os.pread(file.fileno(), length, offset)
-            try:
-                framed.append(prepare(content, path, size, framing.ink_size))
-            except InputError as error:
-                errors.append(str(error))
+        members = [(path, os.pread(file.fileno(), n, at)) for path, at, n in listing.members()]
+    for each in prepare_all(members, size, framing.ink_size):
+        if isinstance(each, Framed):
+            framed.append(each)
+        else:
+            errors.append(str(each))
     kinds = [("image", np.uint8, (size, size)), ("geometry", np.float32, 4), ("key", np.uint64)]
     return np.array(framed, kinds), errors
