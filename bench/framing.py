@@ -2,8 +2,8 @@
 
 python -m bench.framing [--characters N] [--digits N] [--repetitions N]
 
-The former code is the last before framing found the writing in a picture, from git's history. It
-also framed images of the network's size in batches, as its stage did. Every measurement is a
+The former code is the last before framing found the writing in a picture, from git's history, an
+image at a time and, as both stages do, some at a time. Every measurement is a
 process of its own. They are interleaved: one of each, N times, of which the medians count. The
 clock starts when all is loaded. The files are taken evenly from the archives.
 
@@ -26,7 +26,7 @@ FORMER = "5a1b97b"
 # The archive, and the framing in params.yaml.
 DATASETS = {"characters": ("trainPart1.zip", 36, 28), "mnistTask3": ("mnistTask3.zip", 28, 20)}
 CODES = {
-    "now": ("handwriting.preprocessing.framing", "prepare"),
+    "now": ("handwriting.preprocessing.framing", "prepare_all"),
     "former": ("common.images", "prepare"),
     "former, in batches": ("common.images", "prepare_all"),
 }

@@ -263,7 +263,10 @@ def test_the_page_on_own_data_says_what_happens(committed: Path, tmp_path: Path)
     first = {row["given"] for row in ranked[:60]}
     assert (first, len(ranked)) == ({"square", "triangle"}, 200)
     [line] = page["Labels without the pipeline"]
-    assert "square and triangle are exchanged" in run(folder, "sh", "-c", f"{line} || test $? = 3").stdout
+    assert (
+        "square and triangle are exchanged"
+        in run(folder, "sh", "-c", f"{line} || test $? = 3").stdout
+    )
     assert (folder / "examined/report.html").exists()
     run(folder, "sh", "-c", page["Run it"][-1])
     answers = read_csv(folder / "answers.csv")

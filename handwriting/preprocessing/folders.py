@@ -16,7 +16,7 @@ from handwriting.core import workers
 from handwriting.core.errors import InputError
 from handwriting.data.dataset import Split
 from handwriting.data.duplicates import Digests, digests
-from handwriting.preprocessing.framing import Framed, prepare
+from handwriting.preprocessing.framing import Framed, prepare_all
 from handwriting.preprocessing.settings import Framing, writer_in
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
@@ -93,11 +93,11 @@ def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator
 def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
     size, framed, errors = framing.image_size, [], []
     with archive.open("rb") as file:
-        for path, offset, length in listing.members():
-            content = os.pread(file.fileno(), length, offset)
-            try:
-                framed.append(prepare(content, path, size, framing.ink_size))
-            except InputError as error:
-                errors.append(str(error))
+        members = [(path, os.pread(file.fileno(), n, at)) for path, at, n in listing.members()]
+    for each in prepare_all(members, size, framing.ink_size):
+        if isinstance(each, Framed):
+            framed.append(each)
+        else:
+            errors.append(str(each))
     kinds = [("image", np.uint8, (size, size)), ("geometry", np.float32, 4), ("key", np.uint64)]
     return np.array(framed, kinds), errors

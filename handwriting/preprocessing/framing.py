@@ -5,6 +5,7 @@ All arithmetic is integer or correctly rounded: the same pixels on every platfor
 
 import math
 import struct
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
@@ -54,6 +55,32 @@ def prepare(image: bytes | Pixels, name: str, size: int, ink_size: int) -> Frame
         raise InputError(f"{name}: a blank image, no ink on it") from None
 
 
+def prepare_all(
+    named: Iterable[tuple[str, bytes]], size: int, ink_size: int
+) -> list[Framed | InputError]:
+    """Return what prepare() does of image files, or its error, in their order.
+
+    Images that stay as they are, as MNIST's, are told together, which takes half the time.
+    """
+    found: list[Framed | InputError | None] = []
+    alike = dict[int, tuple[str, Pixels]]()
+    for i, (name, content) in enumerate(named):
+        try:
+            pixels = decode(content, name)
+            if pixels.shape == (size, size):
+                alike[i] = name, pixels
+            found.append(None if i in alike else prepare(pixels, name, size, ink_size))
+        except InputError as error:
+            found.append(error)
+    together = _all_like_mnist([pixels for _, pixels in alike.values()], ink_size)
+    for (i, (name, pixels)), each in zip(alike.items(), together, strict=True):
+        try:
+            found[i] = each or prepare(pixels, name, size, ink_size)
+        except InputError as error:
+            found[i] = error
+    return [each for each in found if each is not None]
+
+
 def stages(pixels: Pixels, size: int, ink_size: int) -> dict[str, Pixels]:
     """Return what is seen of an image on the way: ground, difference from it, ink, framed."""
     found = writing.find(pixels)
@@ -88,11 +115,14 @@ def frame(pixels: Pixels, size: int, ink_size: int) -> Framed:
         shares = _size(_ink_box(found.ink), found.scale)
         ink = _widened(found.ink)
         box = _ink_box(ink)
-    rows, columns = box
-    ends = (rows.start, rows.stop, columns.start, columns.stop)
-    where = struct.pack("<6I", *ink.shape, *ends)
     image = ink if framed else _centred(_scaled(ink[box], ink_size), size)
-    return Framed(image, shares, duplicates.digest(where + ink[box].tobytes()))
+    rows, columns = box
+    return Framed(image, shares, _key(ink, rows.start, rows.stop, columns.start, columns.stop))
+
+
+def _key(ink: Pixels, top: int, bottom: int, left: int, right: int) -> int:
+    where = struct.pack("<6I", *ink.shape, top, bottom, left, right)
+    return duplicates.digest(where + ink[top:bottom, left:right].tobytes())
 
 
 def _median_of_border(gray: Pixels) -> int:
@@ -114,6 +144,40 @@ def _like_mnist(ink: Pixels, box: Box, ink_size: int) -> bool:
         return False
     mass, down, across = _moments(len(ink)).dot(ink.ravel().astype(np.float32)).tolist()
     return bool(max(abs(down), abs(across)) <= 1.5 * mass)
+
+
+def _all_like_mnist(images: Sequence[Pixels], ink_size: int) -> list[Framed | None]:
+    """Return what frame() does of uint8 [size, size], if it stays and is in one piece, or None."""
+    if not images:
+        return []
+    ink = np.stack(images)
+    border = np.concatenate([ink[:, 0], ink[:, -1], ink[:, :, 0], ink[:, :, -1]], axis=1)
+    middle = border.shape[1] // 2
+    ground = np.partition(border, middle, axis=1)[:, middle]
+    bright = ground >= 128
+    ink[bright], ground[bright] = 255 - ink[bright], 255 - ground[bright]
+    brightest = ink.max(2)
+    columns, rows = ink.max(1) >= _INK, brightest >= _INK
+    pieces = columns[:, 0] + (columns[:, 1:] > columns[:, :-1]).sum(1)
+    ends = np.stack([f(each) for each in (rows, columns) for f in (_first, _last)], axis=1)
+    longer = np.maximum(ends[:, 1] - ends[:, 0], ends[:, 3] - ends[:, 2])
+    flat = ink.reshape(len(ink), -1).astype(np.float32)
+    mass, *off = (flat @ _moments(ink.shape[1]).T).T
+    stay = (ground <= _DARK) & (brightest.max(1) >= _BRIGHT) & (pieces == 1)
+    stay &= (0.65 * ink_size <= longer) & (longer <= 1.1 * ink_size)
+    stay &= np.maximum(*map(np.abs, off)) <= 1.5 * mass
+    return [
+        Framed(each, UNKNOWN, _key(each, *box)) if whole else None
+        for each, box, whole in zip(ink, ends.tolist(), stay, strict=True)
+    ]
+
+
+def _first(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.asarray(marked.argmax(1))
+
+
+def _last(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.asarray(marked.shape[1] - marked[:, ::-1].argmax(1))
 
 
 @cache

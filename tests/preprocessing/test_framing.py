@@ -1,6 +1,7 @@
 """framing: one character gives one square, whatever the paper; a blank image is refused."""
 
 import gzip
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -298,3 +299,26 @@ def test_an_image_without_ink_is_refused() -> None:
     for image in BLANK:
         with pytest.raises(InputError, match=r"^x\.png: a blank image, no ink on it$"):
             framed(image)
+
+
+def test_many_files_are_framed_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    with gzip.open(ROOT / "data/sample/train-images-idx3-ubyte.gz") as file:
+        digits = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:40].copy()
+    digits[3], digits[4], digits[5, 0], digits[6] = 255 - digits[3], 0, 255, digits[6] // 2
+    digits[7, 1, 1] = digits[8, 27, 27] = 200  # a second piece
+    digits[9] = np.roll(digits[9], 5, 0)
+    digits[10] = rng.integers(0, 256, (28, 28))
+    named = [(f"{i}.png", encoded(Image.fromarray(each))) for i, each in enumerate(digits)]
+    named[20:20] = [("letter.png", encoded(letter())), ("bad.png", b"\x89PNG")]
+    together = framing.prepare_all(named, 28, 20)
+    assert len(together) == len(named)
+    for (name, content), found in zip(named, together, strict=True):
+        with suppress(InputError):
+            alone = framing.prepare(content, name, 28, 20)
+            assert isinstance(found, framing.Framed), name
+            assert found.image.tobytes() == alone.image.tobytes(), name
+            assert str(found[1:]) == str(alone[1:]), name
+            continue
+        with pytest.raises(InputError, match=f"^{re.escape(str(found))}$"):
+            framing.prepare(content, name, 28, 20)
