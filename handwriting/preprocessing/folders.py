@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from handwriting.core import workers
-from handwriting.core.errors import InputError
 from handwriting.data.dataset import Split
 from handwriting.data.duplicates import Digests, digests
 from handwriting.preprocessing.framing import Framed, prepare_all
