@@ -186,11 +186,11 @@ def of_no_class(split: Split, found: Predicted, evidence: NDArray[np.bool_]) -> 
 
 def usual_effort(images: int, scratch: Path) -> Effort:
     """Return what is worth spending on so many images: more of them need fewer epochs."""
-    epochs = 3.5 * (2000 / images) ** 0.45
+    epochs = 3 * (2000 / images) ** 0.45
     augmentation = Augmentation(rotation=8, scale=0.1, shear=0.1, shift=1.5)
     plan = Plan(_RECIPE, augmentation, 0, CrossEntropy(label_smoothing=0.0), "", 0)
     compute = Compute(device="cpu", precision="float32", threads=1, launcher="")
-    return Effort(plan, (epochs, 1.7 * epochs), 4, compute, scratch)
+    return Effort(plan, (epochs, 1.7 * epochs), 3, compute, scratch)
 
 
 def fresh_network(split: Split) -> Network:
