@@ -66,6 +66,7 @@ WITHIN = {
     ),
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
+    "make repro SOURCE=shapes": "make repro SOURCE=sample",
     "make repro-pull SOURCE=real": "make repro-pull SOURCE=sample",
     'make setup PIP_ARGS="--extra-index-url <that index>"': (
         'make setup PIP_ARGS="--extra-index-url https://localhost"'

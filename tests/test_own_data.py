@@ -1,6 +1,7 @@
 """`handwriting source add`: the settings and the pipeline of a source of one's own."""
 
 import re
+import shutil
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -12,13 +13,14 @@ import yaml
 
 from handwriting import cli
 from handwriting.core.files import read_csv
+from handwriting.data.alphabet import CHARACTER_FOLDERS
 from handwriting.raw.archives import Limits, content_digest
 from tests import workspace
 from tests.pages import sections
 from tests.raw.packing import zipped
 from tests.test_cli import tarred
 from tests.test_pipeline import scores
-from tests.test_sources import copied, up_to_date
+from tests.test_sources import copied, ran, up_to_date
 from tests.workspace import ROOT, run
 
 PICTURE = b"P5 2 1 255\n\x00\xff"
@@ -277,3 +279,28 @@ def test_the_page_on_own_data_says_what_happens(committed: Path, tmp_path: Path)
     assert run(folder, "git", "status", "--porcelain").stdout == ""
     assert (contents(folder / "artifacts"), workspace.locks(folder)) == before
     assert up_to_date(folder, "dvc.yaml")
+
+
+@pytest.mark.slow
+def test_a_source_of_digits_answers_every_question_that_it_has_data_for(
+    committed: Path, tmp_path: Path
+) -> None:
+    folder = copied(committed, tmp_path)
+    shutil.unpack_archive(folder / "data/sample/trainPart1.zip", tmp_path / "unpacked")
+    sources = {label: name for name, label in CHARACTER_FOLDERS.items()}
+    with zipfile.ZipFile(folder / "mine.zip", "w") as archive:
+        for digit in range(10):
+            for path in sorted((tmp_path / "unpacked/train" / sources[digit]).iterdir()):
+                archive.write(path, f"{digit}/{path.name}")
+    command = ["mine", "--characters", "mine.zip", "--doubtful", "mine.zip", r"--writer=-(\d+)\."]
+    run(folder, "python", "-m", "handwriting", "source", "add", *command)
+    ran(folder, "repro", "mine/dvc.yaml")
+    found = scores(folder, "mine")
+    assert len(found) == 6 + 3 + 2
+    assert found["characters"]["writers"] > 1
+    assert found["mnist-digits"] == found["mnist-characters"] != found["mnist-random"]
+    assert found["mnist-digits"]["images"] == workspace.DIGITS["t10k"]
+    report = (folder / "artifacts/mine/report.html").read_text()
+    assert "differ in nothing" in report
+    assert '<figure id="context"' in report  # the writers are known
+    assert '<figure id="oracle"' not in report
