@@ -36,9 +36,13 @@ BELOW = {
     "torch_networks": "core, data, training, characters",
     "classifier": "core, data, preprocessing, training, images, torch_networks",
     "sources": "core, raw, preprocessing, images",
-    "cli": "core, preprocessing, classifier, images, sources",
+    "labelled": "core, images, sources",
+    "labels": "core, data, preprocessing, noise, images, classifier",
+    "labels_report": "core, noise, labels",
+    "labels_command": "core, labelled, labels, labels_report",
+    "cli": "core, preprocessing, classifier, images, sources, labels_command",
     "__main__": "cli",
-    "__init__": "core, classifier",
+    "__init__": "core, classifier, labels",
     **dict(re.findall(r"(?m)^\| `(\w+)` \| .* \| (.*) \|$", ARCHITECTURE)),
 }
 EVALUATE = "mnistTask3:evaluate-mnistTask3"
