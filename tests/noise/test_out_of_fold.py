@@ -62,7 +62,7 @@ def test_the_folds_of_an_image_do_not_depend_on_the_other_images(tmp_path: Path)
 
 
 def head_of(network: Network) -> torch.Tensor:
-    return network.state_dict()["head.weight"]
+    return network.head.weight.detach()
 
 
 @pytest.mark.parametrize("cores", [1, 4])
