@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from handwriting import images
@@ -37,7 +37,7 @@ class Diagnosed:
     rows: list[Row]  # of all images, the likeliest to be wrong first
     diagnosis: Diagnosis
     limits: list[str]  # what cannot be known
-    pixels: dict[str, Any]  # of each image that could be read, uint8 [S, S]
+    pixels: dict[str, NDArray[np.uint8]]  # of each image that could be read, [S, S]
 
     @property
     def clean(self) -> bool:
@@ -64,7 +64,7 @@ class Diagnosed:
 
 def diagnose(
     given: Sequence[Image],
-    labels: Sequence[object],
+    labels: Sequence[object] | NDArray[Any],
     model: Classifier | Path | str | None = None,
 ) -> Diagnosed:
     """Return what is wrong with the labels of images, and with which.
@@ -86,15 +86,18 @@ def opened(model: Classifier | Path | str | None) -> Classifier | None:
 
 
 def examined(
-    named: Sequence[Named], labels: Sequence[str | None], classifier: Classifier | None
+    named: Sequence[Named],
+    labels: Sequence[str | None],
+    classifier: Classifier | None,
+    processes: int = 1,
 ) -> Diagnosed:
     """Return the labels of named images, examined; errors as of diagnose().
 
     Files that are no images, and do not say that they are, are passed over. An image without a
-    label is a row with that reason.
+    label is a row with that reason. So many processes read images: they import the calling script.
     """
     size = (classifier.size, classifier.ink_size) if classifier else (_SIZE, _INK_SIZE)
-    framed = images.framed(named, *size, cpu_count())
+    framed = images.framed(named, *size, processes)
     bar = tqdm(framed, "read", len(named), unit="image", disable=None, leave=False)
     found = [(name, label, each) for (name, each), label in zip(bar, labels, strict=True)]
     good = [(n, label, x) for n, label, x in found if label and isinstance(x, Framed)]
@@ -153,7 +156,7 @@ def _without_image(bad: Sequence[tuple[str, str | None, Framed | InputError]]) -
     """Yield the rows of images that are blank, cannot be read or have no label."""
     for name, label, image in bad:
         if not isinstance(image, InputError):
-            yield Row(name, "", None, None, None, "not in the folder of a class")
+            yield Row(name, "", None, None, None, "without a label")
         elif "blank" in str(image):
             yield Row(name, label or "", None, 1.0, None, "blank")
         elif not images.is_other_kind(name, image):

@@ -38,9 +38,13 @@ BELOW = {
     "classifier": "core, data, preprocessing, training, images, torch_networks",
     "sources": "core, raw, preprocessing, images",
     "own_data": "core, raw, data, preprocessing",
-    "cli": "core, preprocessing, classifier, images, sources, own_data",
+    "labelled": "core, images, sources",
+    "labels": "core, data, preprocessing, noise, images, classifier",
+    "labels_report": "core, noise, labels",
+    "labels_command": "core, labelled, labels, labels_report",
+    "cli": "core, preprocessing, classifier, images, sources, own_data, labels_command",
     "__main__": "cli",
-    "__init__": "core, classifier",
+    "__init__": "core, classifier, labels",
     **dict(re.findall(r"(?m)^\| `(\w+)` \| .* \| (.*) \|$", ARCHITECTURE)),
 }
 EVALUATE = "mnistTask3:evaluate-mnistTask3"

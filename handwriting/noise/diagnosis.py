@@ -337,6 +337,8 @@ def _named(form: str, matrix: Floats, clean: float) -> str:
     even, target = 1 / len(matrix), matrix.argmax(1)
     if form == "random, uneven":
         return "random"
+    if len(matrix) == 2 and form in ("uniform complementary", "symmetric") and clean < even:
+        form = "permutation" if form == "uniform complementary" else "permutation with noise"
     if form == "symmetric":
         return "symmetric noise" if clean > even else "complementary with some correct"
     if form == "biased complementary" and clean > even / 2:

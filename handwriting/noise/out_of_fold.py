@@ -57,7 +57,7 @@ def of_digests(
     scratch: Path,
 ) -> Folds:
     """Return folds that start as `networks`. Images with one digest are in one fold."""
-    starts = [deepcopy(networks[i % len(networks)]) for i in range(count)]
+    starts = [networks[i % len(networks)] for i in range(count)]
     return Folds(starts, digests % np.uint64(count), compute, scratch)
 
 
@@ -92,7 +92,8 @@ def _train(
     job: _Job, split: Split, targets: Tensor, compute: Compute, scratch: Path
 ) -> tuple[Network, Predicted]:
     """Return a network, trained, and what it says of the images held out."""
-    network, plan, device = job.network, job.plan, compute.torch_device
+    # A copy: without workers it is the caller's, who may go on with the folds as they were.
+    network, plan, device = deepcopy(job.network), job.plan, compute.torch_device
     images = torch.from_numpy(split.images)
     seen = Labelled(images[job.train].to(device), targets[job.train].to(device))
     about = {"epochs": plan.epochs, "objective": plan.objective.settings()}

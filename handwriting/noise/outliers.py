@@ -11,6 +11,7 @@ from handwriting.noise.diagnosis import Floats
 
 _KEPT = 0.9  # of the images, those nearest to a class: what far ones are measured against
 _RIDGE = 0.01  # of the mean variance of a feature
+_ALIKE = 1e-6  # mean variance of features of images that are all alike
 _COMPONENTS = 60  # that images of a few classes are a mixture of
 _START, _ROUNDS = 0.03, 40  # of the mixture: share of outliers, and iterations of EM
 _WORTH = 8.0  # log likelihood that outliers must explain, or there are none
@@ -31,7 +32,8 @@ def distances(train: Tensor, classes: Tensor, held_out: Tensor) -> Floats:
         means = torch.stack([kept[label == each].mean(0) for each in range(label.max() + 1)])
         centred = kept - means[label]
         covariance = centred.T @ centred / len(centred)
-        covariance += _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance))
+        least = covariance.diagonal().mean().clamp(min=_ALIKE)
+        covariance += _RIDGE * least * torch.eye(len(covariance))
         factor = torch.linalg.cholesky(covariance)
         far = _nearest(train, means, factor)
         inside = far.argsort()[: max(1, int(_KEPT * len(train)))]
@@ -54,7 +56,8 @@ def unlike(images: NDArray[np.uint8], distances: Floats) -> Floats:
     """
     pixels = images.reshape(len(images), -1).astype(np.float32) / 255
     count = min(_COMPONENTS, *pixels.shape)
-    pca = PCA(count, svd_solver="randomized", random_state=0).fit(pixels)
+    with np.errstate(invalid="ignore"):  # of the shares of a variance that is 0
+        pca = PCA(count, svd_solver="randomized", random_state=0).fit(pixels)
     left = ((pca.inverse_transform(pca.transform(pixels)) - pixels) ** 2).sum(1)
     return np.maximum(_standardised(distances), _standardised(left))
 
