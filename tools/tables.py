@@ -104,6 +104,29 @@ def learning_rate(results: Results) -> str:
     return table({"learning rate": cells("{:.3g}", frame["learning_rate"]), **losses})
 
 
+def diagnosis(results: Results) -> str:
+    """Return how faulty labels are examined, beside cleanlab: the means over the seeds."""
+    path = Path(f"bench/results/diagnosis-{results.source}.json")
+    rows = pd.json_normalize(files.read_json(path)["cases"], sep=" ")
+    groups = rows.groupby(["images", "fault"], sort=False)
+    means, counts = groups.mean(numeric_only=True), groups.size()
+    right = groups["named_correctly"].sum().astype(int)
+    columns = {
+        "images": [f"{images:,}" for images, _ in counts.index],
+        "fault": [fault for _, fault in counts.index],
+        "named": [f"{a} of {b}" for a, b in zip(right, counts, strict=True)],
+        "matrix error": cells("{:.4f}", means["matrix_error"]),
+    }
+    for what, name in {"auroc": "AUROC", "suggestions": "right suggestions %"}.items():
+        scale, form = (1, "{:.4f}") if what == "auroc" else (100, "{:.1f}")
+        for who in ("ours", "cleanlab"):
+            columns[f"{name}, {who}"] = cells(form, scale * means[f"{who} {what}"].astype(float))
+    for who in ("given", "cleanlab", "ours"):
+        shares = 100 * means[f"accuracy {who}"].astype(float)
+        columns[f"test %, {who}"] = cells("{:.2f}", shares)
+    return table(columns)
+
+
 def table(columns: dict[str, list[str]]) -> str:
     """Return columns as a table in Markdown."""
     rows = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
@@ -137,7 +160,7 @@ def points(frame: pd.DataFrame) -> list[str]:
 Block = Callable[[Results], str]
 PAGES: dict[str, dict[str, Block]] = {
     "README.md": {"networks": networks, "answers": answers, "labels": labels, "speed": speed},
-    "docs/design-choices.md": {"choices": choices, "learning-rate": learning_rate, "tta": tta},
+    "docs/design-choices.md": {"choices": choices, "learning-rate": learning_rate, "tta": tta, "diagnosis": diagnosis},
 }
 
 
