@@ -40,6 +40,7 @@ _RECIPE = Recipe(
     sgd_momentum=0.85,
     weight_decay=0.0005,
 )
+_MOSTLY = 0.5  # share of a class, over which copies under two labels are evidence too
 _OUTLIER = 0.5  # probability from which an image is no evidence of the labels' noise
 
 
@@ -77,7 +78,9 @@ def examine(
     on depends on all labels.
     """
     copies, conflicting = compare(split)
-    evidence = ~conflicting
+    labels = split.labels
+    in_conflict = np.bincount(labels, conflicting) > _MOSTLY * np.bincount(labels)
+    evidence = ~conflicting | in_conflict[labels]  # a class of copies is learned from copies
     digests = duplicates.digests(split.images)
     folds = out_of_fold.of_digests(digests, networks, effort.folds, effort.compute, effort.scratch)
     folds, first = corrected(folds, split, evidence, prior, effort)
@@ -108,10 +111,9 @@ def compare(split: Split) -> tuple[Labels, NDArray[np.bool_]]:
     """Return the number of each image's group of nearly equal ones, int64 [N], and whether one of
     them has another label, bool [N]."""
     count = len(split.labels)
-    pairs = [*duplicates.near(split.images, np.arange(count))]
-    one, other = (
-        np.concatenate([np.empty(0, np.int64), *each]) for each in zip(*pairs, strict=True)
-    )
+    none = np.empty(0, np.intp)
+    pairs = [(none, none), *duplicates.near(split.images, np.arange(count))]
+    one, other = map(np.concatenate, zip(*pairs, strict=True))
     links = coo_array((np.ones(len(one)), (one, other)), shape=(count, count))
     groups, group_of = connected_components(links, directed=False)
     largest, smallest = np.full(groups, -1), np.full(groups, len(split.classes))

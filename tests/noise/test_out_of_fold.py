@@ -25,11 +25,13 @@ QUICK = replace(PLAN, epochs=3, objective=CrossEntropy(label_smoothing=0.0))
 ALL = np.ones(COUNT, bool)
 
 
-def split_of_bars(count: int = COUNT) -> Split:
-    """Four classes of bars that differ in their height."""
-    found = bars(count)
+def split_of_bars(count: int = COUNT, speckles: float = 0.05) -> Split:
+    """Four classes of bars that differ in their height, no two of them nearly equal."""
+    found, rng = bars(count), np.random.default_rng(0)
+    images = found.images.numpy()
+    images[rng.random(images.shape) < speckles] = 255
     none = np.zeros((count, 0), np.float32)
-    return Split(found.images.numpy(), found.targets.numpy(), none, FOUR.classes, FOUR.ink_size)
+    return Split(images, found.targets.numpy(), none, FOUR.classes, FOUR.ink_size)
 
 
 def folds_of(split: Split, count: int, scratch: Path) -> Folds:
