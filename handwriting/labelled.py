@@ -23,11 +23,15 @@ def read(path: Path, labels: Path | None) -> tuple[list[Named], list[str | None]
     an idx file of images, the labels are in the idx file beside it. Raises InputError if there are
     no labels. An image outside the folders of classes has none.
     """
-    if labels is None and path.is_file() and (table := _table(path)):
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if labels is None and path.is_file() and (table := _table(path)) is not None:
         return _of_table(path, table)
     named = [*sources.images([path])]
     names = [name for name, _ in named]
-    if labels and (table := _table(labels)):
+    if names == [sources.shown(path)] and isinstance(named[0][1], InputError):
+        raise named[0][1]
+    if labels and (table := _table(labels)) is not None:
         return named, _looked_up(names, table, path, labels)
     beside = labels or _beside(path)
     if re.fullmatch(re.escape(sources.shown(path)) + r"\[\d+\]", names[0]):
@@ -67,11 +71,16 @@ def _looked_up(
     names: Sequence[str], table: dict[str, str], path: Path, labels: Path
 ) -> list[str | None]:
     """Return the label of each name, which the CSV may have without the folder or archive."""
-    start = f"{sources.shown(path)}/"
+    start = _start(path)
     found = [table.get(name, table.get(name.removeprefix(start))) for name in names]
     if missing := [name for name, label in zip(names, found, strict=True) if label is None]:
         raise InputError(f"{labels}: no label of {len(missing):,} images: {listed(missing)}")
     return found
+
+
+def _start(path: Path) -> str:
+    """Return what the names of a folder's images begin with; those of an archive have nothing."""
+    return f"{sources.shown(path)}/" if path.is_dir() else ""
 
 
 def _beside(path: Path) -> Path:
@@ -85,7 +94,8 @@ def _of_idx(path: Path, count: int) -> list[str | None]:
         content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
         (length,) = struct.unpack(">I", content[4:8])
     except (OSError, EOFError, struct.error) as error:
-        raise InputError(f"{path}: no labels of the idx file of images: {error}") from None
+        problem = getattr(error, "strerror", None) or error  # without the path once more
+        raise InputError(f"{path}: no labels of the idx file of images: {problem}") from None
     if not content.startswith(_IDX_LABELS) or len(content) - 8 != length or length != count:
         raise InputError(f"{path}: not an idx file of the labels of {count:,} images")
     return [str(each) for each in content[8:]]
@@ -93,7 +103,9 @@ def _of_idx(path: Path, count: int) -> list[str | None]:
 
 def _folders(names: Sequence[str], path: Path) -> list[str | None]:
     """Return the folder of each name's class: the first one in which they differ."""
-    inside = [PurePosixPath(name.removeprefix(f"{sources.shown(path)}/")).parts for name in names]
+    whole, start = sources.shown(path), _start(path)
+    places = ("" if name == whole else name.removeprefix(start) for name in names)
+    inside = [PurePosixPath(each).parts for each in places]
     folders = [parts[:-1] for parts in inside if len(parts) > 1]
     if not folders:
         raise InputError(f"{path}: no folders of classes; or give --labels FILE.csv")

@@ -143,7 +143,7 @@ def _examine(split: Split, classifier: Classifier | None) -> Examination:
 def _unread(bad: Sequence[tuple[str, str | None, Framed | InputError]]) -> Iterator[Row]:
     for name, label, image in bad:
         if not isinstance(image, InputError):
-            yield Row(name, "", None, None, None, "not in the folder of a class")
+            yield Row(name, "", None, None, None, "without a label")
         elif not images.is_other_kind(name, image):
             blank = "blank" in str(image)
             reason = "blank" if blank else str(image).removeprefix(f"{name}: ")

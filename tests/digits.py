@@ -18,6 +18,6 @@ def split(count: int) -> Split:
         np.frombuffer(gzip.decompress((folder / f"train-{name}-ubyte.gz").read_bytes()), np.uint8)
         for name in ("images-idx3", "labels-idx1")
     )
-    pixels = images[16:].reshape(-1, 1, 28, 28)[:count]
+    pixels = images[16:].reshape(-1, 1, 28, 28)[:count].copy()
     none = np.zeros((count, 0), np.float32)
     return Split(pixels, labels[8:][:count].astype(np.int64), none, SHAPE.classes, SHAPE.ink_size)
