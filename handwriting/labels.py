@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 from tqdm import tqdm
 
 from handwriting import images
@@ -86,15 +85,18 @@ def opened(model: Classifier | Path | str | None) -> Classifier | None:
 
 
 def examined(
-    named: Sequence[Named], labels: Sequence[str | None], classifier: Classifier | None
+    named: Sequence[Named],
+    labels: Sequence[str | None],
+    classifier: Classifier | None,
+    processes: int = 1,
 ) -> Diagnosed:
     """Return the labels of named images, examined; errors as of diagnose().
 
     Files that are no images, and do not say that they are, are passed over. An image without a
-    label is a row with that reason.
+    label is a row with that reason. So many processes read images: they import the calling script.
     """
     size = (classifier.size, classifier.ink_size) if classifier else (_SIZE, _INK_SIZE)
-    framed = images.framed(named, *size, cpu_count())
+    framed = images.framed(named, *size, processes)
     bar = tqdm(framed, "read", len(named), unit="image", disable=None, leave=False)
     found = [(name, label, each) for (name, each), label in zip(bar, labels, strict=True)]
     good = [(n, label, x) for n, label, x in found if label and isinstance(x, Framed)]

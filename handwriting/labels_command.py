@@ -1,9 +1,12 @@
 """The command `handwriting diagnose PATH`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from joblib import cpu_count
 
 from handwriting import labelled
 from handwriting.core.errors import InputError, printable
@@ -31,15 +34,15 @@ def run(given: argparse.Namespace) -> int:
     """Examine, print the verdict, write the files; return the exit status."""
     try:
         if given.output:
-            given.output.mkdir(parents=True, exist_ok=True)
+            _refuse_unwritable(given.output)
         named, labels = labelled.read(given.path, given.labels)
         found = _examined(named, labels, given.model)
     except InputError as error:
         print(f"diagnose: {error}", file=sys.stderr)
         return UNREADABLE
-    print(f"{found.sentence}.")
+    print(printable(f"{found.sentence}."))
     for limit in found.limits:
-        print(f"What cannot be known: {limit}.")
+        print(printable(f"What cannot be known: {limit}."))
     listed = [row for row in found.rows if row.reason]
     if listed:
         looks = ", ".join(f"{n:,} for {share:.0%}" for share, n in found.to_look_at().items())
@@ -55,10 +58,17 @@ def run(given: argparse.Namespace) -> int:
     return FAULTS if listed else CLEAN
 
 
+def _refuse_unwritable(folder: Path) -> None:
+    """Raise InputError, before the work, if a folder cannot be made or written to."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: not a folder that can be written to")
+
+
 def _examined(named: Any, labels: Any, model: str | None) -> Any:
     try:
         from handwriting import labels as examination
 
-        return examination.examined(named, labels, examination.opened(model))
+        return examination.examined(named, labels, examination.opened(model), cpu_count())
     except ModuleNotFoundError as error:
         raise InputError(f"needs {error.name}: pip install 'handwriting[train]'") from None

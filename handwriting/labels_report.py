@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handwriting.core import files
+from handwriting.core.errors import printable
 from handwriting.labels import Diagnosed
 from handwriting.noise import wording
 from handwriting.noise.ranking import LABEL, Row
@@ -25,6 +26,7 @@ _CELLS = 40  # classes of which the matrix is a table
 
 def write(found: Diagnosed, name: str, folder: Path) -> None:
     """Write diagnosis.json, images.csv, cleaned.csv and report.html into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
         scratch = Path(temporary)
         files.write_json(folder / "diagnosis.json", summary(found), scratch)
@@ -51,7 +53,9 @@ def page(found: Diagnosed, name: str) -> str:
     """Return the report as HTML, without scripts or requests."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+    )
     matrix = found.diagnosis.matrix
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
@@ -65,6 +69,10 @@ def page(found: Diagnosed, name: str) -> str:
         groups=groups(found),
         unread=[row for row in found.rows if row.suggested is None],
     )
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 def groups(found: Diagnosed) -> list[dict[str, Any]]:

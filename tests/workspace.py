@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
         **dict.fromkeys(("methods", "mnistTask3", "naive", "diagnosis"), 2),
     },
     "methods": {"labels": ["10", "all"], "epochs": 2},
-    "diagnose_labels": {"epochs": 15},  # enough to tell what is wrong
+    "diagnose_labels": {"epochs": [15, 15]},  # enough to tell what is wrong
     "finetune_mnistTask3": {"epochs": [2, 1]},
 }
 YAML = ruamel.yaml.YAML()

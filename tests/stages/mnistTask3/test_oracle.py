@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from handwriting.data import dataset
 from handwriting.evaluation import oracle
@@ -39,6 +40,14 @@ def test_the_label_of_each_row_is_that_of_its_original(reproduced: Path) -> None
     assert counts.to_numpy().sum() == len(given.labels)
     summary = json.loads((reproduced / "metrics/sample/oracle/summary.json").read_text())
     assert summary["labels_correct"] == (rows["label"] == given.labels).sum()
+    wrong = (rows["label"] != given.labels)[: summary["train_images"]]
+    assert summary["wrong_labels"] == wrong.sum()
+    assert 0 <= summary["auroc_of_wrong"] <= 1
+    assert 0 <= summary["suggestions_correct"] <= summary["wrong_labels"]
+    believed = pd.read_csv(reproduced / "metrics/sample/oracle/believed_correct.csv")
+    assert len(believed) == summary["believed_correct"]
+    assert (believed["true"] == rows["label"][believed["row"]].to_numpy()).all()
+    assert (believed["given"] == given.labels[believed["row"]]).all()
 
 
 def test_the_counts_of_labels_and_the_distance_of_a_matrix_from_them() -> None:
@@ -60,3 +69,24 @@ def test_pseudo_labels_are_counted_by_round_and_seed_and_missing_ones_are_no_mis
 def test_images_are_shown_below_their_originals_and_above_the_differences() -> None:
     originals, images = np.full((2, 1, 4, 4), 100, np.uint8), np.full((2, 1, 4, 4), 90, np.uint8)
     assert oracle.jpeg_rows(images, originals)[:, 0, 0, 0].tolist() == [100, 100, 90, 90, 40, 40]
+
+
+def ranked(**columns: list[object]) -> pd.DataFrame:
+    given = {"row": [2, 0, 3, 1], "given": [7, 1, 2, 3], "suggested": [1, 7, 3, 2]}
+    return pd.DataFrame(given | {"p_wrong": [0.9, 0.8, 0.3, 0.1]} | columns)
+
+
+def test_the_ranked_table_is_judged_by_the_true_labels_of_its_rows() -> None:
+    found = oracle.judged(ranked(), np.array([9, 3, 1, 2]))
+    assert found["true"].tolist() == [1, 9, 2, 3]
+    expected = {"wrong_labels": 2, "auroc_of_wrong": 1.0, "suggestions_correct": 1}
+    assert oracle.ranking(found) == expected
+    found = oracle.judged(ranked(p_wrong=[0.1, 0.2, 0.3, 0.4]), np.array([9, 3, 1, 2]))
+    assert oracle.ranking(found)["auroc_of_wrong"] == 0
+
+
+@pytest.mark.parametrize("truth", [[1, 3, 7, 2], [9, 9, 9, 9]])
+def test_labels_that_are_all_right_or_all_wrong_are_no_error(truth: list[int]) -> None:
+    found = oracle.ranking(oracle.judged(ranked(), np.array(truth)))
+    assert found["wrong_labels"] in (0, 4)
+    json.dumps(found, allow_nan=False)
