@@ -41,11 +41,11 @@ def probabilities(split: Split) -> Floats:
         network = _network(len(split.classes))
         optimizer = torch.optim.Adam(network.parameters())
         for _ in range(_EPOCHS):
-            for batch in torch.randperm(len(train_rows)).split(_BATCH):
+            for batch in torch.split(torch.randperm(len(train_rows)), _BATCH):
                 rows = torch.from_numpy(train_rows)[batch]
                 loss = nn.functional.cross_entropy(network(images[rows]), labels[rows])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         with torch.inference_mode():
             found[test_rows] = network.eval()(images[test_rows]).softmax(1).numpy()

@@ -88,11 +88,12 @@ def scores(
     wrong, found = case.wrong, flagged & case.wrong
     known = wrong & (case.truth >= 0)
     both = 0 < wrong.sum() < len(wrong)
+    right = suggested == case.truth
     return {
         "auroc": round(float(roc_auc_score(wrong, p_wrong)), 5) if both else None,
         "precision": round(float(found.sum() / flagged.sum()), 4) if flagged.any() else None,
         "recall": round(float(found.sum() / wrong.sum()), 4) if wrong.any() else None,
-        "suggestions": round(float((suggested == case.truth)[known].mean()), 4) if known.any() else None,
+        "suggestions": round(float(right[known].mean()), 4) if known.any() else None,
     }
 
 

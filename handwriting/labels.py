@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from handwriting import images
@@ -36,7 +37,7 @@ class Diagnosed:
     rows: list[Row]  # of all images, the likeliest to be wrong first
     diagnosis: Diagnosis
     limits: list[str]  # what cannot be known
-    pixels: dict[str, Any]  # of each image that could be read, uint8 [S, S]
+    pixels: dict[str, NDArray[np.uint8]]  # of each image that could be read, [S, S]
 
     @property
     def clean(self) -> bool:
@@ -63,7 +64,7 @@ class Diagnosed:
 
 def diagnose(
     given: Sequence[Image],
-    labels: Sequence[object],
+    labels: Sequence[object] | NDArray[Any],
     model: Classifier | Path | str | None = None,
 ) -> Diagnosed:
     """Return what is wrong with the labels of images, and with which.

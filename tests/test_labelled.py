@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def unpacked(files: dict[str, bytes], folder: Path) -> Path:
     return folder
 
 
-def table(path: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> Path:
+def table(path: Path, rows: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *rows])
     return path
@@ -54,8 +55,8 @@ def test_archives_and_folders_have_classes_below_what_all_images_share(
     if kind == "folder":
         unpacked(files, path)
     else:
-        packed = {"zip": zipped, "tar": tarred, "tar.gz": lambda x: tarred(x, "w:gz")}
-        path.write_bytes(packed[kind](files))
+        mode = "w:gz" if kind == "tar.gz" else "w"
+        path.write_bytes(zipped(files) if kind == "zip" else tarred(files, mode))
     named, labels = labelled.read(path, None)
     assert labels == LABELS
     assert [name.removeprefix(f"{path}/") for name, _ in named] == [*files]

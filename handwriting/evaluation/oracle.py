@@ -79,8 +79,9 @@ def ranking(judged: pd.DataFrame) -> dict[str, float]:
     """Return how well wrong labels are told from right ones, as the area under the ROC curve, and
     how many of the wrong ones there is a right suggestion for."""
     wrong = judged["given"] != judged["true"]
+    both = 0 < wrong.sum() < len(wrong)  # else there is nothing to tell apart
     return {
         "wrong_labels": int(wrong.sum()),
-        "auroc_of_wrong": float(roc_auc_score(wrong, judged["p_wrong"])),
+        "auroc_of_wrong": float(roc_auc_score(wrong, judged["p_wrong"])) if both else 0.5,
         "suggestions_correct": int((judged["suggested"] == judged["true"])[wrong].sum()),
     }

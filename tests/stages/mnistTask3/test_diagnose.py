@@ -1,4 +1,4 @@
-"""What is known of wrong labels: the committed study, the stage's table, and what is then trained."""
+"""What is known of wrong labels: the committed study, the table, and what is then trained."""
 
 import json
 from pathlib import Path
