@@ -160,7 +160,12 @@ def points(frame: pd.DataFrame) -> list[str]:
 Block = Callable[[Results], str]
 PAGES: dict[str, dict[str, Block]] = {
     "README.md": {"networks": networks, "answers": answers, "labels": labels, "speed": speed},
-    "docs/design-choices.md": {"choices": choices, "learning-rate": learning_rate, "tta": tta, "diagnosis": diagnosis},
+    "docs/design-choices.md": {
+        "choices": choices,
+        "learning-rate": learning_rate,
+        "tta": tta,
+        "diagnosis": diagnosis,
+    },
 }
 
 

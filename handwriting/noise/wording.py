@@ -26,6 +26,7 @@ _SENTENCES = {
     "flips of some classes": "Some labels of some classes are wrong, mostly by one other class",
     "general": "Labels are wrong in no simple way",
 }
+_SPOTLESS, _SPOTTED = 0.999, "Few labels are wrong, and no pattern shows"
 _SHARE, _ABOVE = 0.02, 3  # of a class, and times the median of its other wrong labels: to be named
 _SHOWN = 10  # findings in the sentence
 
@@ -33,11 +34,13 @@ _SHOWN = 10  # findings in the sentence
 def sentence(found: Diagnosis, classes: Sequence[str]) -> str:
     """Return the diagnosis in one line."""
     low, high = found.interval
+    spotted = found.kind == "clean" and found.clean_fraction < _SPOTLESS
+    said = _SPOTTED if spotted else _SENTENCES[found.kind]
     named = concerned(found, classes)
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     which = f" ({'; '.join(named[:_SHOWN])}{more})" if named else ""
     interval = f"95% interval {low:.2%} to {high:.2%}"
-    return f"{_SENTENCES[found.kind]}{which}: {found.clean_fraction:.2%} are correct ({interval})"
+    return f"{said}{which}: {found.clean_fraction:.2%} are correct ({interval})"
 
 
 def concerned(found: Diagnosis, classes: Sequence[str]) -> list[str]:
