@@ -20,7 +20,7 @@ def test_every_shipped_network_is_an_artifact(source: str, page: str) -> None:
     shipped = re.compile(r"artifacts/\$\{item\.source\}/([a-zA-Z0-9-]+(\$\{item\.init\})?\.pt)")
     made = {
         f"artifacts/{source}/{match[1]}".replace("${item.init}", init)
-        for path in workspace.ROOT.glob("stages/*/dvc.yaml")
+        for path in workspace.ROOT.glob("stages/[!d]*/dvc.yaml")  # not of people's own sources
         for match in shipped.finditer(path.read_text())
         for init in ("random", "digits", "characters")
     }

@@ -37,7 +37,7 @@ def test_a_page_names_only_files_that_exist_and_its_links_lead_somewhere(page: s
 def test_the_results_in_the_readme_are_those_of_the_committed_metrics() -> None:
     table = README.partition("<!-- networks -->")[2].partition("<!-- end -->")[0]
     rows = re.findall(r"(?m)^\| `([\w-]+)` \| [^|]+ \| (.*) \|$", table)
-    assert {name for name, _ in rows} == set(NETWORKS)
+    assert {name for name, _ in rows} == {n for n, each in NETWORKS.items() if each.question < 4}
     for name, cells in rows:
         m = json.loads((ROOT / f"metrics/real/{name}.json").read_text())
         shown = {key: f"{100 * m[key]:.2f}" for key in ("accuracy", "sd", "low", "high", "folded")}

@@ -26,17 +26,10 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def test_the_committed_study_has_every_fault_at_two_sizes_and_three_seeds(
-    cases: list[dict[str, Any]],
-) -> None:
-    wanted = {
-        (images, fault, seed)
-        for images in (2000, 6000)
-        for fault in [*FAULTS, "garbage", "copies"]
-        for seed in range(3)
-    }
-    assert {(case["images"], case["fault"], case["seed"]) for case in cases} == wanted
-    assert len(cases) == len(wanted)
+def test_the_committed_study_has_every_fault_at_two_sizes(cases: list[dict[str, Any]]) -> None:
+    faults = [*FAULTS, "garbage", "copies"]
+    wanted = {(images, fault) for images in (2000, 6000) for fault in faults}
+    assert {(case["images"], case["fault"]) for case in cases} == wanted
 
 
 def test_the_committed_study_named_every_fault_correctly(cases: list[dict[str, Any]]) -> None:
