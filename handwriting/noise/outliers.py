@@ -12,6 +12,7 @@ from handwriting.noise.diagnosis import Floats
 _KEPT = 0.9  # of the images, those nearest to a class: what far ones are measured against
 _RIDGE = 0.01  # of the mean variance of a feature
 _ALIKE = 1e-6  # mean variance of features of images that are all alike
+_FITTED = 10_000  # images that components are fitted to, at most: memory
 _COMPONENTS = 60  # that images of a few classes are a mixture of
 _START, _ROUNDS = 0.03, 40  # of the mixture: share of outliers, and iterations of EM
 _WORTH = 8.0  # log likelihood that outliers must explain, or there are none
@@ -54,12 +55,19 @@ def unlike(images: NDArray[np.uint8], distances: Floats) -> Floats:
     By its features, or by what principal components of all images leave of its pixels: the larger,
     each in robust standard deviations of its logarithm.
     """
-    pixels = images.reshape(len(images), -1).astype(np.float32) / 255
-    count = min(_COMPONENTS, *pixels.shape)
+    flat = images.reshape(len(images), -1)
+    some = flat[:: -(-len(flat) // _FITTED)] / np.float32(255)
     with np.errstate(invalid="ignore"):  # of the shares of a variance that is 0
-        pca = PCA(count, svd_solver="randomized", random_state=0).fit(pixels)
-    left = ((pca.inverse_transform(pca.transform(pixels)) - pixels) ** 2).sum(1)
-    return np.maximum(_standardised(distances), _standardised(left))
+        pca = PCA(min(_COMPONENTS, *some.shape), svd_solver="randomized", random_state=0).fit(some)
+    left = [_left(pca, flat[i : i + _FITTED]) for i in range(0, len(flat), _FITTED)]
+    return np.maximum(_standardised(distances), _standardised(np.concatenate(left)))
+
+
+def _left(pca: PCA, images: NDArray[np.uint8]) -> Floats:
+    """Return what the components leave of images [N, pixels], as sums of squares: [N]."""
+    pixels = images / np.float32(255)
+    rest = pca.inverse_transform(pca.transform(pixels)) - pixels
+    return np.asarray((rest**2).sum(1))
 
 
 def _standardised(values: Floats) -> Floats:
