@@ -33,9 +33,8 @@ def read(path: Path, labels: Path | None) -> tuple[list[Named], list[str | None]
         raise named[0][1]
     if labels and (table := _table(labels)) is not None:
         return named, _looked_up(names, table, path, labels)
-    beside = labels or _beside(path)
     if re.fullmatch(re.escape(sources.shown(path)) + r"\[\d+\]", names[0]):
-        return named, _of_idx(beside, len(named))
+        return named, _of_idx(labels or _beside(path), len(named))
     if labels:
         raise InputError(f"{labels}: not a CSV with the columns path and label")
     return named, _folders(names, path)
@@ -48,22 +47,28 @@ def _table(path: Path) -> dict[str, str] | None:
             rows = csv.DictReader(file)
             if not {*_COLUMNS} <= {*(rows.fieldnames or ())}:
                 return None
-            return {row["path"]: row["label"] for row in rows}
+            return _once([(row["path"], (row["label"] or "").strip()) for row in rows], path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         return None
 
 
+def _once(rows: Sequence[tuple[str, str]], path: Path) -> dict[str, str]:
+    table = dict(rows)
+    if other := [name for name, label in rows if table[name] != label]:
+        raise InputError(f"{path}: a path with two labels: {listed(other)}")
+    return table
+
+
 def _of_table(path: Path, table: dict[str, str]) -> tuple[list[Named], list[str | None]]:
-    """Return the images that a CSV names, relative to its folder."""
+    """Return the images that a CSV names, from its folder or from the one we are in."""
     if not table:
         raise InputError(f"{path}: no rows")
     named: list[Named] = []
     for name in table:
-        whole = path.parent / name
-        problem = None if whole.is_file() else InputError(f"{name}: no such file")
-        named.append((name, problem or whole))
+        places = [each for each in (path.parent / name, Path(name)) if each.is_file()]
+        named.append((name, places[0] if places else InputError(f"{name}: no such file")))
     return named, [*table.values()]
 
 
@@ -73,8 +78,8 @@ def _looked_up(
     """Return the label of each name, which the CSV may have without the folder or archive."""
     start = _start(path)
     found = [table.get(name, table.get(name.removeprefix(start))) for name in names]
-    if missing := [name for name, label in zip(names, found, strict=True) if label is None]:
-        raise InputError(f"{labels}: no label of {len(missing):,} images: {listed(missing)}")
+    if not any(found):
+        raise InputError(f"{labels}: no label of any of {len(names):,} images: {listed(names)}")
     return found
 
 
@@ -107,6 +112,8 @@ def _folders(names: Sequence[str], path: Path) -> list[str | None]:
     places = ("" if name == whole else name.removeprefix(start) for name in names)
     inside = [PurePosixPath(each).parts for each in places]
     folders = [parts[:-1] for parts in inside if len(parts) > 1]
+    if not folders and path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        raise InputError(f"{path}: not a CSV with the columns path and label (UTF-8, commas)")
     if not folders:
         raise InputError(f"{path}: no folders of classes; or give --labels FILE.csv")
     depth = 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,10 @@ from handwriting.preprocessing.framing import Framed
 
 _SIZE, _INK_SIZE = 28, 20  # pixels, as MNIST's, where no network is given
 _MOST_CLASSES, _FEW = 200, 10  # classes; images of one, under which little is known of it
+_ROUGH = 50  # the same, where no network knows the classes
+_STEPS = 60  # of training on the given labels at least, where no network knows the classes
+_TAKEN = 0.05  # of the images: a class of the network that so many are taken for is one of the set
+_NEGLIGIBLE = 0.05  # p_wrong, under which an image is not expected to be found wrong
 SURE = 0.8  # probability from which a wrong label is replaced, not left out
 SHARES = (0.8, 0.95, 0.99)  # of the wrong labels, to be found by looking from the top
 
@@ -46,7 +50,8 @@ class Diagnosed:
 
     def to_look_at(self) -> dict[float, int]:
         """Return how many rows, from the top, are expected to hold these shares of the wrong."""
-        found = np.cumsum([row.p_wrong or 0.0 for row in self.rows])
+        likely = [row.p_wrong or 0.0 for row in self.rows]
+        found = np.cumsum([each if each > _NEGLIGIBLE else 0.0 for each in likely])
         total = found[-1] if len(found) else 0.0
         return {each: int(np.searchsorted(found, each * total) + 1) for each in SHARES}
 
@@ -77,7 +82,8 @@ def diagnose(
         raise InputError(f"{len(given):,} images and {len(labels):,} labels")
     paths = (Path, str)
     named = [(str(x) if isinstance(x, paths) else f"image {i}", x) for i, x in enumerate(given)]
-    return examined(named, [str(each) for each in labels], opened(model))
+    texts = [None if each is None else str(each) for each in labels]
+    return examined(named, texts, opened(model))
 
 
 def opened(model: Classifier | Path | str | None) -> Classifier | None:
@@ -102,33 +108,55 @@ def examined(
     found = [(name, label, each) for (name, each), label in zip(bar, labels, strict=True)]
     good = [(n, label, x) for n, label, x in found if label and isinstance(x, Framed)]
     bad = [each for each in found if not (each[1] and isinstance(each[2], Framed))]
-    classes = _classes({label for _, label, _ in good}, classifier)
-    if not 2 <= len(classes) <= _MOST_CLASSES or len(good) < 2 * len(classes):
-        what = f"{len(good):,} images that can be read, of {len(classes)} classes"
-        raise InputError(f"{what}: between 2 and {_MOST_CLASSES} classes of images are needed")
+    given = {str(label) for _, label, _ in good}
+    if not 2 <= len(given) <= _MOST_CLASSES or len(good) < 2 * len(given):
+        what = f"{len(good):,} images that can be read, of {len(given)} classes"
+        needed = f"2 to {_MOST_CLASSES} classes are needed, and twice as many images"
+        first = next((f" ({image})" for *_, image in bad if isinstance(image, InputError)), "")
+        raise InputError(f"{what}: {needed}{first}")
     pixels, geometry = images.stacked([each for _, _, each in good])
+    known = classifier.probabilities(pixels, geometry) if classifier else None
+    classes = _classes(given, classifier, known)
     label_of = {name: label for label, name in enumerate(classes)}
     indices = np.array([label_of[label] for _, label, _ in good], np.int64)
     split = Split(pixels, indices, geometry, classes, size[1])
-    looked = _examine(split, classifier)
+    looked = _examine(split, classifier, known)
     names, others = [name for name, _, _ in good], [*_without_image(bad)]
     blank = [row for row in others if row.p_wrong]
     unread = [row for row in others if not row.p_wrong]
+    rows = [*blank, *ranking.ranked(names, split, looked), *unread]
+    listed_rows = sum(bool(row.reason) for row in rows)
     return Diagnosed(
-        sentence=wording.sentence(looked.diagnosis, classes),
+        sentence=wording.sentence(looked.diagnosis, classes, listed_rows),
         classes=classes,
-        rows=[*blank, *ranking.ranked(names, split, looked), *unread],
+        rows=rows,
         diagnosis=looked.diagnosis,
         limits=[*_limits(split, classifier)],
         pixels=dict(zip(names, split.images[:, 0], strict=True)),
     )
 
 
-def _classes(given: set[str], classifier: Classifier | None) -> tuple[str, ...]:
-    """Return the classes of a set: the network's too, of which it may hold images under others."""
-    if classifier and given <= {*classifier.classes} and len(classifier.classes) <= 2 * len(given):
+def _classes(
+    given: set[str], classifier: Classifier | None, known: NDArray[np.float32] | None
+) -> tuple[str, ...]:
+    """Return the classes of a set: the network's too, of which it may hold images under others.
+
+    Those are many of the network's classes, or one that it takes some images for, but no class that
+    it confuses with one of the set.
+    """
+    if classifier is None or known is None:
+        return tuple(sorted(given, key=_natural))
+    if missing := sorted(given - {*classifier.classes}):
+        raise InputError(f"the network knows no class {', '.join(missing[:5])}")
+    if len(classifier.classes) <= 2 * len(given):
         return classifier.classes
-    return tuple(sorted(given, key=_natural))
+    taken = np.bincount(known.argmax(1), minlength=len(classifier.classes)) / len(known)
+    alike = {x for pair in classifier.network.confusable if given & {*pair} for x in pair}
+    return tuple(
+        each
+        for each, share in zip(classifier.classes, taken, strict=True)
+        if each in given or (share >= _TAKEN and each not in alike)
+    )
 
 
 def _natural(name: str) -> tuple[float, str]:
@@ -136,18 +164,22 @@ def _natural(name: str) -> tuple[float, str]:
     return (float(name) if name.isdecimal() else math.inf, name)
 
 
-def _examine(split: Split, classifier: Classifier | None) -> Examination:
-    networks, prior = [], None
-    if classifier:
-        if missing := [each for each in split.classes if each not in classifier.classes]:
-            raise InputError(f"the network knows no class {', '.join(missing[:5])}")
-        columns = [classifier.classes.index(each) for each in split.classes]
-        found = classifier.probabilities(split.images, split.geometry)[:, columns] + 1e-9
-        prior = found.astype(np.float64) / found.sum(1, keepdims=True)
-        if classifier.classes == split.classes:
-            networks = [each.network for each in classifier.saved]
+def _examine(
+    split: Split, classifier: Classifier | None, known: NDArray[np.float32] | None
+) -> Examination:
+    networks, prior, count = [], None, len(split.labels)
     with TemporaryDirectory() as scratch:
-        effort = examination.usual_effort(len(split.labels), Path(scratch))
+        effort = examination.usual_effort(count, Path(scratch))
+        if classifier is None or known is None:  # the labels alone must teach the classes
+            least = _STEPS * effort.plan.recipe.batch_size / (count * (1 - 1 / effort.folds))
+            epochs = max(effort.epochs[0], least), max(effort.epochs[1], least)
+            effort = replace(effort, epochs=epochs)
+        else:
+            columns = [classifier.classes.index(each) for each in split.classes]
+            shares = known[:, columns] + 1e-9
+            prior = shares.astype(np.float64) / shares.sum(1, keepdims=True)
+            if classifier.classes == split.classes:
+                networks = [each.network for each in classifier.saved]
         starts = networks or [examination.fresh_network(split)]
         return examination.examine(split, starts, prior, effort)
 
@@ -170,6 +202,8 @@ def _limits(split: Split, classifier: Classifier | None) -> Iterator[str]:
     if few := [f"{split.classes[i]} ({n})" for i, n in enumerate(counts) if n < _FEW]:
         yield f"fewer than {_FEW} images of a class, of which little can be said: {listed(few)}"
     if not classifier:
+        if counts.min() < _ROUGH:
+            yield f"with fewer than {_ROUGH} images of a class the verdict is rough"
         yield (
             "no network that knows the classes was given: that all classes have changed names would"
             " not be seen, and a class most of whose labels are wrong is taken for what they say"

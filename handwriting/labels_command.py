@@ -12,6 +12,7 @@ from handwriting import labelled
 from handwriting.core.errors import InputError, printable
 
 CLEAN, UNREADABLE, FAULTS = 0, 2, 3  # exit status
+_LABEL = "label"  # the reason of ranking.LABEL, which would import torch
 _SHOWN = 10  # rows on the terminal
 
 
@@ -36,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
         if given.output:
             _refuse_unwritable(given.output)
         named, labels = labelled.read(given.path, given.labels)
-        found = _examined(named, labels, given.model)
+        found = _examined(given.path, named, labels, given.model)
     except InputError as error:
         print(f"diagnose: {error}", file=sys.stderr)
         return UNREADABLE
@@ -46,14 +47,18 @@ def run(given: argparse.Namespace) -> int:
     listed = [row for row in found.rows if row.reason]
     if listed:
         looks = ", ".join(f"{n:,} for {share:.0%}" for share, n in found.to_look_at().items())
-        print(f"{len(listed):,} of {len(found.rows):,} images are listed. To look at: {looks}.")
+        print(f"Listed: {len(listed):,} of {len(found.rows):,} images. To look at: {looks}.")
     for row in listed[:_SHOWN]:
-        likely = f", likely {row.suggested}" if row.suggested else ""
+        likely = f", likely {row.suggested}" if row.reason == _LABEL else ""
         print(printable(f"{row.path}: {row.given}{likely}: {row.reason}"))
     if given.output:
         from handwriting import labels_report
 
-        labels_report.write(found, printable(given.path.name), given.output)
+        try:
+            labels_report.write(found, printable(given.path.name), given.output)
+        except OSError as error:
+            print(f"diagnose: {given.output}: {error.strerror}", file=sys.stderr)
+            return UNREADABLE
         print(f"The rest is in {given.output}: see report.html.")
     return FAULTS if listed else CLEAN
 
@@ -65,10 +70,13 @@ def _refuse_unwritable(folder: Path) -> None:
         raise InputError(f"{folder}: not a folder that can be written to")
 
 
-def _examined(named: Any, labels: Any, model: str | None) -> Any:
+def _examined(path: Path, named: Any, labels: Any, model: str | None) -> Any:
     try:
         from handwriting import labels as examination
-
-        return examination.examined(named, labels, examination.opened(model), cpu_count())
     except ModuleNotFoundError as error:
         raise InputError(f"needs {error.name}: pip install 'handwriting[train]'") from None
+    classifier = examination.opened(model)
+    try:
+        return examination.examined(named, labels, classifier, cpu_count())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -1,6 +1,7 @@
 """The files that an examination of labels ends in: JSON, CSV and one page with pictures."""
 
 import base64
+import tomllib
 from collections import defaultdict
 from dataclasses import astuple, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +47,7 @@ def summary(found: Diagnosed) -> dict[str, Any]:
         "to_look_at": {f"{share:g}": count for share, count in found.to_look_at().items()},
         "limits": found.limits,
         **wording.summary(found.diagnosis, found.classes),
+        "sentence": found.sentence,
     }
 
 
@@ -56,7 +58,7 @@ def page(found: Diagnosed, name: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
     )
-    matrix = found.diagnosis.matrix
+    matrix, (shown, more) = found.diagnosis.matrix, groups(found)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
         name=name,
@@ -66,7 +68,8 @@ def page(found: Diagnosed, name: str) -> str:
         small=len(found.classes) <= _CELLS,
         matrix=matrix.tolist(),
         picture=_png(np.asarray(255 * (1 - matrix), np.uint8)),
-        groups=groups(found),
+        groups=shown,
+        more=more,
         unread=[row for row in found.rows if row.suggested is None],
     )
 
@@ -75,14 +78,16 @@ def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def groups(found: Diagnosed) -> list[dict[str, Any]]:
-    """Return the images with a reason, by it and by their pair of classes, the largest first."""
+def groups(found: Diagnosed) -> tuple[list[dict[str, Any]], int]:
+    """Return the images with a reason, by it and by their pair of classes, the largest first,
+    and the number of groups left out."""
     members = defaultdict[str, list[Row]](list)
     for row in found.rows:
         if row.reason and row.suggested is not None:
             pair = f"called {row.given}, likely {row.suggested}"
             members[pair if row.reason == LABEL else row.reason].append(row)
-    return [
+    largest = sorted(members.items(), key=lambda each: -len(each[1]))
+    shown = [
         {
             "title": title[0].upper() + title[1:],
             "count": len(rows),
@@ -90,8 +95,9 @@ def groups(found: Diagnosed) -> list[dict[str, Any]]:
                 {**_plain(row), "picture": _png(found.pixels[row.path])} for row in rows[:_TILES]
             ],
         }
-        for title, rows in sorted(members.items(), key=lambda each: -len(each[1]))[:_GROUPS]
+        for title, rows in largest[:_GROUPS]
     ]
+    return shown, len(largest) - len(shown)
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -109,4 +115,5 @@ def _version() -> str:
     try:
         return version("handwriting")
     except PackageNotFoundError:  # a clone
-        return "of a clone"
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+        return str(project["project"]["version"])

@@ -164,7 +164,8 @@ def cases(at: Path) -> dict[str, tuple[Path, Path | None, str]]:
     """What is wrong, what is given, and the error."""
     tree, flat = unpacked(TREE, at / "tree"), unpacked({"1.png": LETTER}, at / "flat")
     (at / "empty").mkdir()
-    few = table(at / "few.csv", [("a/1.png", "a")], ("path", "label"))
+    few = table(at / "few.csv", [("z/1.png", "a")], ("path", "label"))
+    twice = table(at / "twice.csv", [("a/1.png", "a"), ("a/1.png", "b")], ("path", "label"))
     other = table(at / "other.csv", [("a/1.png", "a")], ("file", "class"))
     none = table(at / "none.csv", [], ("path", "label"))
     (at / "binary.csv").write_bytes(bytes(range(256)))
@@ -176,7 +177,8 @@ def cases(at: Path) -> dict[str, tuple[Path, Path | None, str]]:
     return {
         "no folders": (flat, None, "flat: no folders of classes; or give --labels FILE.csv"),
         "an image": (at / "letter.png", None, "letter.png: no folders of classes"),
-        "a label is missing": (tree, few, "few.csv: no label of 3 images: "),
+        "no label is of use": (tree, few, "few.csv: no label of any of 4 images: "),
+        "two labels of a path": (twice, None, "twice.csv: a path with two labels: a/1.png"),
         "columns of other names": (tree, other, "other.csv: not a CSV with the columns path and"),
         "no CSV": (tree, at / "binary.csv", "binary.csv: not a CSV with the columns"),
         "no labels file": (tree, at / "gone.csv", "gone.csv: No such file or directory"),
@@ -210,3 +212,18 @@ def test_what_has_no_labels_is_one_line_that_names_the_file(tmp_path: Path) -> N
         assert expected in text, what
         assert text.startswith(str(tmp_path)), what
         assert "\n" not in text
+
+
+def test_an_image_that_the_table_does_not_name_has_no_label(tmp_path: Path) -> None:
+    tree = unpacked(TREE, tmp_path / "tree")
+    some = table(tmp_path / "some.csv", [("a/1.png", " a ")], ("path", "label"))
+    named, labels = labelled.read(tree, some)
+    assert dict(zip((name for name, _ in named), labels, strict=True))[f"{tree}/a/1.png"] == "a"
+    assert labels.count(None) == len(named) - 1
+
+
+def test_this_folder_is_a_folder_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(unpacked(TREE, tmp_path / "tree"))
+    assert {*labelled.read(Path(), None)[1]} == {name.split("/")[0] for name in TREE}

@@ -138,7 +138,7 @@ def test_faults_are_exit_status_3_and_the_verdict_is_the_first_line(examined: Ex
     verdict, *more = examined.done.stdout.splitlines()
     assert verdict == json.loads((examined.output / "diagnosis.json").read_text())["sentence"] + "."
     assert any(line.startswith("What cannot be known: no network that knows") for line in more)
-    assert any("images are listed. To look at: " in line for line in more)
+    assert any(line.startswith("Listed: ") and " images. To look at: " in line for line in more)
     assert "\x1b" not in examined.done.stdout
 
 
@@ -255,7 +255,7 @@ def test_the_report_shows_verdict_matrix_and_the_worst_images(examined: Examined
     assert {"moved 0.png", "moved 1.png"} <= {str(each["alt"]).split("/")[-1] for each in images}
     assert page.text.count("ö ü") >= 3
     assert "Called ö ü, likely cross" in page.text
-    assert "Not read" in page.text
+    assert "Blank, not read or without a label" in page.text
     for share in ("80%", "95%", "99%"):
         assert share in page.text
 
@@ -349,7 +349,7 @@ def test_a_model_that_does_not_know_the_classes_is_an_error_that_names_them(
 ) -> None:
     done = diagnose(unpacked(drawn(4), tmp_path / "set"), "--model", digits_model)
     assert done.returncode == UNREADABLE
-    assert done.stderr.startswith("diagnose: the network knows no class <b>bold, cross, ")
+    assert ": the network knows no class <b>bold, cross, " in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -365,7 +365,7 @@ def test_a_model_of_more_classes_than_there_are_is_of_use(digits_model: Path) ->
     kept = np.flatnonzero(split.labels < 3)
     images = [split.images[i, 0] for i in kept]
     found = handwriting.diagnose(images, split.labels[kept].tolist(), digits_model)
-    assert found.classes == ("0", "1", "2")
+    assert {"0", "1", "2"} <= {*found.classes}
     assert len(found.rows) == len(kept)
 
 
@@ -399,7 +399,7 @@ def test_an_image_that_cannot_be_read_is_a_row_from_python_too() -> None:
     ("count", "labels_", "expected"),
     [
         (4, ["a"] * 3, "4 images and 3 labels"),
-        (4, ["a"] * 4, "4 images that can be read, of 1 classes: between 2 and 200"),
+        (4, ["a"] * 4, "4 images that can be read, of 1 classes: 2 to 200 classes are needed"),
         (4, ["a", "b", "c", "d"], "4 images that can be read, of 4 classes"),
         (0, [], "0 images that can be read"),
         (402, [*range(201)] * 2, "402 images that can be read, of 201 classes"),

@@ -251,11 +251,10 @@ def _flips(counts: Floats) -> NDArray[np.bool_]:
     partner, totals = beside.argmax(1), counts.sum(1)
     rows = np.arange(len(counts))
     there = beside[rows, partner]
-    rest = beside.sum(1) - there
     even = (beside.sum() - there.sum()) / (totals.sum() * max(1, len(counts) - 2))  # of others
     others = totals - there
     gain = xlogy(there, there / (totals * even).clip(1e-12)) + xlogy(others, others / totals)
-    gain += totals * even - np.minimum(rest, 0)
+    gain += totals * even
     chosen = np.zeros(counts.shape, bool)
     chosen[rows, partner] = (gain > np.log(totals.sum())) & (there > _FLIPPED * totals)
     return chosen

@@ -40,6 +40,7 @@ _RECIPE = Recipe(
     sgd_momentum=0.85,
     weight_decay=0.0005,
 )
+_GAIN = 10  # log likelihood that training must add to what was known: less is by chance
 _ASTRAY = 1e-3  # of the labels, that may be wrong in another way than the rest
 _MOSTLY = 0.5  # share of a class, over which copies under two labels are evidence too
 _OUTLIER = 0.5  # probability from which an image is no evidence of the labels' noise
@@ -142,7 +143,7 @@ def corrected(
         return _round(folds, *known, effort, matrix, half, "second")
     before = matrix_of(prior, *known)
     trained, found = _round(folds, *known, effort, before.matrix, 2 * half, "only")
-    if matrix_of(found.posteriors, *known).log_likelihood > before.log_likelihood:
+    if matrix_of(found.posteriors, *known).log_likelihood > before.log_likelihood + _GAIN:
         return trained, found
     return folds, found._replace(posteriors=prior)
 

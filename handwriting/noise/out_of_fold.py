@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handwriting.core.errors import InputError
 from handwriting.data.dataset import Split
 from handwriting.noise import outliers
 from handwriting.noise.diagnosis import Floats
@@ -56,9 +57,17 @@ def of_digests(
     compute: Compute,
     scratch: Path,
 ) -> Folds:
-    """Return folds that start as `networks`. Images with one digest are in one fold."""
+    """Return folds that start as `networks`. Images with one digest are in one fold.
+
+    Raises InputError if there are fewer different images than folds.
+    """
     starts = [networks[i % len(networks)] for i in range(count)]
-    return Folds(starts, digests % np.uint64(count), compute, scratch)
+    fold_of, number = digests % np.uint64(count), np.unique(digests, return_inverse=True)[1]
+    if number.max() + 1 < count:
+        raise InputError(f"too few different images to learn from: {number.max() + 1}")
+    if len(np.unique(fold_of)) < count:
+        fold_of = number.astype(np.uint64) % np.uint64(count)
+    return Folds(starts, fold_of, compute, scratch)
 
 
 def train(
@@ -78,6 +87,8 @@ def train(
         )
         for fold, network in enumerate(folds.networks)
     ]
+    if not all(len(job.train) for job in jobs):
+        raise InputError("too few images whose label is no contradiction to learn from")
     found = engine.map(_train, jobs, folds.compute, split, targets, folds.compute, folds.scratch)
     whole = Predicted(
         np.empty((len(split.labels), len(split.classes))), np.empty(len(split.labels))

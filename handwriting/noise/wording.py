@@ -31,11 +31,13 @@ _SHARE, _ABOVE = 0.02, 3  # of a class, and times the median of its other wrong 
 _SHOWN = 10  # findings in the sentence
 
 
-def sentence(found: Diagnosis, classes: Sequence[str]) -> str:
-    """Return the diagnosis in one line."""
+def sentence(found: Diagnosis, classes: Sequence[str], listed: int = 0) -> str:
+    """Return the diagnosis in one line, of a clean set with the number of images listed."""
     low, high = found.interval
     spotted = found.kind == "clean" and found.clean_fraction < _SPOTLESS
     said = _SPOTTED if spotted else _SENTENCES[found.kind]
+    if found.kind == "clean" and listed and not spotted:
+        said += f" but for {listed:,} image{'s' * (listed > 1)}"
     named = concerned(found, classes)
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     which = f" ({'; '.join(named[:_SHOWN])}{more})" if named else ""
@@ -49,7 +51,8 @@ def concerned(found: Diagnosis, classes: Sequence[str]) -> list[str]:
         return [*renamed(found.matrix, classes)]
     if found.kind == "uneven noise":
         shares = found.matrix.diagonal()
-        return [f"of {classes[i]} {shares[i]:.0%} are right" for i in shares.argsort(kind="stable")]
+        worst = [i for i in shares.argsort(kind="stable") if shares[i] < 1 - _SHARE]
+        return [f"of {classes[i]} {shares[i]:.0%} are right" for i in worst]
     if "flips" in found.kind or found.kind == "general":
         return [*flipped(found.matrix, classes)]
     return []
@@ -78,11 +81,19 @@ def renamed(matrix: Floats, classes: Sequence[str]) -> Iterator[str]:
 def flipped(matrix: Floats, classes: Sequence[str]) -> Iterator[str]:
     """Yield which share of a class is called what, the largest first."""
     beside = matrix * (1 - np.eye(len(matrix)))
-    usual = np.median(beside, axis=1, keepdims=True)
+    usual = np.array([_usual(row) for row in beside])
     rows, columns = np.nonzero((beside > _SHARE) & (beside > _ABOVE * usual))
     order = np.argsort(-beside[rows, columns], kind="stable")
     for i, j in zip(rows[order], columns[order], strict=True):
         yield f"{beside[i, j]:.0%} of {classes[i]} are called {classes[j]}"
+
+
+def _usual(row: Floats) -> Floats:
+    """Return for each label of a class the median of its other wrong labels, 0 without any: [C]."""
+    if len(row) < 4:
+        return np.zeros_like(row)
+    own = int(row.argmin())  # the diagonal, or as rare
+    return np.array([np.median(np.delete(row, [i, own])) for i in range(len(row))])
 
 
 def summary(found: Diagnosis, classes: Sequence[str]) -> dict[str, Any]:

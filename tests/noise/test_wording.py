@@ -64,8 +64,8 @@ def test_of_uneven_noise_the_classes_with_most_wrong_labels_come_first() -> None
     shares = np.linspace(1, 0.5, 10)[:, None]
     named = wording.concerned(found("uneven noise", shares * SAME + (1 - shares) / 9), TEN)
     assert named[0] == "of 9 56% are right"
-    assert named[-1] == "of 0 100% are right"
-    assert len(named) == 10
+    assert named[-1] == "of 1 95% are right"
+    assert len(named) == 9  # nothing is said of 0, all of whose labels are right
 
 
 def test_the_sentence_has_the_share_and_its_interval_and_at_most_ten_findings() -> None:
@@ -89,3 +89,14 @@ def test_a_summary_is_json_with_the_classes_and_both_matrices() -> None:
     assert np.shape(summary["matrix"]) == np.shape(summary["estimated"]) == (10, 10)
     assert summary["low"] < summary["clean_fraction"] < summary["high"]
     assert summary["concerned"][0] in summary["sentence"]
+
+
+def test_flips_are_named_among_two_classes_too() -> None:
+    matrix = np.array([[0.7, 0.3], [0.0, 1.0]])
+    assert [*wording.flipped(matrix, ("cat", "dog"))] == ["30% of cat are called dog"]
+
+
+def test_a_clean_set_says_how_many_images_are_listed() -> None:
+    clean = found("clean", SAME, 0.9999)
+    assert wording.sentence(clean, TEN, 6).startswith("The labels are clean but for 6 images: ")
+    assert wording.sentence(clean, TEN).startswith("The labels are clean: ")
