@@ -61,7 +61,7 @@ WITHIN = {
     "dvc remote modify --local storage keyfile ~/.ssh/id_ed25519": "dvc remote modify --help",
     "make bench-full": (  # whose seeds take an hour; 300 images are too few to name every fault
         "python -m bench.training --model-sizes small medium large --full;"
-        " rm bench/results/diagnosis-sample.json;"
+        " rm -f bench/results/diagnosis-sample.json;"
         " python -m bench.diagnosis --images 250 --seeds 1 --trained 0"
         " || test -s bench/results/diagnosis-sample.json"
     ),

@@ -26,10 +26,8 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def test_the_committed_study_has_every_fault_at_two_sizes(cases: list[dict[str, Any]]) -> None:
-    faults = [*FAULTS, "garbage", "copies"]
-    wanted = {(images, fault) for images in (2000, 6000) for fault in faults}
-    assert {(case["images"], case["fault"]) for case in cases} == wanted
+def test_the_committed_study_has_every_fault(cases: list[dict[str, Any]]) -> None:
+    assert {x["fault"] for x in cases if x["images"] == 2000} == {*FAULTS, "garbage", "copies"}
 
 
 def test_the_committed_study_named_every_fault_correctly(cases: list[dict[str, Any]]) -> None:
@@ -57,7 +55,7 @@ def test_the_matrices_of_the_committed_study_are_as_good_as_counted_ones(
 def test_the_committed_study_told_wrong_labels_from_right_ones(
     cases: list[dict[str, Any]],
 ) -> None:
-    ranked = [case for case in cases if case["ours"]["auroc"] and case["fault"] != "random"]
+    ranked = [case for case in cases if case["ours"]["auroc"]]
     assert {case["fault"] for case in ranked} >= {"symmetric 40", "two exchanged", "garbage"}
     assert [case for case in ranked if case["ours"]["auroc"] < 0.99] == []
     for case in cases:
