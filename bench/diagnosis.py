@@ -203,12 +203,7 @@ def main(
     size = params.load(f"{source}.digits.model_size", str)
     networks = pretrained.load(pretrained.path(source, "digits"), size, 3)
     order = np.random.default_rng(0).permutation(len(mnist.labels))
-    cases = [
-        (n, s, name)
-        for s in range(seeds)
-        for n in images
-        for name in [*FAULTS, "garbage", "copies"]
-    ]
+    cases = [(n, s, name) for s in range(seeds) for n in images for name in _CASES]
     for count, seed, name in tqdm(cases, disable=None):
         case = case_of(name, mnist.rows(order[:count]), characters.images[unlike], seed)
         row = measured(name, case, networks, test if seed < trained else None)
