@@ -192,7 +192,7 @@ def main(
     name: str = "training",
 ) -> None:
     """Measure and write."""
-    gpu, settings = device == "cuda", {"device": device, "threads": 1, "launcher": ""}
+    gpu, settings = device == "cuda", {"device": device, "threads": 1, "processes": 1}
     fast = gpu or torch.cpu.get_capabilities().get("avx512_bf16")
     settings["precision"] = "bfloat16" if fast else "float32"
     compute = params.changed(params.load("compute", Compute), settings, "--device")

@@ -41,7 +41,7 @@ RECIPE = Recipe(
 )
 AFFINE = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1)
 ALL_AUGMENTATIONS = replace(AFFINE, aspect=0.1, elastic=0.05, stroke=0.4, mixup=1)
-COMPUTE = Compute(device="cpu", precision="float32", threads=1, launcher="")
+COMPUTE = Compute(device="cpu", precision="float32", threads=1, processes=1)
 PLAN = Plan(RECIPE, AFFINE, 2, CrossEntropy(label_smoothing=0.1), "a test", 0)
 
 

@@ -131,10 +131,6 @@ def held(folder: Path) -> Iterator[None]:
     A stage may outlive a killed dvc. The next run of the same stage waits here for the lock on the
     folder instead of writing beside it.
     """
-    # The first process of a group holds it for all.
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
-        yield
-        return
     lock = _lock(folder)
     try:
         yield

@@ -38,6 +38,11 @@ def load(name: str, cls: type[T]) -> T:
     return found
 
 
+def undeclared(name: str, cls: type[T]) -> T:
+    """Return a section that decides no result, so that no stage declares it, as load() does."""
+    return _checked(name, _section(name), cls)
+
+
 def check_unchanged() -> None:
     """Raise InputError if a section is not what load() read: DVC would record what it is now."""
     for name, value in _loaded.items():

@@ -1,9 +1,12 @@
 """A split of a data set on disk: a safetensors file, which needs neither pickle nor torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +17,28 @@ from handwriting.core import files, seeds
 from handwriting.core.errors import InputError
 
 _COLUMNS = ("images", "labels", "geometry")
+_KINDS = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}  # names of the safetensors format
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Split:
-    """Images with their labels, ready for a network."""
+    """Images with their labels, ready for a network.
+
+    Of a split that load() returned they are in a memory-mapped file: they take no memory that other
+    processes, or other files, could not have, and cannot be written to.
+    """
 
     images: NDArray[np.uint8]  # [N, 1, size, size], bright ink on dark
     labels: NDArray[np.int64]  # [N], indices into classes
     geometry: NDArray[np.float32]  # [N, 4] as framing.Framed has it, [N, 0] without a canvas
     classes: tuple[str, ...]
     ink_size: int  # longer side of the ink in pixels; how a new image must be framed
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of all that it holds, which a copy in another process need not find again."""
+        head = np.frombuffer(f"{self.classes} {self.ink_size}".encode(), np.uint8)
+        return digest(head, self.images, self.labels, self.geometry)
 
     def rows(self, chosen: NDArray[np.intp] | slice) -> "Split":
         """Return the split of these rows, in this order; of a slice, as views."""
@@ -35,6 +49,14 @@ class Split:
         """Return the rows of the first classes, `classes`, only."""
         chosen = self.rows(np.flatnonzero(self.labels < len(classes)))
         return replace(chosen, classes=tuple(classes))
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """Return the sha256 of the values of arrays."""
+    found = sha256()
+    for each in arrays:
+        found.update(np.ascontiguousarray(each).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def join(first: Split, second: Split) -> Split:
@@ -88,13 +110,31 @@ def store(split: Split, path: Path, scratch: Path) -> None:
 def load(path: Path) -> Split:
     """Read a split. Raises InputError naming the file if it is missing or invalid."""
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:  # which checks the header
             about = json.loads(file.metadata()["about"])
-            images, labels, geometry = map(file.get_tensor, _COLUMNS)
-            split = Split(images, labels, geometry, tuple(about["classes"]), about["ink_size"])
-            return checked(split)
+        images, labels, geometry = _mapped(path)
+        return checked(Split(images, labels, geometry, tuple(about["classes"]), about["ink_size"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a split of tensors: {error}") from None
+
+
+def _mapped(path: Path) -> Iterator[NDArray[Any]]:
+    """Yield the columns of a safetensors file, in memory when they are used.
+
+    The format: the length of the header in 8 bytes, the header in JSON, the values.
+    """
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    values = (
+        np.memmap(path, np.uint8, "r", start)
+        if path.stat().st_size > start
+        else np.empty(0, np.uint8)
+    )
+    for name in _COLUMNS:
+        begin, end = header[name]["data_offsets"]
+        kind = _KINDS[header[name]["dtype"]]
+        yield np.asarray(values[begin:end]).view(kind).reshape(header[name]["shape"])
 
 
 def load_splits(source: str, name: str, *parts: str) -> list[Split]:

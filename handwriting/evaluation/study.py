@@ -29,7 +29,7 @@ from handwriting.training.checkpoint import Run, Saved
 from handwriting.training.compute import Compute
 from handwriting.training.model import Network
 
-ONE_CORE = Compute(device="cpu", precision="float32", threads=1, launcher="")
+ONE_CORE = Compute(device="cpu", precision="float32", threads=1, processes=1)
 INITS = ("random", "digits", "characters")
 FULL, CORRECTED = "full", "forward_correction"
 METHODS = {

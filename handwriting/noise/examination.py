@@ -192,7 +192,7 @@ def usual_effort(images: int, scratch: Path) -> Effort:
     epochs = 3 * (2000 / images) ** 0.45
     augmentation = Augmentation(rotation=8, scale=0.1, shear=0.1, shift=1.5)
     plan = Plan(_RECIPE, augmentation, 0, CrossEntropy(label_smoothing=0.0), "", 0)
-    compute = Compute(device="cpu", precision="float32", threads=1, launcher="")
+    compute = Compute(device="cpu", precision="float32", threads=1, processes=1)
     return Effort(plan, (epochs, 1.7 * epochs), 3, compute, scratch)
 
 

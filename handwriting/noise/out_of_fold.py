@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handwriting.core.errors import InputError
+from handwriting.data import dataset
 from handwriting.data.dataset import Split
 from handwriting.noise import outliers
 from handwriting.noise.diagnosis import Floats
@@ -109,7 +110,7 @@ def _train(
     seen = Labelled(images[job.train].to(device), targets[job.train].to(device))
     about = {"epochs": plan.epochs, "objective": plan.objective.settings()}
     about |= {"recipe": asdict(plan.recipe), "augmentation": asdict(plan.augmentation)}
-    about |= {"data": runs.digest(split.images[job.train], targets[job.train].numpy())}
+    about |= {"data": dataset.digest(split.images[job.train], targets[job.train].numpy())}
     progress = Progress(f"{plan.stream}, fold {plan.seed}", runs.key(network, about), scratch)
     runs.place_on_device(network, compute)
     loop.fit(network, seen, None, plan, progress)

@@ -2,13 +2,12 @@
 
 import ctypes
 import os
-import shlex
 import sys
+import warnings
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, distributed
 
 from handwriting.core import params
 from handwriting.core.errors import InputError
@@ -23,7 +22,7 @@ class Compute:
     device: Literal["cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]  # of the convolutions
     threads: Annotated[int, Field(gt=0, le=1024)]  # of one training; trainings run side by side
-    launcher: str  # the start of a command that runs one training in several processes, or ""
+    processes: Annotated[int, Field(gt=0, le=1024)]  # of this machine that share each training
 
     @property
     def dtype(self) -> torch.dtype:
@@ -45,41 +44,22 @@ class Compute:
         )
         return sum(max(1, each // _TRAINING_MEMORY) for each in memory)
 
-    def launch(self) -> None:
-        """Become the launcher, which starts this stage again in each of its processes.
+    def configure_torch(self, number: int = 0) -> None:
+        """Set torch's global state, once in each process, of those side by side the `number`th.
 
-        In these, join them to one group. There and without a launcher, configure_torch().
-        """
-        if "TORCHELASTIC_RUN_ID" in os.environ:
-            self.configure_torch()
-            distributed.init_process_group("nccl" if self.device == "cuda" else "gloo")
-        elif self.launcher.strip():
-            stage = sys.modules["__main__"].__spec__
-            try:
-                launcher = shlex.split(self.launcher)
-                command = [*launcher, "-m", stage.name if stage else "", *sys.argv[1:]]
-                os.execvp(command[0], command)  # noqa: S606 - the user's own params.yaml names it
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                where = f"params.yaml: compute.launcher: {self.launcher}"
-                raise InputError(f"{where}: {reason}") from None
-        else:
-            self.configure_torch()
-
-    def configure_torch(self, number: int | None = None) -> None:
-        """Set torch's global state, once in each process, of those side by side the `number`th;
-        a launcher says it of its own.
-
-        Raises InputError without the device.
+        Raises InputError without the device, or with fewer GPUs than processes that share one
+        training.
         """
         if self.device == "cuda":
             if not torch.cuda.is_available():
                 raise InputError("params.yaml: compute.device is cuda, and torch finds no GPU here")
-            if number is None:
-                launched = "TORCHELASTIC_RUN_ID" in os.environ
-                number = int(os.environ["LOCAL_RANK"]) if launched else 0
-            torch.cuda.set_device(number % torch.cuda.device_count())
+            if (found := torch.cuda.device_count()) < self.processes:
+                few = f"compute.processes is {self.processes}, and torch finds {found} GPUs here"
+                raise InputError(f"params.yaml: {few}")
+            torch.cuda.set_device(number % found)
         torch.set_num_threads(self.threads)
+        # Images in a memory-mapped file are read and never written.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         torch.backends.cudnn.allow_tf32 = False  # float32 is what it says
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_deterministic_debug_mode("error")  # without the compiler that
@@ -104,23 +84,3 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(mmap_threshold, 32 << 20)
         mallopt(trim_threshold, 512 << 20)
-
-
-def is_driver() -> bool:
-    """Return whether this process writes files: the first of those that share a training."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
-
-
-def processes() -> tuple[int, int]:
-    """(rank, number) of the processes that train one network together."""
-    if not distributed.is_initialized():
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def over_processes(loss: Tensor) -> Tensor:
-    """The mean of the losses that several processes have, float32 []."""
-    mean = loss.detach().clone()
-    if distributed.is_initialized():
-        distributed.all_reduce(mean)
-    return mean / processes()[1]

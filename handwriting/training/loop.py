@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from handwriting.core import seeds
 from handwriting.core.errors import InputError
+from handwriting.training import distributed
 from handwriting.training.augmentation import Augmentation, augment, draw, move
-from handwriting.training.compute import over_processes, processes
 from handwriting.training.losses import Objective
 from handwriting.training.model import Network
 from handwriting.training.optimizer import Factors, Optimizer, Recipe
@@ -72,15 +71,14 @@ def fit(
     first = torch.zeros(min(steps, plan.recorded), 2, device=train.images.device)
     state, done, curve = progress.restore()
     _load(state, network, optimizer, first)
-    _, world = processes()
-    replica = DistributedDataParallel(network, broadcast_buffers=False) if world > 1 else network
+    replica = distributed.replica(network)
     watched = curve_steps(steps, plan.recipe.curve_points) if validation else set()
     if validation and not curve:
         curve.append(CurvePoint(0, 0, *validate(network, validation, plan.objective)))
     for step, batch in _batches(len(train.images), steps, done, plan, progress.title):
         loss = _step(replica, optimizer, train, batch, plan, step, steps)
         if step <= len(first):
-            first[step - 1] = torch.stack([over_processes(loss), optimizer.gradient_norm()])
+            first[step - 1] = torch.stack([distributed.mean(loss), optimizer.gradient_norm()])
         due = step == steps or progress.due()
         if plan.strict and (due or step in watched):
             check(network, loss.item(), progress.title, step)
@@ -127,7 +125,7 @@ def _step(
 ) -> Tensor:
     """Take one step and return its loss, float32 []."""
     replica.train()
-    rank, world = processes()
+    rank, world = distributed.processes()
     mine = slice(rank, None, world)
     images, targets, geometry, share = examples(train, batch, plan, step)
     logits = replica(images[mine], None if geometry is None else geometry[mine])

@@ -6,15 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from handwriting.core import params, seeds
 from handwriting.core.errors import InputError
 from handwriting.data.dataset import Split
 from handwriting.data.geometry import NUMBERS
+from handwriting.training import distributed
 
 PIXEL_MEAN, PIXEL_DEVIATION = 33.3, 78.6  # of MNIST's training pixels, 0 to 255
 _WIDEST = 1 << 14
@@ -79,7 +78,7 @@ class Norm(nn.Module):
         self.momentum = 0.3  # short runs: an average over three or four batches
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and torch.distributed.is_initialized():
+        if self.training and distributed.processes()[1] > 1:
             return self._over_processes(x)
         # A bias without a scale has no gradient on a GPU (torch 2.11), and no cost on a CPU.
         scale = self.scale if x.is_cuda else None
@@ -88,22 +87,14 @@ class Norm(nn.Module):
         )
 
     def _over_processes(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        count = wide.new_tensor([wide.numel() / wide.shape[1]])
-        others = [i for i in range(wide.ndim) if i != 1]
-        sums = torch.cat([wide.sum(others), (wide * wide).sum(others), count])
-        total: Tensor = all_reduce(sums)  # type: ignore[no-untyped-call]
-        channels = wide.shape[1]
-        n = total[-1]
-        mean = total[:channels] / n
-        variance = total[channels : 2 * channels] / n - mean * mean
+        n, mean, variance = distributed.moments(x)
         with torch.no_grad():
             self.mean.lerp_(mean, self.momentum)
             self.variance.lerp_(variance * n / (n - 1), self.momentum)
         scale = (variance + 1e-5).rsqrt()
         shift = self.bias - mean * scale
-        channelwise = (-1, *(1 for _ in others[1:]))
-        result: Tensor = wide * scale.view(channelwise) + shift.view(channelwise)
+        channelwise = (-1, *(1 for _ in x.shape[2:]))
+        result: Tensor = x.float() * scale.view(channelwise) + shift.view(channelwise)
         return result.to(x.dtype)
 
 

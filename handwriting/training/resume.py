@@ -5,14 +5,39 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from handwriting.core import files
-from handwriting.training.compute import is_driver
 
 _INTERVAL = 20.0  # seconds between two checkpoints: when they are made changes no bit
+
+
+class Keeper(Protocol):
+    """Where checkpoints are kept."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Keep a checkpoint; the one before stays until this one is whole."""
+
+    def read(self, path: Path) -> bytes:
+        """Return a checkpoint. Raises OSError if there is none."""
+        ...
+
+
+class Files:
+    """Checkpoints in files of this machine."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write the file."""
+        files.write_bytes(path, content, path.parent)
+
+    def read(self, path: Path) -> bytes:
+        """Read the file. Raises OSError if there is none."""
+        return path.read_bytes()
+
+
+keeper: Keeper = Files()  # the engine puts another one here in a process on another machine
 
 
 class CurvePoint(NamedTuple):
@@ -40,11 +65,10 @@ class Progress:
     def save(self, state: dict[str, Any], step: int, curve: Sequence[CurvePoint]) -> None:
         """Keep the state after `step`; the previous file stays until this one is whole."""
         self._saved = time.monotonic()
-        if is_driver():
-            content = {"key": self.key, "step": step, "curve": [tuple(each) for each in curve]}
-            buffer = io.BytesIO()
-            torch.save(content | {"state": state}, buffer)
-            files.write_bytes(self._path, buffer.getvalue(), self.folder)
+        content = {"key": self.key, "step": step, "curve": [tuple(each) for each in curve]}
+        buffer = io.BytesIO()
+        torch.save(content | {"state": state}, buffer)
+        keeper.write(self._path, buffer.getvalue())
 
     def restore(self) -> tuple[dict[str, Any] | None, int, list[CurvePoint]]:
         """Return the last checkpoint's state, step and curve.
@@ -52,7 +76,8 @@ class Progress:
         (None, 0, []) if there is none, or one of other data, params or code.
         """
         try:
-            content = torch.load(self._path, map_location="cpu", weights_only=True)
+            kept = io.BytesIO(keeper.read(self._path))
+            content = torch.load(kept, map_location="cpu", weights_only=True)
         except Exception:  # missing, or not what save() writes: nothing to resume from
             return None, 0, []
         if content.get("key") != self.key:

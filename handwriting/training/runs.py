@@ -13,10 +13,10 @@ from torch import Tensor
 
 from handwriting.core import files, workers
 from handwriting.data import geometry
-from handwriting.data.dataset import Split
+from handwriting.data.dataset import Split, digest
 from handwriting.training import calibration, checkpoint, engine, loop
 from handwriting.training.checkpoint import Run, Saved
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Labelled, Plan, fit
 from handwriting.training.model import Network
 from handwriting.training.resume import CurvePoint, Progress
@@ -56,6 +56,8 @@ class Trained:
 
 def train(jobs: Sequence[Job], data: Data, compute: Compute, scratch: Path) -> list[Trained]:
     """Return the networks, trained."""
+    for split in filter(None, data):
+        split.digest  # noqa: B018 - once here, and not in each job
     return engine.map(train_one, jobs, compute, data, compute, scratch)
 
 
@@ -83,7 +85,7 @@ def chosen(job: Job, data: Data) -> Data:
 
 def describe(job: Job, data: Data, compute: Compute) -> dict[str, Any]:
     """Return what a checkpoint says of its origin: settings, digests of the data and the init."""
-    plan = job.plan
+    plan, held_out = job.plan, data.validation
     return {
         **job.about,
         "init": _weights(job.network),
@@ -93,7 +95,7 @@ def describe(job: Job, data: Data, compute: Compute) -> dict[str, Any]:
         "training": asdict(plan.recipe),
         "augmentation": asdict(plan.augmentation),
         "compute": asdict(compute),
-        "data": {"train": _digest(data.train), "validation": _digest(data.validation)},
+        "data": {"train": data.train.digest, "validation": held_out and held_out.digest},
     }
 
 
@@ -142,25 +144,9 @@ def finished(
     return Trained(Saved(job.network.cpu().eval(), job.run, about), curve, first_steps)
 
 
-def _digest(split: Split | None) -> str | None:
-    """Return the sha256 of all that a split holds."""
-    if split is None:
-        return None
-    head = np.frombuffer(f"{split.classes} {split.ink_size}".encode(), np.uint8)
-    return digest(head, split.images, split.labels, split.geometry)
-
-
 def _weights(network: Network) -> str:
     """Return the sha256 of a network's weights."""
     return digest(*(each.cpu().numpy() for each in network.state_dict().values()))
-
-
-def digest(*arrays: NDArray[Any]) -> str:
-    """Return the sha256 of the values of arrays."""
-    found = sha256()
-    for each in arrays:
-        found.update(each.tobytes())
-    return found.hexdigest()
 
 
 def key(network: Network, about: dict[str, Any]) -> str:
@@ -190,8 +176,6 @@ def store_curves(trained: Iterable[Trained], path: Path, scratch: Path) -> None:
 def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path) -> None:
     """Write networks.pt, curves.csv and first_steps.csv (loss and gradient norm) of a stage's runs,
     and the first network, alone, as `shipped`."""
-    if not is_driver():
-        return
     networks = [each.saved for each in trained]
     checkpoint.save(networks, folder / "networks.pt", scratch)
     checkpoint.save(networks[:1], shipped, scratch)

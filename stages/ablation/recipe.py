@@ -30,7 +30,7 @@ from handwriting.data.dataset import Split
 from handwriting.training import checkpoint, runs
 from handwriting.training.augmentation import Augmentation, Magnitude, augment, draw
 from handwriting.training.checkpoint import Run, Saved
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.optimizer import Factors, Recipe
 from handwriting.training.runs import Data, Job, Rows
 from stages.ablation.predictions import Images
@@ -64,7 +64,6 @@ def main(scratch: Path, source: str) -> None:
     ensemble = params.load(f"{source}.ablation.ensemble", NonNegativeInt)
     test = params.load("ablation.learning_rate", RangeTest)
     magnitudes = params.load("ablation.tta", Views)
-    compute.launch()
     folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
     drawn = folds.load(folder / "crossvalidation/folds.csv")
     images = {name: Images(split, np.array(writers), fold_of) for name, fold_of in drawn.items()}
@@ -81,14 +80,13 @@ def main(scratch: Path, source: str) -> None:
         for fold in range(seen.fold_of.max() + 1)
     ]
     trained = runs.train([*sweeps, *further], Data(split), compute, scratch)
-    if is_driver():
-        table = losses(test, [each.first_steps[:, 0] for each in trained[: len(sweeps)]])
-        files.write_frame(Path(f"metrics/ablation/{source}/learning_rate.csv"), table, scratch)
-        saved = [seen.fitted(each.saved) for each in trained[len(sweeps) :]]
-        first, other = (checkpoint.load(folder / f"crossvalidation/{each}.pt") for each in images)
-        members = [first, *(saved[i : i + len(first)] for i in range(0, len(saved), len(first)))]
-        table = views_table(members, other, images, magnitudes)
-        files.write_frame(folder / "ablation/tta.csv", table, scratch)
+    table = losses(test, [each.first_steps[:, 0] for each in trained[: len(sweeps)]])
+    files.write_frame(Path(f"metrics/ablation/{source}/learning_rate.csv"), table, scratch)
+    saved = [seen.fitted(each.saved) for each in trained[len(sweeps) :]]
+    first, other = (checkpoint.load(folder / f"crossvalidation/{each}.pt") for each in images)
+    members = [first, *(saved[i : i + len(first)] for i in range(0, len(saved), len(first)))]
+    table = views_table(members, other, images, magnitudes)
+    files.write_frame(folder / "ablation/tta.csv", table, scratch)
 
 
 def sweep(job: Job, kind: str, test: RangeTest, split: Split) -> Job:

@@ -23,7 +23,7 @@ from handwriting.core import cli, files, params
 from handwriting.data import dataset, folds
 from handwriting.training import engine, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data, Job, Trained
 from stages.ablation.choices import Choice, averaged, averaging, framed_all, hide
@@ -47,7 +47,6 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("characters", Characters)
     schedule = params.load(f"{source}.ablation.schedule", Schedule)
     choices = params.load("ablation.choices", dict[str, Choice])
-    compute.launch()
     recipe = load(source)
     images = {name: changed(recipe, each, source) for name, each in choices.items()}
 
@@ -62,10 +61,9 @@ def main(scratch: Path, source: str) -> None:
 
     jobs = [job(name, fold) for name in choices for fold in range(schedule.folds)]
     trained = engine.map(train, jobs, compute, images, compute, scratch)
-    if is_driver():
-        tables = [held_out(name, each, images[name], trained) for name, each in choices.items()]
-        path = Path(f"artifacts/{source}/ablation/choices.csv")
-        files.write_frame(path, pd.concat(tables), scratch)
+    tables = [held_out(name, each, images[name], trained) for name, each in choices.items()]
+    path = Path(f"artifacts/{source}/ablation/choices.csv")
+    files.write_frame(path, pd.concat(tables), scratch)
 
 
 def load(source: str) -> Images:

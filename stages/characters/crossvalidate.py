@@ -20,7 +20,7 @@ from handwriting.core import cli, files, params
 from handwriting.data import dataset, folds
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data
 
@@ -39,7 +39,6 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("characters", Characters)
     of_source = params.load(f"{source}.characters", OfSource)
     design = params.load(f"{source}.crossvalidation", CrossValidation)
-    compute.launch()
     split, writers = dataset.load_characters(source)
     drawn = folds.draw(split.labels, writers, design.folds, design.split_seed)
     jobs = [
@@ -57,21 +56,20 @@ def main(scratch: Path, source: str) -> None:
         for fold in range(design.folds)
     ]
     trained = runs.train(jobs, Data(split, split), compute, scratch)
-    if is_driver():
-        folder = Path(f"artifacts/{source}/crossvalidation")
-        held_out = [rows for each in drawn.values() for rows in protocols.rows_of_folds(each)]
-        pairs = confusable.find([each.saved for each in trained], held_out, split)
-        files.write_json(folder / "confusable.json", pairs, scratch)
-        saved = [confusable.known(each.saved, pairs) for each in trained]
-        for protocol in drawn:
-            networks = [
-                protocols.with_writer_model(each, split, writers, job.train)
-                for job, each in zip(jobs, saved, strict=True)
-                if each.run.method == protocol
-            ]
-            checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
-        runs.store_curves(trained, folder / "curves.csv", scratch)
-        folds.store(drawn, folder / "folds.csv", scratch)
+    folder = Path(f"artifacts/{source}/crossvalidation")
+    held_out = [rows for each in drawn.values() for rows in protocols.rows_of_folds(each)]
+    pairs = confusable.find([each.saved for each in trained], held_out, split)
+    files.write_json(folder / "confusable.json", pairs, scratch)
+    saved = [confusable.known(each.saved, pairs) for each in trained]
+    for protocol in drawn:
+        networks = [
+            protocols.with_writer_model(each, split, writers, job.train)
+            for job, each in zip(jobs, saved, strict=True)
+            if each.run.method == protocol
+        ]
+        checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
+    runs.store_curves(trained, folder / "curves.csv", scratch)
+    folds.store(drawn, folder / "folds.csv", scratch)
 
 
 if __name__ == "__main__":

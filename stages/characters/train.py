@@ -13,7 +13,7 @@ from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.optimizer import Recipe
 from handwriting.training.runs import Data
 
@@ -23,15 +23,13 @@ def main(scratch: Path, source: str) -> None:
     training = params.load("training", Recipe)
     settings = params.load("characters", Characters)
     of_source = params.load(f"{source}.characters", OfSource)
-    compute.launch()
     folder, (split, writers) = Path(f"artifacts/{source}"), dataset.load_characters(source)
     pairs = files.read_json(folder / "crossvalidation/confusable.json")
     run = Run(data="characters", method="all")
     job = protocols.job(run, "characters", split, training, settings, of_source.epochs)
     [trained] = runs.train([job], Data(split), compute, scratch)
-    if is_driver():
-        saved = protocols.with_writer_model(confusable.known(trained.saved, pairs), split, writers)
-        checkpoint.save([saved], folder / "characters.pt", scratch)
+    saved = protocols.with_writer_model(confusable.known(trained.saved, pairs), split, writers)
+    checkpoint.save([saved], folder / "characters.pt", scratch)
 
 
 if __name__ == "__main__":

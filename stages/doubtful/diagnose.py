@@ -18,7 +18,7 @@ from handwriting.noise import examination, ranking, wording
 from handwriting.noise.ranking import Row
 from handwriting.training import loop, pretrained, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import Doubtful, ModelSize, Pretrain
@@ -33,7 +33,6 @@ def main(scratch: Path, source: str) -> None:
     sizes = params.load("model_sizes", dict[str, ModelSize])
     settings = params.load("pretrain", Pretrain)
     of_source = params.load(f"{source}.doubtful", Doubtful)
-    compute.launch()
     [clean] = dataset.load_splits(source, "characters28", "train")
     [split] = dataset.load_splits(source, "doubtful", "train")
     recipe = params.changed(recipe, settings.training, "pretrain.training")
@@ -54,8 +53,6 @@ def main(scratch: Path, source: str) -> None:
     posteriors = [loop.logits_of(each, images).double().softmax(1).numpy() for each in networks]
     effort = replace(examination.usual_effort(len(images), scratch), compute=compute)
     found = examination.examine(split, networks, np.mean(posteriors, axis=0), effort)
-    if not is_driver():
-        return
     folder, tensors = Path(f"artifacts/{source}/label_noise"), Path(f"data/tensors/{source}")
     paths = [row["source"] for row in files.read_csv(tensors / "doubtful/sources.csv")]
     columns = [each.name for each in fields(Row)]

@@ -13,7 +13,7 @@ from handwriting.data import dataset
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.training import checkpoint, pretrained, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
 from handwriting.training.losses import Objective
 from handwriting.training.optimizer import Recipe
@@ -27,7 +27,6 @@ def main(scratch: Path, source: str) -> None:
     sizes = params.load("model_sizes", dict[str, ModelSize])
     settings = params.load("pretrain", Pretrain)
     of_source = params.load(f"{source}.doubtful", Doubtful)
-    compute.launch()
     [split] = dataset.load_splits(source, "doubtful", "train")
     found = files.read_json(Path(f"artifacts/{source}/label_noise/doubtful.json"))
     matrix = ForwardCorrected(tuple(map(tuple, found["matrix"])))
@@ -49,7 +48,7 @@ def main(scratch: Path, source: str) -> None:
     ]
     trained = runs.train(jobs, Data(split), compute, scratch)
     names = zip(objectives, ("doubtful-naive", "doubtful-corrected"), strict=True)
-    for method, name in names if is_driver() else ():
+    for method, name in names:
         networks = [each.saved for each in trained if each.saved.run.method == method]
         checkpoint.save(networks, Path(f"artifacts/{source}/{name}.pt"), scratch)
 

@@ -62,7 +62,6 @@ def main(scratch: Path, source: str, init: str) -> None:
     full_seeds = params.load(f"{source}.seeds.full_data", PositiveInt)
     seeds_of = params.load(f"{source}.seeds.labels", Labels)
     most = params.load(f"{source}.seeds.methods", PositiveInt)
-    compute.launch()
     if seeds_of.keys() != epochs_of.keys():
         raise InputError(f"{params.PATH}: {source}.labels and {source}.seeds.labels: other keys")
     data = Data(*dataset.load_splits(source, "mnist", "train", "validation"))

@@ -18,7 +18,7 @@ from handwriting.core import cli, params
 from handwriting.data import alphabet, dataset
 from handwriting.training import checkpoint, pretrained, runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
 from handwriting.training.optimizer import Recipe
 from handwriting.training.pretrained import ModelSize, Pretrain, Seeds
@@ -44,7 +44,6 @@ def main(scratch: Path, source: str) -> None:
     default_size = params.load(f"{source}.digits.model_size", str)
     full_size = params.load(f"{source}.full_data.model_size", str)
     seeds = params.load(f"{source}.seeds", Seeds)
-    compute.launch()
     recipe = params.changed(training, settings.training, "pretrain.training")
     plan = Plan(recipe, settings.augmentation, 0, recipe.cross_entropy, STREAM, 0)
     [split] = dataset.load_splits(source, "characters28", "train")
@@ -64,9 +63,8 @@ def main(scratch: Path, source: str) -> None:
             for seed in range(count)
         ]
         trained = runs.train(jobs, Data(part), compute, scratch)
-        if is_driver():
-            networks = [each.saved for each in trained]
-            checkpoint.save(networks, pretrained.path(source, init), scratch)
+        networks = [each.saved for each in trained]
+        checkpoint.save(networks, pretrained.path(source, init), scratch)
 
 
 def checkpoints(seeds: Seeds, default_size: str, full_size: str) -> dict[str, int]:

@@ -23,7 +23,7 @@ from handwriting.noise.examination import Effort
 from handwriting.noise.ranking import WRONG, Row
 from handwriting.training import loop, pretrained
 from handwriting.training.augmentation import Augmentation
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
 from handwriting.training.optimizer import Recipe
 
@@ -51,7 +51,6 @@ def main(scratch: Path, source: str, name: str) -> None:
     model_size = params.load(f"{source}.digits.model_size", str)
     of_source = params.load(f"{source}.diagnose_labels", OfSource)
     seeds = params.load(f"{source}.seeds.diagnosis", PositiveInt)
-    compute.launch()
     recipe = params.changed(recipe, settings.training, "diagnose_labels.training")
     networks = pretrained.load(pretrained.path(source, "digits"), model_size, seeds)
     split = dataset.load(Path(f"data/tensors/{source}/{name}/train.safetensors"))
@@ -60,16 +59,15 @@ def main(scratch: Path, source: str, name: str) -> None:
     images = torch.from_numpy(split.images)
     posteriors = [loop.logits_of(each, images).double().softmax(1).numpy() for each in networks]
     found = examination.examine(split, networks, np.mean(posteriors, axis=0), effort)
-    if is_driver():
-        rows = ranking.ranked([str(i) for i in range(len(split.labels))], split, found)
-        folder = Path(f"artifacts/{source}/label_noise")
-        columns = ["row", *(each.name for each in fields(Row)[1:])]
-        files.write_csv(folder / f"{name}.csv", columns, map(astuple, rows), scratch)
-        right = sum(row.p_wrong < WRONG for row in rows if row.p_wrong is not None)
-        sentence = wording.sentence(found.diagnosis, split.classes)
-        summary = wording.summary(found.diagnosis, split.classes) | {"believed_correct": right}
-        files.write_json(folder / f"{name}.json", {"images": len(rows)} | summary, scratch)
-        print(f"{source} {name}: {sentence}")
+    rows = ranking.ranked([str(i) for i in range(len(split.labels))], split, found)
+    folder = Path(f"artifacts/{source}/label_noise")
+    columns = ["row", *(each.name for each in fields(Row)[1:])]
+    files.write_csv(folder / f"{name}.csv", columns, map(astuple, rows), scratch)
+    right = sum(row.p_wrong < WRONG for row in rows if row.p_wrong is not None)
+    sentence = wording.sentence(found.diagnosis, split.classes)
+    summary = wording.summary(found.diagnosis, split.classes) | {"believed_correct": right}
+    files.write_json(folder / f"{name}.json", {"images": len(rows)} | summary, scratch)
+    print(f"{source} {name}: {sentence}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from handwriting.noise.self_training import PseudoLabels, SelfTraining
 from handwriting.training import engine, pretrained, runs
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
+from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan, fit
 from handwriting.training.optimizer import Recipe
 from handwriting.training.resume import CurvePoint, Progress
@@ -60,7 +60,6 @@ def main(scratch: Path, source: str, init: str) -> None:
     size = params.load(f"{source}.full_data.model_size", str)
     of_source = params.load(f"{source}.finetune_mnistTask3", OfSource)
     seeds = params.load(f"{source}.seeds.mnistTask3", PositiveInt)
-    compute.launch()
     folder = Path(f"artifacts/{source}")
     data = Data(*dataset.load_splits(source, "mnistTask3", "train", "validation"))
     objective = objective_of(files.read_json(folder / "label_noise/mnistTask3.json"))
@@ -74,8 +73,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     trained, rounds = zip(*results, strict=True)
     runs_of = folder / f"runs/mnistTask3/{init}"
     runs.store(trained, runs_of, folder / f"mnistTask3-{init}.pt", scratch)
-    if is_driver():
-        self_training.store(np.stack(rounds), runs_of / "pseudo_labels.npy", scratch)
+    self_training.store(np.stack(rounds), runs_of / "pseudo_labels.npy", scratch)
 
 
 def objective_of(found: dict[str, Any]) -> ForwardCorrected:

@@ -36,7 +36,6 @@ def main(scratch: Path, source: str) -> None:
     settings = params.load("naive", Naive)
     digits = params.load(f"{source}.digits", Digits)
     seeds = params.load(f"{source}.seeds.naive", PositiveInt)
-    compute.launch()
     data = Data(*dataset.load_splits(source, "mnistTask3", "train", "validation"))
     networks = pretrained.load(pretrained.path(source, "random"), digits.model_size, seeds)
     run, objective = Run(data="mnistTask3", method="naive"), training.cross_entropy
