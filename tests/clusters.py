@@ -1,6 +1,5 @@
 """A Ray cluster of two nodes on loopback, in a network of its own where the machine allows it."""
 
-import os
 import secrets
 import shutil
 import socket
@@ -33,20 +32,20 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        self.nodes: list[psutil.Process] = []
+        self.nodes: list[psutil.Popen] = []
 
     def start(self, *options: str) -> None:
         """Start a node of one core."""
         where = ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--object-store-memory=100000000"]
         command = [*self.prefix, RAY, "start", "--block", *where, *options]
-        started = subprocess.Popen(
+        started = psutil.Popen(
             command,
             env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.nodes.append(psutil.Process(started.pid))
+        self.nodes.append(started)
 
     def run(self, folder: Path, *command: str) -> subprocess.Popen[str]:
         """Start a command that can see the cluster; both its streams are one."""
@@ -98,9 +97,11 @@ def network() -> Iterator[list[str]]:
         yield []
         return
     holder = subprocess.Popen([*make, "sh", "-c", loop], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout
+    with holder.stdout as said:
+        allowed = said.readline() == "up\n"
     try:
-        assert holder.stdout
-        if holder.stdout.readline() != "up\n":  # not allowed here
+        if not allowed:
             yield []
             return
         inside = psutil.Process(holder.pid).children()[0].pid
@@ -133,6 +134,3 @@ def cluster() -> Iterator[Cluster]:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in processes if each.is_running() and each.status() != "zombie"]
-
-
-assert os.name == "posix"

@@ -6,6 +6,7 @@ goes on from the checkpoint that the driver's machine keeps.
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from handwriting.training.resume import Files
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_PATIENCE = 10  # seconds
 _RETRIES = 3  # of a job whose worker or node died
 _VERSION = f"{workers.CODE} torch {torch.__version__}"
 _NAMESPACE, _KEEPER = "handwriting", "checkpoints of {}"
@@ -112,8 +114,9 @@ def map(
     replace(compute, device="cpu", processes=1).configure_torch()  # of the driver
     name, here = _KEEPER.format(os.getpid()), ray.get_runtime_context().get_node_id()
     on_this_node = NodeAffinitySchedulingStrategy(here, soft=False)
-    actor = ray.remote(num_cpus=0, name=name, scheduling_strategy=on_this_node)(_Keeper)
-    keeper = actor.remote(Path.cwd())
+    actor: Any = ray.remote(_Keeper)
+    options = {"num_cpus": 0, "name": name, "scheduling_strategy": on_this_node}
+    keeper = actor.options(**options).remote(Path.cwd())
     gpus = compute.processes if compute.processes > 1 else gpu_share
     wanted = {
         "num_cpus": compute.threads * compute.processes,
@@ -150,10 +153,14 @@ def _connect(address: str) -> None:
     variables = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONHASHSEED": "0"}
     code = {"py_modules": modules, "excludes": ["__pycache__"], "env_vars": variables}
     try:
+        if address != "auto":  # Ray itself would wait for minutes
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
         ray.init(address, namespace=_NAMESPACE, runtime_env=code, logging_level=logging.WARNING)
     except Exception as error:  # of many kinds: no such host, another version, no token
         where = f"{params.PATH}: cluster.address: {address}"
-        raise InputError(f"{where}: {one_line(error)}") from None
+        hint = "(host:port or auto; its token in RAY_AUTH_TOKEN)"
+        raise InputError(f"{where}: {one_line(error)} {hint}") from None
 
 
 def _warn_of_waiting(wanted: dict[str, float]) -> None:
