@@ -11,7 +11,7 @@ PORT ?=
 # The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
-.PHONY: help setup repro repro-pull ablation push verify report test test-all \
+.PHONY: help setup cluster repro repro-pull ablation push verify report test test-all \
 	lint format lock bench bench-full clean
 SHELL := /bin/sh
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -30,6 +30,12 @@ $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	touch $@
+
+cluster: $(VENV)/cluster ## Ray too, for trainings on many machines: docs/scale.md
+
+$(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-cluster.txt
 	touch $@
 
 repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers
@@ -53,13 +59,13 @@ verify: ## hash every object of DVC's cache (STORE=... of another store) and nam
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))
 
-test: setup lint ## lint, types and the tests of a few minutes
+test: lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto --dist worksteal
 
-test-all: setup lint ## the slow tests too
+test-all: lint ## the slow tests too
 	python -m pytest -n auto --dist worksteal -m ''
 
-lint: setup ## ruff and mypy
+lint: cluster ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
@@ -74,6 +80,9 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 		--no-annotate --no-header --no-emit-index-url pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
 	mv requirements.lock requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra cluster --no-annotate \
+		--no-header --no-emit-index-url --constraint requirements.txt pyproject.toml \
+		| grep -vxFf requirements.txt | grep -v '^colorama' > requirements-cluster.txt
 
 bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess

@@ -4,7 +4,7 @@ python -m bench.scale [--images N ...]
 
 Digits of the sample, shifted and inked anew, as MNIST's own files, in a workspace of their own. The
 stages unzip and preprocess are measured with the start-up of Python, each in a process of its own.
-docs/cost.md extrapolates from these figures. The largest takes 13 GB of disk, 7 of memory and a
+docs/scale.md extrapolates from these figures. The largest takes 13 GB of disk, 7 of memory and a
 quarter of an hour.
 
 reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -22,10 +22,11 @@ RAY = str(Path(sys.executable).parent / "ray")
 class Cluster:
     """Its address, what is put before a command to be there, and its nodes' processes."""
 
-    def __init__(self, prefix: list[str], folder: Path) -> None:
+    def __init__(self, prefix: list[str], folder: Path, cores: int = 1) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.cores = cores
         self.address, self.prefix, self.folder = f"127.0.0.1:{self.port}", prefix, folder
         self.environment = workspace.ENVIRONMENT | {
             "RAY_AUTH_MODE": "token",
@@ -35,8 +36,12 @@ class Cluster:
         self.nodes: list[psutil.Popen] = []
 
     def start(self, *options: str) -> None:
-        """Start a node of one core."""
-        where = ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--object-store-memory=100000000"]
+        """Start a node."""
+        where = [
+            "--node-ip-address=127.0.0.1",
+            f"--num-cpus={self.cores}",
+            "--object-store-memory=100000000",
+        ]
         command = [*self.prefix, RAY, "start", "--block", *where, *options]
         started = psutil.Popen(
             command,
@@ -112,11 +117,11 @@ def network() -> Iterator[list[str]]:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Two nodes of one core each, which end with the block."""
+def cluster(prefix: list[str] | None = None, cores: int = 1) -> Iterator[Cluster]:
+    """Two nodes, which end with the block; a `prefix` is instead of a network of their own."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # names of sockets must be short
-    with network() as prefix:
-        made = Cluster(prefix, folder)
+    with network() if prefix is None else nullcontext(prefix) as found:
+        made = Cluster(found, folder, cores)
         try:
             made.start(
                 "--head", f"--port={made.port}", "--include-dashboard=false", f"--temp-dir={folder}"

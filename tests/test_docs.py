@@ -11,11 +11,12 @@ import pytest
 
 from tests import test_experiments, test_own_data, test_registry, test_workflows, workspace
 from tests.pages import PAGES, inline, sections
-from tests.training import test_distributed
+from tests.training import test_ray_cluster
 from tests.workspace import ROOT, run
 
 # Sections that another test runs, word by word.
 ELSEWHERE = {
+    "A Ray cluster": test_ray_cluster,
     "Many numbers at once": test_experiments,
     "Release a network": test_registry,
     "Only a trained network": test_registry,
@@ -79,8 +80,6 @@ WITHIN = {
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,
     "python -m bench.scale": "python -m bench.scale --images 600",
-    "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint head:29500"
-    " --rdzv-id run": test_distributed,
 }
 
 

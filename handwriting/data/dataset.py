@@ -17,7 +17,8 @@ from handwriting.core import files, seeds
 from handwriting.core.errors import InputError
 
 _COLUMNS = ("images", "labels", "geometry")
-_KINDS = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}  # names of the safetensors format
+# What the safetensors format calls them.
+_KINDS: dict[str, Any] = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,13 @@ def _mapped(path: Path) -> Iterator[NDArray[Any]]:
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(start - 8))
-    values = (
-        np.memmap(path, np.uint8, "r", start)
-        if path.stat().st_size > start
-        else np.empty(0, np.uint8)
-    )
     for name in _COLUMNS:
-        begin, end = header[name]["data_offsets"]
-        kind = _KINDS[header[name]["dtype"]]
-        yield np.asarray(values[begin:end]).view(kind).reshape(header[name]["shape"])
+        about = header[name]
+        kind, shape, (begin, end) = _KINDS[about["dtype"]], about["shape"], about["data_offsets"]
+        # A file cannot be mapped from its end, where a column without values may stand.
+        empty = begin == end
+        offset = start + begin
+        yield np.empty(shape, kind) if empty else np.memmap(path, kind, "r", offset, tuple(shape))
 
 
 def load_splits(source: str, name: str, *parts: str) -> list[Split]:

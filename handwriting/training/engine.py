@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
+from mmap import mmap
 from multiprocessing.reduction import ForkingPickler
 from typing import Annotated, Any, TypeVar
 
@@ -137,4 +138,12 @@ def _rebuilt(content: bytes) -> torch.UntypedStorage:
     return flat.untyped_storage()
 
 
+def _by_name(array: "np.memmap[Any, Any]") -> Any:
+    """Pickle a memory-mapped file as its name, and a part of one by its values."""
+    if not isinstance(array.base, mmap):
+        return np.array(array).__reduce__()
+    return np.memmap, (array.filename, array.dtype, "r", array.offset, array.shape)
+
+
 ForkingPickler.register(torch.UntypedStorage, _by_value)
+ForkingPickler.register(np.memmap, _by_name)

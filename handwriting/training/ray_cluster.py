@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # or whoever reaches a port runs code
 
+import numpy as np
 import ray
 import torch
 from ray import exceptions
@@ -123,7 +124,8 @@ def map(
         "num_gpus": gpus if compute.device == "cuda" else 0,
     }
     _warn_of_waiting(wanted)
-    data = ray.put(shared)
+    ray.util.register_serializer(np.memmap, serializer=np.asarray, deserializer=lambda each: each)
+    data = ray.put(shared)  # arrays that all processes of a node share
     pending = {
         _work.options(name=_title(job), **wanted).remote(
             _VERSION, name, run, compute, job, data

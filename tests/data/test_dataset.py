@@ -1,6 +1,9 @@
 """dataset: what is stored comes back; the same split is the same bytes; nothing else is read."""
 
+import pickle
 from dataclasses import replace
+from mmap import mmap
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
 from handwriting.data.dataset import Split
+from handwriting.training import engine  # noqa: F401 - which says how arrays are sent
 
 PATH, SCRATCH = Path("here/train.safetensors"), Path("scratch")
 
@@ -108,3 +112,24 @@ def test_writers_are_read_in_order_and_another_table_is_refused() -> None:
     PATH.write_text("split,row\ntrain,0\n")
     with pytest.raises(InputError, match="no column 'writer'"):
         dataset.load_writers(PATH)
+
+
+def test_a_split_on_disk_takes_no_memory_and_goes_to_another_process_by_its_name() -> None:
+    dataset.store(split(5000), PATH, SCRATCH)
+    loaded = dataset.load(PATH)
+    assert isinstance(loaded.images.base, mmap)
+    assert len(ForkingPickler.dumps(loaded)) < 5000 < loaded.images.nbytes
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.images[0] = 0
+
+
+def test_a_part_of_a_split_goes_to_another_process_as_it_is() -> None:
+    dataset.store(split(9), PATH, SCRATCH)
+    for part in (dataset.load(PATH), dataset.load(PATH).rows(slice(2, 4))):
+        there = pickle.loads(ForkingPickler.dumps(part))  # noqa: S301 - our own
+        both = zip(values(part), values(there), strict=True)
+        assert [np.array_equal(*each) for each in both] == [True] * 3
+
+
+def values(one: Split) -> list[Any]:
+    return [one.images, one.labels, one.geometry]

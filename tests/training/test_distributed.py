@@ -1,30 +1,25 @@
 """One training in several processes."""
 
-import socket
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from handwriting.training import checkpoint
+from handwriting.core.errors import InputError
+from handwriting.training import checkpoint, distributed, engine
 from handwriting.training.model import Network
 from tests import workspace
+from tests.networks import COMPUTE
 
 OUTS = {"mnist.pretrain": "pretrained/digits.pt", "characters.train": "characters.pt"}
 
 
-def launcher(processes: int) -> str:
-    """A launcher of so many processes, at a port that is free."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return f"torchrun --nproc-per-node {processes} --master-addr 127.0.0.1 --master-port {port}"
-
-
 def trained(folder: Path, params: Any, stage: str, processes: int) -> list[Network]:
-    """The networks of a stage, trained by so many processes; 0 is no launcher."""
-    params["compute"]["launcher"] = launcher(processes) if processes else ""
+    """The networks of a stage, each trained by so many processes."""
+    params["compute"]["processes"] = processes
     workspace.write_params(folder, params)
     workspace.run(folder, "python", "-m", f"stages.{stage}", "sample")
     return [each.network for each in checkpoint.load(folder / "artifacts/sample" / OUTS[stage])]
@@ -39,17 +34,17 @@ def difference(some: list[Network], others: list[Network]) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=True))
 
 
-def test_two_processes_agree_with_one_of_which_one_writes(folder: Path) -> None:
+def test_two_and_three_processes_agree_with_one(folder: Path) -> None:
     params = workspace.read_params(folder)
     # One step: Muon makes differences in the last digits larger at every further one.
     params["sample"]["pretrain"] = {"digits": 1, "characters": 0.1}
-    plain, one, two = (trained(folder, params, "mnist.pretrain", n) for n in (0, 1, 2))
-    assert difference(one, two) < 1e-4
-    # Without a launcher the statistics are torch's batch_norm's, whose float32 gradients are off by
-    # up to 5e-4 of their size on a CPU (ours, between processes, by 1e-5).
-    assert difference(plain, two) < 2e-3
+    one, two, three = (trained(folder, params, "mnist.pretrain", n) for n in (1, 2, 3))
+    assert 0 < difference(two, three) < 1e-4
+    # The statistics of one are torch's batch_norm's, whose float32 gradients are off by up to 5e-4
+    # of their size on a CPU (ours, between processes, by 1e-5).
+    assert difference(one, two) < 2e-3
     assert not (folder / "scratch").exists()
-    assert not torch.equal(one[0].head.weight, one[1].head.weight)
+    assert not torch.equal(two[0].head.weight, two[1].head.weight)
 
 
 @pytest.mark.slow
@@ -58,16 +53,34 @@ def test_two_processes_share_a_batch_that_is_odd_and_mixed(folder: Path) -> None
     assert params["characters"]["augmentation"]["mixup"] > 0
     params["characters"]["training"]["batch_size"] = 101
     params["sample"]["characters"]["epochs"] = 101 / 310  # one step
-    one, two = (trained(folder, params, "characters.train", n) for n in (1, 2))
-    assert 0 < difference(one, two) < 1e-4  # bits differ: the sums have another order
+    two, three = (trained(folder, params, "characters.train", n) for n in (2, 3))
+    assert 0 < difference(two, three) < 1e-4  # bits differ: the sums have another order
 
 
-def test_a_launcher_that_does_not_exist_is_one_clear_line(folder: Path) -> None:
-    params = workspace.read_params(folder)
-    params["compute"]["launcher"] = "no-such-program"
-    workspace.write_params(folder, params)
-    done = workspace.run(folder, "python", "-m", "stages.mnist.pretrain", "sample", check=False)
-    assert done.returncode != 0
-    assert done.stderr.strip().splitlines() == [
-        "mnist.pretrain: params.yaml: compute.launcher: no-such-program: No such file or directory"
-    ]
+def ranked(job: str, folder: Path) -> int:
+    """Say which process this is; in one that is not to be, end."""
+    rank, count = distributed.processes()
+    (folder / f"{rank} of {count}").touch()
+    if job == "raises":
+        raise InputError(f"no luck in {rank}")
+    if job == "dies" and rank:
+        os._exit(9)
+    total = torch.ones(())
+    torch.distributed.all_reduce(total)
+    return int(total)
+
+
+def test_all_processes_work_on_each_job_and_the_first_answers(tmp_path: Path) -> None:
+    compute = replace(COMPUTE, processes=3)
+    assert engine.map(ranked, ["a", "b"], compute, tmp_path) == [3, 3]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["0 of 3", "1 of 3", "2 of 3"]
+
+
+@pytest.mark.parametrize(
+    ("job", "error"), [("raises", "no luck in"), ("dies", "a worker process has died|closed by")]
+)
+def test_an_error_of_one_process_or_its_death_ends_all(
+    job: str, error: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Exception, match=error):
+        engine.map(ranked, [job], replace(COMPUTE, processes=2), tmp_path)

@@ -1,5 +1,6 @@
-"""Jobs on a Ray cluster of two nodes: the same results, the same files, and what dies is replaced."""
+"""Jobs on a Ray cluster of two nodes: the same results and files; what dies is replaced."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -30,10 +31,8 @@ def trained(job, data, compute, scratch):
     from handwriting.data import dataset
     from handwriting.training import resume, runs
     resume._INTERVAL = 0
-    return dataset.digest(*(each.numpy() for each in weights(runs.train_one(job, data, compute, scratch))))
-
-def weights(trained):
-    return trained.saved.network.state_dict().values()
+    state = runs.train_one(job, data, compute, scratch).saved.network.state_dict()
+    return dataset.digest(*(each.numpy() for each in state.values()))
 
 if __name__ == "__main__":
     engine.cluster = lambda: Cluster(address=sys.argv[1])
@@ -153,33 +152,31 @@ def test_ctrl_c_leaves_no_job_running(cluster: Cluster, project: Path) -> None:
 
 @pytest.mark.slow
 def test_what_is_killed_goes_on_after_its_checkpoint_to_the_same_bits(project: Path) -> None:
-    epochs = "150"
+    epochs, title = "500", "noise from random, full, all labels, 0"
+    files = [project / f"scratch/noise-from-random-full-all-labels-{i}.checkpoint" for i in (0, 1)]
     with clusters.cluster() as made:
         process = made.run(project, sys.executable, "trainings.py", made.address, epochs, "1")
-        for kill in ("worker", "node"):
-            since, kept = (
-                time.monotonic(),
-                project / "scratch/noise-from-random-full-all-labels-{}.checkpoint",
-            )
-            files = [Path(str(kept).format(i)) for i in range(2)]
-            while not all(
-                each.exists() and each.stat().st_mtime > time.time() - 2 for each in files
-            ):
-                clusters.wait_for("checkpoints", process.poll(), since)
-            if kill == "worker":
-                made.jobs("ray::noise from random, full, all labels, 0")[0].kill()
-                time.sleep(20)  # until it is at work again
-            else:
-                made.raylet(1).kill()
-        said = output(process)
-    assert said.count("resumes after step ") >= 2, said
+
+        def wait_for_checkpoints() -> None:
+            since, now = time.monotonic(), time.time()
+            while not all(each.exists() and each.stat().st_mtime > now for each in files):
+                assert process.poll() is None, "it ended too soon"
+                clusters.wait_for("checkpoints", files, since)
+
+        wait_for_checkpoints()
+        made.jobs(f"ray::{title}")[0].kill()
+        wait_for_checkpoints()
+        made.raylet(1).kill()
+        said = process.communicate(timeout=5 * clusters.PATIENCE)[0]
+    resumed = re.findall(r"resumes after step ([\d,]+)", said)
+    assert len(resumed) >= 2, said
+    assert "0" not in resumed
     assert digests(said) == here(project, epochs)
 
 
 @pytest.mark.slow
 def test_several_processes_of_a_training_start_on_one_node(project: Path) -> None:
-    with clusters.cluster() as made:
-        made.start(f"--address={made.address}", "--num-cpus=2")
+    with clusters.cluster(cores=2) as made:
         process = made.run(project, sys.executable, "trainings.py", made.address, "1", "2")
         assert len(digests(output(process))) == 2
 
