@@ -1,10 +1,12 @@
 """A split of a data set on disk: a safetensors file, which needs neither pickle nor torch."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from handwriting.core.errors import InputError
 _COLUMNS = ("images", "labels", "geometry")
 # What the safetensors format calls them.
 _KINDS: dict[str, Any] = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}
+
+_LARGE, _BLOCK = 1 << 28, 1 << 26  # bytes; MNIST's images are 2^26
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,32 @@ def digest(*arrays: NDArray[Any]) -> str:
     """Return the sha256 of the values of arrays."""
     found = sha256()
     for each in arrays:
-        found.update(np.ascontiguousarray(each).reshape(-1).view(np.uint8).data)
+        values = np.ascontiguousarray(each).reshape(-1).view(np.uint8)
+        for start in range(0, len(values), _BLOCK):
+            found.update(values[start : start + _BLOCK].data)
+            if isinstance(each.base, mmap):  # let go of what was read
+                each.base.madvise(MADV_DONTNEED)
     return found.hexdigest()
+
+
+def is_large(array: NDArray[Any]) -> bool:
+    """Return whether an array is a whole column of a file, so large that it is read by the row."""
+    return isinstance(array.base, mmap) and array.nbytes > _LARGE
+
+
+def take(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return some rows of a column.
+
+    What is touched of a memory-mapped file stays in memory while there is room, with megabytes
+    around it. So the rows of a large one are read.
+    """
+    if not is_large(images) or not isinstance(images, np.memmap):
+        return images[rows]
+    found = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    with Path(str(images.filename)).open("rb", 0) as file:
+        for row, into in zip(rows.tolist(), found, strict=True):
+            os.preadv(file.fileno(), [into.data], images.offset + row * into.nbytes)
+    return found
 
 
 def join(first: Split, second: Split) -> Split:

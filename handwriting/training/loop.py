@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from handwriting.core import seeds
 from handwriting.core.errors import InputError
+from handwriting.data import dataset
 from handwriting.training import distributed
 from handwriting.training.augmentation import Augmentation, augment, draw, move
 from handwriting.training.losses import Objective
@@ -54,6 +57,13 @@ class Labelled:
     images: Tensor  # uint8 [N, 1, S, S]
     targets: Tensor  # [N, ...], whatever the objective takes
     geometry: Tensor | None = None  # float32 [N, 4] of geometry.standardised(), on the CPU
+    stored: NDArray[np.uint8] | None = None  # a large file that `images` are a view of
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return some images, uint8 [B, 1, S, S]."""
+        if self.stored is None:
+            return self.images[rows]
+        return torch.from_numpy(dataset.take(self.stored, rows.numpy()))
 
 
 def fit(
@@ -158,7 +168,7 @@ def examples(
     there = batch.to(device, non_blocking=True)  # a GPU has work in hand and is not waited for
     random = generator(f"augmentation of {plan.stream}", plan.seed, step)
     draws = draw(len(batch), augmentation, random)
-    images, geometry = augment(train.images[there], augmentation, draws), None
+    images, geometry = augment(train.take(there), augmentation, draws), None
     share = draws.share.to(device, non_blocking=True)
     if train.geometry is not None:
         moved = move(train.geometry[batch], augmentation, draws)

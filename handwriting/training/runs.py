@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handwriting.core import files, workers
-from handwriting.data import geometry
+from handwriting.data import dataset, geometry
 from handwriting.data.dataset import Split, digest
 from handwriting.training import calibration, checkpoint, engine, loop
 from handwriting.training.checkpoint import Run, Saved
@@ -159,7 +159,9 @@ def labelled(split: Split, network: Network, compute: Compute) -> Labelled:
     """Return a split on the device, with the geometry features if the network takes them."""
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     features = standardised(split) if network.shape.geometry_channels else None
-    return Labelled(images.to(compute.torch_device), labels.to(compute.torch_device), features)
+    device = compute.torch_device
+    stored = split.images if device.type == "cpu" and dataset.is_large(split.images) else None
+    return Labelled(images.to(device), labels.to(device), features, stored)
 
 
 def standardised(split: Split) -> Tensor:

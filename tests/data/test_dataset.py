@@ -133,3 +133,13 @@ def test_a_part_of_a_split_goes_to_another_process_as_it_is() -> None:
 
 def values(one: Split) -> list[Any]:
     return [one.images, one.labels, one.geometry]
+
+
+def test_rows_of_a_large_file_are_those_of_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset.store(split(90), PATH, SCRATCH)
+    images, rows = dataset.load(PATH).images, np.array([7, 0, 89, 7])
+    assert not dataset.is_large(images)
+    monkeypatch.setattr(dataset, "_LARGE", 0)
+    assert dataset.is_large(images)
+    assert np.array_equal(dataset.take(images, rows), split(90).images[rows])
+    assert not dataset.is_large(images[1:])  # whose place in the file it does not know
