@@ -27,6 +27,7 @@ _LEAST = 1e-4  # smallest variance
 _PRIOR = 100.0  # images that the common spread of all classes counts as, beside a class's own 40
 _DEGREES = 16.0  # of freedom of Student's t: least loss on split seed 0
 _BATCH = 1000  # images handled at a time
+_OTHERS = 100  # images that tell of a writer, at most
 # Of sizes in a unit unknown, in logs: the deviation of the unit; of each image's own scale, which
 # counts as so many images; the least of the longer sides. Images of less were scaled to one size.
 _UNIT, _OWN, _OWN_IMAGES, _SPREAD = 2.0, 0.2, 3, 0.05
@@ -39,13 +40,25 @@ def numbered(writers: Sequence[str | None]) -> Tensor:
 
 
 def context_rows(writers: Sequence[str]) -> Tensor:
-    """Return the rows of the other images by each image's writer, int64 [N, M], padded with -1."""
-    rows: dict[str, list[int]] = {}
+    """Return the rows of the other images by each image's writer, int64 [N, M], padded with -1.
+
+    Of a writer of thousands they are the next 100 alone: cost and memory must not grow with the
+    square of the number.
+    """
+    rows, places = dict[str, list[int]](), list[int]()
     for row, name in enumerate(writers):
-        rows.setdefault(name, []).append(row)
-    most = max(map(len, rows.values())) - 1
-    context = ([each for each in rows[name] if each != row] for row, name in enumerate(writers))
-    return torch.tensor([each + [-1] * (most - len(each)) for each in context], dtype=torch.int64)
+        places.append(len(rows.setdefault(name, [])))
+        rows[name].append(row)
+    most = min(_OTHERS, max(map(len, rows.values())) - 1)
+    context = np.full((len(writers), most), -1)
+    for row, (name, place) in enumerate(zip(writers, places, strict=True)):
+        mine = rows[name]
+        if len(mine) > most + 1:
+            others = (mine[place + 1 : place + 1 + most] + mine[:place])[:most]
+        else:
+            others = mine[:place] + mine[place + 1 :]
+        context[row, : len(others)] = others
+    return torch.from_numpy(context)
 
 
 class WriterModel(nn.Module):

@@ -232,6 +232,12 @@ def test_the_context_of_an_image_is_its_writers_others() -> None:
     assert writer_model.context_rows(["a", "b"]).shape == (2, 0)
 
 
+def test_of_a_writer_of_many_images_some_others_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_model, "_OTHERS", 2)
+    found = writer_model.context_rows(["a", "b", "a", "a", "a", "b"]).tolist()
+    assert found == [[2, 3], [5, -1], [3, 4], [4, 0], [0, 2], [1, -1]]
+
+
 def test_an_image_of_unknown_geometry_is_neither_adapted_nor_evidence(fitted: WriterModel) -> None:
     logits, unknown = single(GEOMETRY), GEOMETRY.clone()
     unknown[::3] = torch.nan
