@@ -7,7 +7,6 @@ goes on from the checkpoint that the driver's machine keeps.
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +32,7 @@ Result = TypeVar("Result")
 _PATIENCE = 10  # seconds
 _RETRIES = 3  # of a job whose worker or node died
 _VERSION = f"{workers.CODE} torch {torch.__version__}"
-_NAMESPACE, _KEEPER = "handwriting", "checkpoints of {}"
+_NAMESPACE = "handwriting"
 
 
 class _Remote:
@@ -113,25 +112,19 @@ def map(
     """
     _connect(address)
     replace(compute, device="cpu", processes=1).configure_torch()  # of the driver
-    name, here = _KEEPER.format(os.getpid()), ray.get_runtime_context().get_node_id()
-    on_this_node = NodeAffinitySchedulingStrategy(here, soft=False)
-    actor: Any = ray.remote(_Keeper)
-    options = {"num_cpus": 0, "name": name, "scheduling_strategy": on_this_node}
-    keeper = actor.options(**options).remote(Path.cwd())
+    name = f"checkpoints of process {os.getpid()}"
+    keeper = _start_keeper(name)
+    ray.util.register_serializer(np.memmap, serializer=np.asarray, deserializer=lambda each: each)
+    data = ray.put(shared)  # arrays that all processes of a node share
     gpus = compute.processes if compute.processes > 1 else gpu_share
-    wanted = {
+    needs = {
         "num_cpus": compute.threads * compute.processes,
         "num_gpus": gpus if compute.device == "cuda" else 0,
     }
-    _warn_of_waiting(wanted)
-    ray.util.register_serializer(np.memmap, serializer=np.asarray, deserializer=lambda each: each)
-    data = ray.put(shared)  # arrays that all processes of a node share
-    pending = {
-        _work.options(name=_title(job), **wanted).remote(
-            _VERSION, name, run, compute, job, data
-        ): index
-        for index, job in enumerate(jobs)
-    }
+    pending = dict[Any, int]()
+    for index, job in enumerate(jobs):
+        task = _work.options(name=_title(job), **needs)
+        pending[task.remote(_VERSION, name, run, compute, job, data)] = index
     results = dict[int, Any]()
     try:
         with tqdm(total=len(jobs), desc="jobs", unit="job", disable=None) as bar:
@@ -145,6 +138,14 @@ def map(
         ray.shutdown()  # which ends the jobs
         raise
     return [results[index] for index in range(len(jobs))]
+
+
+def _start_keeper(name: str) -> Any:
+    """Start the actor that keeps checkpoints, on this node."""
+    here = ray.get_runtime_context().get_node_id()
+    where = NodeAffinitySchedulingStrategy(here, soft=False)
+    actor: Any = ray.remote(_Keeper)
+    return actor.options(num_cpus=0, name=name, scheduling_strategy=where).remote(Path.cwd())
 
 
 def _connect(address: str) -> None:
@@ -163,16 +164,6 @@ def _connect(address: str) -> None:
         where = f"{params.PATH}: cluster.address: {address}"
         hint = "(host:port or auto; its token in RAY_AUTH_TOKEN)"
         raise InputError(f"{where}: {one_line(error)} {hint}") from None
-
-
-def _warn_of_waiting(wanted: dict[str, float]) -> None:
-    """Say so if no node can take a job: one that can may still join."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    sizes = [each["Resources"] for each in nodes if each["Alive"]]
-    cores, gpus = wanted["num_cpus"], wanted["num_gpus"]
-    if not any(size.get("CPU", 0) >= cores and size.get("GPU", 0) >= gpus for size in sizes):
-        of_gpu = f" and {gpus:g} of a GPU" if gpus else ""
-        print(f"no node of the cluster has {cores} cores{of_gpu}: waiting", file=sys.stderr)
 
 
 def _result(done: Any, title: str) -> Any:

@@ -19,8 +19,8 @@ pytest.importorskip("ray", reason="pip install -r requirements-cluster.txt")
 # Trainings that keep a checkpoint at every step; what runs is a program as a stage is one.
 TRAININGS = """
 import sys
-import torch
 from dataclasses import replace
+from handwriting.data import dataset
 from handwriting.training import engine, model, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.engine import Cluster
@@ -28,11 +28,9 @@ from pathlib import Path
 from tests.networks import COMPUTE, PLAN, SHAPE, split
 
 def trained(job, data, compute, scratch):
-    from handwriting.data import dataset
     from handwriting.training import resume, runs
     resume._INTERVAL = 0
-    state = runs.train_one(job, data, compute, scratch).saved.network.state_dict()
-    return dataset.digest(*(each.numpy() for each in state.values()))
+    return runs.train_one(job, data, compute, scratch)
 
 if __name__ == "__main__":
     engine.cluster = lambda: Cluster(address=sys.argv[1])
@@ -43,9 +41,12 @@ if __name__ == "__main__":
         for i, (network, plan) in enumerate(zip(networks, plans))
     ]
     compute = replace(COMPUTE, processes=int(sys.argv[3]))
+    train = trained if compute.processes == 1 else runs.train_one
     data = runs.Data(split(320))
     Path("scratch").mkdir(exist_ok=True)
-    print("digests", *engine.map(trained, jobs, compute, data, compute, Path("scratch")))
+    done = engine.map(train, jobs, compute, data, compute, Path("scratch"))
+    states = [each.saved.network.state_dict().values() for each in done]
+    print("digests", *(dataset.digest(*(each.numpy() for each in state)) for state in states))
 """
 FAILING = """
 import sys, time
