@@ -6,6 +6,7 @@ goes on from the checkpoint that the driver's machine keeps.
 
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -112,7 +113,7 @@ def map(
     """
     _connect(address)
     replace(compute, device="cpu", processes=1).configure_torch()  # of the driver
-    name = f"checkpoints of process {os.getpid()}"
+    name = f"checkpoints {secrets.token_hex(8)}"
     keeper = _start_keeper(name)
     ray.util.register_serializer(np.memmap, serializer=np.asarray, deserializer=lambda each: each)
     data = ray.put(shared)  # arrays that all processes of a node share
