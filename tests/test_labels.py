@@ -18,9 +18,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 import handwriting
-from handwriting import InputError, cli, labels, labels_command
+from handwriting import InputError, cli, labels_command
 from handwriting.labels_command import CLEAN, FAULTS, UNREADABLE
-from handwriting.noise import examination
+from handwriting.noise import examination, ranking
 from handwriting.training import checkpoint, model
 from handwriting.training.checkpoint import Run, Saved
 from tests import digits, networks, pictures, workspace
@@ -474,4 +474,4 @@ def test_the_command_is_in_the_help() -> None:
     for word in ("--labels", "--output", "--model", "exit status 3"):
         assert word in done.stdout
     assert labels_command.CLEAN == 0
-    assert 0.5 < labels.SURE < 1
+    assert 0.5 < ranking.SURE < 1

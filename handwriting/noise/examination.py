@@ -17,7 +17,7 @@ from handwriting.noise import diagnosis, out_of_fold, outliers
 from handwriting.noise.diagnosis import Diagnosis, Fit, Floats, Labels
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.noise.out_of_fold import Folds, Predicted
-from handwriting.training import model
+from handwriting.training import loop, model
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
@@ -101,6 +101,12 @@ def examine(
     p_true = likely_classes(second, split, found)
     p_outlier = of_no_class(split, second, evidence)
     return Examination(found, p_true, p_outlier, second.posteriors, copies, conflicting)
+
+
+def posteriors_of(networks: Sequence[Network], images: NDArray[np.uint8]) -> Floats:
+    """Return the mean posteriors of networks for uint8 images [N, 1, S, S]: [N, C]."""
+    logits = [loop.logits_of(each, torch.from_numpy(images)) for each in networks]
+    return np.asarray(np.mean([each.double().softmax(1).numpy() for each in logits], axis=0))
 
 
 def likely_classes(seen: Predicted, split: Split, found: Diagnosis) -> Floats:
