@@ -9,46 +9,27 @@ writes  artifacts/<source>/label_noise/doubtful.json: the diagnosis and its matr
 from dataclasses import replace
 from pathlib import Path
 
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.data import dataset
 from handwriting.noise import examination, ranking, wording
-from handwriting.training import pretrained, runs
+from handwriting.training import runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute, is_driver
-from handwriting.training.loop import Plan
-from handwriting.training.optimizer import Recipe
-from handwriting.training.pretrained import Doubtful, ModelSize, Pretrain
+from handwriting.training.compute import is_driver
 from handwriting.training.runs import Data
-
-STREAM = "characters28"
+from stages.doubtful import settings
 
 
 def main(scratch: Path, source: str) -> None:
-    compute = params.load("compute", Compute)
-    recipe = params.load("training", Recipe)
-    sizes = params.load("model_sizes", dict[str, ModelSize])
-    settings = params.load("pretrain", Pretrain)
-    of_source = params.load(f"{source}.doubtful", Doubtful)
-    compute.launch()
+    given = settings.load(source)
+    given.compute.launch()
     [clean] = dataset.load_splits(source, "characters28", "train")
     [split] = dataset.load_splits(source, "doubtful", "train")
-    recipe = params.changed(recipe, settings.training, "pretrain.training")
-    size, how = of_source.model_size, (settings.augmentation, of_source.pretrain)
-    jobs = [
-        pretrained.fresh(
-            Run(data=STREAM, init="characters", seed=seed),
-            clean,
-            size,
-            sizes,
-            settings,
-            Plan(recipe, *how, recipe.cross_entropy, STREAM, seed),
-        )
-        for seed in range(of_source.seeds)
-    ]
-    trained = runs.train(jobs, Data(clean), compute, scratch)
+    run, epochs = Run(data="characters28", init="characters"), given.doubtful.pretrain
+    jobs = given.jobs(run, clean, epochs, given.recipe.cross_entropy)
+    trained = runs.train(jobs, Data(clean), given.compute, scratch)
     networks = [each.saved.network for each in trained]
     prior = examination.posteriors_of(networks, split.images)
-    effort = replace(examination.usual_effort(len(prior), scratch), compute=compute)
+    effort = replace(examination.usual_effort(len(prior), scratch), compute=given.compute)
     found = examination.examine(split, networks, prior, effort)
     if not is_driver():
         return
