@@ -56,6 +56,11 @@ class Diagnosed:
         """Whether nothing is wrong."""
         return not self.listed
 
+    @property
+    def absent(self) -> set[str]:
+        """The classes that no image seems to be of: nothing is measured of their labels."""
+        return {*self.classes} - {row.likeliest for row in self.rows}
+
     def to_look_at(self) -> dict[float, int]:
         """Return how many rows, from the top, are expected to hold these shares of the wrong."""
         likely = [row.p_wrong or 0.0 for row in self.rows]

@@ -38,6 +38,11 @@ def write(found: Diagnosed, name: str, folder: Path) -> None:
 
 def summary(found: Diagnosed) -> dict[str, Any]:
     """Return the diagnosis as JSON has it."""
+    absent = found.absent
+    diagnosis = wording.summary(found.diagnosis, found.classes, len(found.listed))
+    for name in ("matrix", "estimated"):
+        rows = zip(found.classes, diagnosis[name], strict=True)
+        diagnosis[name] = [None if each in absent else row for each, row in rows]
     reasons = [row.reason.partition(":")[0] for row in found.rows]
     return {
         "version": _version(),
@@ -45,7 +50,7 @@ def summary(found: Diagnosed) -> dict[str, Any]:
         "reasons": {each: reasons.count(each) for each in sorted({*reasons} - {""})},
         "to_look_at": {f"{share:g}": count for share, count in found.to_look_at().items()},
         "limits": found.limits,
-        **wording.summary(found.diagnosis, found.classes, len(found.listed)),
+        **diagnosis,
     }
 
 
@@ -56,13 +61,16 @@ def page(found: Diagnosed, name: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
     )
-    matrix, (shown, more) = found.diagnosis.matrix, groups(found)
+    absent, (shown, more) = found.absent, groups(found)
+    none = np.array([each in absent for each in found.classes])
+    matrix = np.where(none[:, None], 0, found.diagnosis.matrix)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
         name=name,
         version=_version(),
         looks=found.to_look_at(),
         small=len(found.classes) <= _CELLS,
+        absent=absent,
         matrix=matrix.tolist(),
         picture=_png(np.asarray(255 * (1 - matrix), np.uint8)),
         groups=shown,

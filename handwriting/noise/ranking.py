@@ -26,6 +26,13 @@ class Row:
     p_suggested: float | None
     reason: str  # "" where nothing is wrong
 
+    @property
+    def likeliest(self) -> str | None:
+        """The likeliest class of the image; None: it could not be read, or is of no class."""
+        if self.p_wrong is None or self.p_suggested is None or self.reason == NO_CLASS:
+            return None
+        return self.given if 1 - self.p_wrong >= self.p_suggested else self.suggested
+
     def __str__(self) -> str:
         likely = f", likely {self.suggested}" if self.reason == LABEL else ""
         return f"{self.path}: {self.given}{likely}: {self.reason}"
