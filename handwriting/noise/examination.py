@@ -28,7 +28,7 @@ from handwriting.training.optimizer import Recipe
 _DOUBT = 0.02  # of each matrix on the way: what looks impossible at first must stay possible
 _RIGHT = 0.8  # of the labels, where nothing is known before
 _SURE = 0.9  # of the class that a network without prior knowledge takes an image for
-_RECIPE = Recipe(
+_RECIPE = Recipe(  # as params.yaml has it, which users of the command do not have
     batch_size=128,
     warmup=0.1,
     label_smoothing=0.1,
