@@ -33,8 +33,7 @@ from handwriting.core import params
 from handwriting.data import dataset
 from handwriting.data.alphabet import CHARACTERS
 from handwriting.data.dataset import Split
-from handwriting.labels import SURE
-from handwriting.noise import examination
+from handwriting.noise import examination, ranking
 from handwriting.noise.diagnosis import Floats, Labels
 from handwriting.noise.examination import Examination
 from handwriting.noise.ranking import WRONG
@@ -99,18 +98,17 @@ def scores(
 
 def ours(case: Case, found: Examination) -> tuple[dict[str, Any], Labels]:
     """Return the scores of an examination, and the cleaned labels, -1 for an image left out."""
-    rows, given = np.arange(len(case.wrong)), case.split.labels
-    p_wrong = 1 - (1 - found.p_outlier) * found.p_true[rows, given]
-    others = found.p_true.copy()
-    others[rows, given] = -1
-    suggested = others.argmax(1)
-    sure = (1 - found.p_outlier) * others[rows, suggested] >= SURE
-    cleaned = np.where(p_wrong <= WRONG, given, np.where(sure, suggested, -1))
+    classes, count = case.split.classes, len(case.wrong)
+    ranked = ranking.ranked([str(i) for i in range(count)], case.split, found)
+    order = [int(each.path) for each in ranked]
+    p_wrong, suggested, cleaned = np.empty(count), np.empty(count, int), np.full(count, -1)
+    p_wrong[order] = [each.p_wrong for each in ranked]
+    suggested[order] = [classes.index(str(each.suggested)) for each in ranked]
+    for path, label in ranking.cleaned(ranked):
+        cleaned[int(path)] = classes.index(label)
     row = scores(case, p_wrong, suggested, p_wrong > WRONG)
     if case.listed.any():
-        group = np.zeros(found.copies.max() + 1)
-        np.maximum.at(group, found.copies, np.where(found.conflicting, p_wrong, 0))
-        first = np.argsort(-np.maximum(p_wrong, group[found.copies]))[: len(rows) // 20]
+        first = order[: count // 20]
         row["listed_in_first_5%"] = round(float(case.listed[first].sum() / case.listed.sum()), 4)
     return row, cleaned
 
@@ -160,7 +158,6 @@ def accuracy(split: Split, labels: Labels, test: Split) -> float | None:
 def measured(name: str, case: Case, networks: list[Network], test: Split | None) -> dict[str, Any]:
     """Return the row of a case; with a test split, also what is learned from the labels."""
     split, row = case.split, dict[str, Any]()
-    prior = np.mean([_posteriors(each, split.images) for each in networks], axis=0)
 
     def timed(work: Callable[[], Any]) -> tuple[Any, float]:
         kept: list[Any] = []
@@ -169,6 +166,7 @@ def measured(name: str, case: Case, networks: list[Network], test: Split | None)
 
     with TemporaryDirectory() as scratch:
         effort = examination.usual_effort(len(split.labels), Path(scratch))
+        prior = examination.posteriors_of(networks, split.images, effort.compute)
         found, cpu = timed(partial(examination.examine, split, networks, prior, effort))
     scored, cleaned = ours(case, found)
     row |= named(case, found) | {"ours": scored | {"cpu_seconds": cpu}}
@@ -181,10 +179,6 @@ def measured(name: str, case: Case, networks: list[Network], test: Split | None)
         sets = {"given": split.labels, "cleanlab": kept, "ours": cleaned}
         row["accuracy"] = {who: accuracy(split, labels, test) for who, labels in sets.items()}
     return {"images": len(split.labels), "fault": name} | row
-
-
-def _posteriors(network: Network, images: NDArray[np.uint8]) -> Floats:
-    return np.asarray(loop.logits_of(network, torch.from_numpy(images)).double().softmax(1))
 
 
 def main(

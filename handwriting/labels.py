@@ -19,7 +19,7 @@ from handwriting.images import Image, Named
 from handwriting.noise import examination, ranking, wording
 from handwriting.noise.diagnosis import Diagnosis
 from handwriting.noise.examination import Examination
-from handwriting.noise.ranking import WRONG, Row
+from handwriting.noise.ranking import Row
 from handwriting.preprocessing.framing import Framed
 
 _SIZE, _INK_SIZE = 28, 20  # pixels, as MNIST's, where no network is given
@@ -28,7 +28,6 @@ _ROUGH = 50  # the same, where no network knows the classes
 _STEPS = 60  # of training on the given labels at least, where no network knows the classes
 _TAKEN = 0.05  # of the images: a class of the network that so many are taken for is one of the set
 _NEGLIGIBLE = 0.05  # p_wrong, under which an image is not expected to be found wrong
-SURE = 0.8  # probability from which a wrong label is replaced, not left out
 SHARES = (0.8, 0.95, 0.99)  # of the wrong labels, to be found by looking from the top
 
 
@@ -36,7 +35,6 @@ SHARES = (0.8, 0.95, 0.99)  # of the wrong labels, to be found by looking from t
 class Diagnosed:
     """The labels of a set, examined."""
 
-    sentence: str  # the verdict
     classes: tuple[str, ...]
     rows: list[Row]  # of all images, the likeliest to be wrong first
     diagnosis: Diagnosis
@@ -44,9 +42,24 @@ class Diagnosed:
     pixels: dict[str, NDArray[np.uint8]]  # of each image that could be read, [S, S]
 
     @property
+    def sentence(self) -> str:
+        """The verdict."""
+        return wording.sentence(self.diagnosis, self.classes, len(self.listed))
+
+    @property
+    def listed(self) -> list[Row]:
+        """The rows with a reason."""
+        return [row for row in self.rows if row.reason]
+
+    @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
-        return not any(row.reason for row in self.rows)
+        return not self.listed
+
+    @property
+    def absent(self) -> set[str]:
+        """The classes that no image seems to be of: nothing is measured of their labels."""
+        return {*self.classes} - {row.likeliest for row in self.rows}
 
     def to_look_at(self) -> dict[float, int]:
         """Return how many rows, from the top, are expected to hold these shares of the wrong."""
@@ -56,15 +69,8 @@ class Diagnosed:
         return {each: int(np.searchsorted(found, each * total) + 1) for each in SHARES}
 
     def cleaned(self) -> list[tuple[str, str]]:
-        """Return path and label of the images that are worth training on: wrong labels replaced
-        where it is known by what, left out where it is not."""
-        kept = []
-        for row in self.rows:
-            if row.p_wrong is not None and row.p_wrong <= WRONG:
-                kept.append((row.path, row.given))
-            elif row.p_suggested is not None and row.p_suggested >= SURE:
-                kept.append((row.path, str(row.suggested)))
-        return sorted(kept)
+        """Return path and label of the images that are worth training on; see ranking.cleaned()."""
+        return ranking.cleaned(self.rows)
 
 
 def diagnose(
@@ -124,12 +130,9 @@ def examined(
     names, others = [name for name, _, _ in good], [*_without_image(bad)]
     blank = [row for row in others if row.p_wrong]
     unread = [row for row in others if not row.p_wrong]
-    rows = [*blank, *ranking.ranked(names, split, looked), *unread]
-    listed_rows = sum(bool(row.reason) for row in rows)
     return Diagnosed(
-        sentence=wording.sentence(looked.diagnosis, classes, listed_rows),
         classes=classes,
-        rows=rows,
+        rows=[*blank, *ranking.ranked(names, split, looked), *unread],
         diagnosis=looked.diagnosis,
         limits=[*_limits(split, classifier)],
         pixels=dict(zip(names, split.images[:, 0], strict=True)),

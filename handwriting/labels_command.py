@@ -12,7 +12,6 @@ from handwriting import labelled
 from handwriting.core.errors import InputError, printable
 
 CLEAN, UNREADABLE, FAULTS = 0, 2, 3  # exit status
-_LABEL = "label"  # the reason of ranking.LABEL, which would import torch
 _SHOWN = 10  # rows on the terminal
 
 
@@ -44,13 +43,11 @@ def run(given: argparse.Namespace) -> int:
     print(printable(f"{found.sentence}."))
     for limit in found.limits:
         print(printable(f"What cannot be known: {limit}."))
-    listed = [row for row in found.rows if row.reason]
-    if listed:
+    if listed := found.listed:
         looks = ", ".join(f"{n:,} for {share:.0%}" for share, n in found.to_look_at().items())
         print(f"Listed: {len(listed):,} of {len(found.rows):,} images. To look at: {looks}.")
     for row in listed[:_SHOWN]:
-        likely = f", likely {row.suggested}" if row.reason == _LABEL else ""
-        print(printable(f"{row.path}: {row.given}{likely}: {row.reason}"))
+        print(printable(row))
     if given.output:
         from handwriting import labels_report
 

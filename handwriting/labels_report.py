@@ -3,7 +3,7 @@
 import base64
 import tomllib
 from collections import defaultdict
-from dataclasses import astuple, fields
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image
 from handwriting.core import files
 from handwriting.core.errors import printable
 from handwriting.labels import Diagnosed
-from handwriting.noise import wording
+from handwriting.noise import ranking, wording
 from handwriting.noise.ranking import LABEL, Row
 
 _TEMPLATE = Path(__file__).with_name("labels_report.html.j2")
@@ -31,14 +31,18 @@ def write(found: Diagnosed, name: str, folder: Path) -> None:
     with TemporaryDirectory(dir=folder) as temporary:
         scratch = Path(temporary)
         files.write_json(folder / "diagnosis.json", summary(found), scratch)
-        columns = [each.name for each in fields(Row)]
-        files.write_csv(folder / "images.csv", columns, map(astuple, found.rows), scratch)
+        ranking.write(found.rows, folder / "images.csv", scratch)
         files.write_csv(folder / "cleaned.csv", ["path", "label"], found.cleaned(), scratch)
         files.write_bytes(folder / "report.html", page(found, name).encode(), scratch)
 
 
 def summary(found: Diagnosed) -> dict[str, Any]:
     """Return the diagnosis as JSON has it."""
+    absent = found.absent
+    diagnosis = wording.summary(found.diagnosis, found.classes, len(found.listed))
+    for name in ("matrix", "estimated"):
+        rows = zip(found.classes, diagnosis[name], strict=True)
+        diagnosis[name] = [None if each in absent else row for each, row in rows]
     reasons = [row.reason.partition(":")[0] for row in found.rows]
     return {
         "version": _version(),
@@ -46,8 +50,7 @@ def summary(found: Diagnosed) -> dict[str, Any]:
         "reasons": {each: reasons.count(each) for each in sorted({*reasons} - {""})},
         "to_look_at": {f"{share:g}": count for share, count in found.to_look_at().items()},
         "limits": found.limits,
-        **wording.summary(found.diagnosis, found.classes),
-        "sentence": found.sentence,
+        **diagnosis,
     }
 
 
@@ -58,14 +61,16 @@ def page(found: Diagnosed, name: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
     )
-    matrix, (shown, more) = found.diagnosis.matrix, groups(found)
+    absent, (shown, more) = found.absent, groups(found)
+    none = np.array([each in absent for each in found.classes])
+    matrix = np.where(none[:, None], 0, found.diagnosis.matrix)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
         name=name,
         version=_version(),
-        listed=sum(bool(row.reason) for row in found.rows),
         looks=found.to_look_at(),
         small=len(found.classes) <= _CELLS,
+        absent=absent,
         matrix=matrix.tolist(),
         picture=_png(np.asarray(255 * (1 - matrix), np.uint8)),
         groups=shown,
@@ -82,8 +87,8 @@ def groups(found: Diagnosed) -> tuple[list[dict[str, Any]], int]:
     """Return the images with a reason, by it and by their pair of classes, the largest first,
     and the number of groups left out."""
     members = defaultdict[str, list[Row]](list)
-    for row in found.rows:
-        if row.reason and row.suggested is not None:
+    for row in found.listed:
+        if row.suggested is not None:
             pair = f"called {row.given}, likely {row.suggested}"
             members[pair if row.reason == LABEL else row.reason].append(row)
     largest = sorted(members.items(), key=lambda each: -len(each[1]))
@@ -92,16 +97,12 @@ def groups(found: Diagnosed) -> tuple[list[dict[str, Any]], int]:
             "title": title[0].upper() + title[1:],
             "count": len(rows),
             "tiles": [
-                {**_plain(row), "picture": _png(found.pixels[row.path])} for row in rows[:_TILES]
+                asdict(row) | {"picture": _png(found.pixels[row.path])} for row in rows[:_TILES]
             ],
         }
         for title, rows in largest[:_GROUPS]
     ]
     return shown, len(largest) - len(shown)
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    return {each.name: getattr(row, each.name) for each in fields(Row)}
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

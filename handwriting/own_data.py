@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -31,6 +32,7 @@ _DOUBTFUL = (
     "label_noise/doubtful.json",
     "label_noise/images.csv",
 )
+_ALLOWED = "letters, digits, '.', '-' and '_', and end it in .zip, .tar, .tgz or .gz"
 _CARD = """# Data card: {name}
 
 {writers} Say here what the images show, who made them and what their terms are.
@@ -96,14 +98,18 @@ def read(location: str, scratch: Path) -> Found:
     limits = params.load("unzip", archives.Limits)
     path = Path(location)
     if not (remote := "://" in location) and not path.is_file():
-        pack = f"python -m zipfile -c {path.name}.zip {path}"
+        plain = re.sub(r"\W+", "-", path.resolve().name).strip("-")
+        pack = shlex.join(["python", "-m", "zipfile", "-c", f"{plain}.zip", location])
         folder = f"a folder, not an archive: pack it, {pack}"
         raise InputError(f"{location}: {folder if path.is_dir() else 'no such file'}")
     folder, _, name = location.rpartition("/")
     try:
         archive = fetch.Archive(urls=[folder or "."], files={name: None})
     except ValidationError as error:
-        problem = error.errors()[0]["msg"]
+        fault = error.errors()[0]
+        problem = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "string_pattern_mismatch":
+            problem = f"invalid name of an archive: use {_ALLOWED}"
         raise InputError(f"{fetch.redacted(location)}: {problem}") from None
     if remote:
         path = fetch.fetch(archive.downloads("", scratch)[0], policy, limits)

@@ -133,10 +133,11 @@ def test_a_stage_declares_the_params_that_it_loads_and_no_other(name: str) -> No
     assert [key for key in keys if not any(re.fullmatch(key, each) for each in declared)] == []
 
 
-def test_params_are_loaded_by_the_main_of_a_stage_alone() -> None:
+def test_params_are_loaded_by_the_main_of_a_stage_or_by_what_stages_share_alone() -> None:
     for path in {*LIBRARY, *SCRIPTS} - {ROOT / "handwriting/own_data.py"}:  # which adds to them
-        mains = [each for each in tree(path).body if getattr(each, "name", "") == "main"]
-        inside = sum(ast.unparse(main).count("params.load(") for main in mains)
+        name = "main" if path in PROGRAMS else "load"
+        places = [each for each in tree(path).body if getattr(each, "name", "") == name]
+        inside = sum(ast.unparse(each).count("params.load(") for each in places)
         assert path.read_text().count("params.load(") == inside == len(loaded(path)), path
         assert not inside or path in SCRIPTS
 

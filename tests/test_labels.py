@@ -18,9 +18,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 import handwriting
-from handwriting import InputError, cli, labels, labels_command
+from handwriting import InputError, cli, labels_command, labels_report
+from handwriting.labels import Diagnosed
 from handwriting.labels_command import CLEAN, FAULTS, UNREADABLE
-from handwriting.noise import examination
+from handwriting.noise import examination, ranking
+from handwriting.noise.diagnosis import Diagnosis
+from handwriting.noise.ranking import Row
 from handwriting.training import checkpoint, model
 from handwriting.training.checkpoint import Run, Saved
 from tests import digits, networks, pictures, workspace
@@ -260,6 +263,21 @@ def test_the_report_shows_verdict_matrix_and_the_worst_images(examined: Examined
         assert share in page.text
 
 
+@pytest.mark.parametrize("count", [3, 41])
+def test_a_class_without_images_has_no_row_of_the_matrix(count: int) -> None:
+    classes, matrix = tuple(f"class {i}" for i in range(count)), np.full((count, count), 1 / count)
+    table = [Row(f"{each}.png", each, classes[0], 0.1, 0.1, "") for each in classes[1:]]
+    table[1] = Row("moved.png", classes[2], classes[1], 0.9, 0.9, "label")
+    diagnosis = Diagnosis("clean", matrix, matrix, 1, (1, 1), {})
+    pixels = {"moved.png": np.zeros((28, 28), np.uint8)}
+    found = Diagnosed(classes, table, diagnosis, [], pixels)
+    written, page = labels_report.summary(found), labels_report.page(found, "a set")
+    for name in ("matrix", "estimated"):
+        assert [each is None for each in written[name]] == [each in (0, 2) for each in range(count)]
+    assert page.count(">no images</td>") == (2 if count == 3 else 0)
+    assert ("An empty row: no images" in page) == (count == 41)
+
+
 def test_the_report_escapes_names_of_classes_and_files(examined: Examined) -> None:
     page = examined.page()
     assert "<b>" not in page
@@ -435,8 +453,6 @@ def test_200_classes_of_a_few_images_each_are_examined(tmp_path: Path) -> None:
     found = handwriting.diagnose(given, np.repeat(np.arange(200), 6))
     assert len(found.classes) == 200
     assert len(found.rows) == 1200
-    from handwriting import labels_report
-
     labels_report.write(found, "many", tmp_path)
     assert "label matrix" in (tmp_path / "report.html").read_text()
 
@@ -474,4 +490,4 @@ def test_the_command_is_in_the_help() -> None:
     for word in ("--labels", "--output", "--model", "exit status 3"):
         assert word in done.stdout
     assert labels_command.CLEAN == 0
-    assert 0.5 < labels.SURE < 1
+    assert 0.5 < ranking.SURE < 1

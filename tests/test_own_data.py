@@ -149,10 +149,21 @@ BAD = {
     "a source": (["sample", "--characters", "shapes.zip"], "the name sample is taken"),
     "a folder of every source": (["metrics", "--characters", "shapes.zip"], "metrics is taken"),
     "no archive": (["x", "--characters", "absent.zip"], "absent.zip: no such file"),
-    "a folder for an archive": (["x", "--characters", "data"], "a folder, not an archive: pack it"),
-    "another file": (["x", "--characters", "params.yaml"], "params.yaml: String should match"),
+    "a folder for an archive": (
+        ["x", "--characters", "data"],
+        "pack it, python -m zipfile -c data.zip data",
+    ),
+    "a folder whose name needs quotes": (
+        ["x", "--characters", "my set/"],
+        "my set/: a folder, not an archive: pack it, python -m zipfile -c my-set.zip 'my set/'",
+    ),
+    "an archive with a space in its name": (
+        ["x", "--characters", "my set.zip"],
+        "my set.zip: invalid name of an archive: use letters, digits, '.', '-' and '_', and end",
+    ),
+    "another file": (["x", "--characters", "params.yaml"], "params.yaml: invalid name of an"),
     "a damaged archive": (["x", "--characters", "damaged.zip"], "damaged.zip: not a whole zip"),
-    "a password": (["x", "--characters", "https://me:pw@host/a.zip"], "Value error, a password"),
+    "a password": (["x", "--characters", "https://me:pw@host/a.zip"], "host/a.zip: a password"),
     "images beside the classes": (
         ["x", "--characters", "beside.zip"],
         "beside.zip: not in the folder of a class: a.pgm; other/deep/er/a.pgm",
@@ -190,6 +201,8 @@ def test_a_fault_is_one_line_and_nothing_is_written(fault: str, clone: Path) -> 
     }
     for name, members in archives.items():
         Path(f"{name}.zip").write_bytes(zipped(members))
+    Path("my set").mkdir()
+    Path("my set.zip").write_bytes(zipped(images(SHAPES)))
     Path("damaged.zip").write_bytes(zipped(images(SHAPES))[:-9])
     words, message = BAD[fault]
     before = contents(clone)

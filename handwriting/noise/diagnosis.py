@@ -52,30 +52,30 @@ Form = Callable[[Floats], Floats]  # expected counts [C, C] -> the matrix of a k
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class Observations:
     """Posteriors [N, C] over the true class, and labels [N], in the order of the labels."""
 
     posteriors: Floats
     labels: Labels
 
-    def tempered(self, temperature: float) -> "Labelled":
+    def tempered(self, temperature: float) -> "Observations":
         """Return posteriors that are surer of themselves, under 1, or less sure."""
         powers = self.posteriors.clip(1e-12) ** (1 / temperature)
-        return Labelled(powers / powers.sum(1, keepdims=True), self.labels)
+        return Observations(powers / powers.sum(1, keepdims=True), self.labels)
 
-    def with_mistakes(self, share: float) -> "Labelled":
+    def with_mistakes(self, share: float) -> "Observations":
         """Return what is known if the network misreads so many images while it is sure of them."""
         classes = self.posteriors.shape[1]
-        return Labelled((1 - share) * self.posteriors + share / classes, self.labels)
+        return Observations((1 - share) * self.posteriors + share / classes, self.labels)
 
-    def with_confusions(self, share: float) -> "Labelled":
+    def with_confusions(self, share: float) -> "Observations":
         """Return the same, of images misread as what the network takes their like for at times."""
         said = self.posteriors.argmax(1)
         rows = np.eye(self.posteriors.shape[1])
         others = np.stack([self.posteriors[said == each].sum(0) for each in range(len(rows))])
         others = others * (1 - rows) + _FLOOR
         confused = self.posteriors @ (others / others.sum(1, keepdims=True))
-        return Labelled((1 - share) * self.posteriors + share * confused, self.labels)
+        return Observations((1 - share) * self.posteriors + share * confused, self.labels)
 
     @property
     def doubt(self) -> float:
@@ -102,10 +102,10 @@ class Labelled:
         return counts
 
 
-def in_order(posteriors: Floats, labels: Labels) -> Labelled:
+def in_order(posteriors: Floats, labels: Labels) -> Observations:
     """Return them sorted by label, as sums over labels want them."""
     order = np.argsort(labels, kind="stable")
-    return Labelled(np.asarray(posteriors[order], np.float64), labels[order])
+    return Observations(np.asarray(posteriors[order], np.float64), labels[order])
 
 
 def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
@@ -140,7 +140,7 @@ def diagnose(posteriors: Floats, labels: Labels) -> Diagnosis:
     )
 
 
-def fit(data: Labelled, form: Form) -> Fit:
+def fit(data: Observations, form: Form) -> Fit:
     """Return the maximum-likelihood matrix of a form."""
     classes = data.posteriors.shape[1]
     matrix = np.full((classes, classes), 1 / classes)
@@ -156,7 +156,7 @@ def _floored(matrix: Floats) -> Floats:
     return np.asarray(raised / raised.sum(1, keepdims=True))
 
 
-def _sure_mistakes(data: Labelled, doubt: float) -> list[Labelled]:
+def _sure_mistakes(data: Observations, doubt: float) -> list[Observations]:
     """What is known if the network misreads some images while it is sure of them, as any class:
     so many as are a part of the doubt that it has in all, on average."""
     return [data.with_mistakes(each * doubt) for each in _SURE_MISTAKES]
@@ -181,7 +181,7 @@ def _moved(target: Labels) -> int:
     return int((target != np.arange(len(target))).sum())
 
 
-def likeliest(among: Sequence[Labelled], matrix: Floats) -> Fit:
+def likeliest(among: Sequence[Observations], matrix: Floats) -> Fit:
     """A matrix as it is, with those of the posteriors that make the labels likeliest. Their
     mistakes, which may be of any class, have no number here that could take them; the one of a tied
     form does: what it makes of such posteriors it makes of the others too. So a little noise, less
@@ -290,7 +290,7 @@ def tilted(matrix: Floats, tilt: float) -> Floats:
 
 
 def clean_fraction(
-    temperings: Sequence[Labelled], doubt: float, kind: Floats
+    temperings: Sequence[Observations], doubt: float, kind: Floats
 ) -> tuple[Floats, float, tuple[float, float]]:
     """Return the matrix of a kind with the likeliest tilt, the share of correct labels, and its 95%
     interval by profile likelihood.
@@ -300,7 +300,7 @@ def clean_fraction(
     apart: the interval holds what mistakes that it is sure of make as likely.
     """
 
-    def log_likelihood(tilt: float, among: Sequence[Labelled]) -> float:
+    def log_likelihood(tilt: float, among: Sequence[Observations]) -> float:
         matrix = tilted(kind, tilt)
         return max(each.log_likelihood(matrix) for each in among)
 
@@ -349,7 +349,7 @@ def _named(form: str, matrix: Floats, clean: float) -> str:
 
 def tempering(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
     """Return posteriors [N, C], as sure as makes the labels likeliest under a matrix."""
-    data = Labelled(np.asarray(posteriors, np.float64), labels)
+    data = Observations(np.asarray(posteriors, np.float64), labels)
     among = [data.tempered(each) for each in _TEMPERATURES]
     return max(among, key=lambda each: each.log_likelihood(matrix)).posteriors
 

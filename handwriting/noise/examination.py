@@ -17,7 +17,7 @@ from handwriting.noise import diagnosis, out_of_fold, outliers
 from handwriting.noise.diagnosis import Diagnosis, Fit, Floats, Labels
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.noise.out_of_fold import Folds, Predicted
-from handwriting.training import model
+from handwriting.training import engine, loop, model
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
@@ -28,7 +28,7 @@ from handwriting.training.optimizer import Recipe
 _DOUBT = 0.02  # of each matrix on the way: what looks impossible at first must stay possible
 _RIGHT = 0.8  # of the labels, where nothing is known before
 _SURE = 0.9  # of the class that a network without prior knowledge takes an image for
-_RECIPE = Recipe(
+_RECIPE = Recipe(  # as params.yaml has it, which users of the command do not have
     batch_size=128,
     warmup=0.1,
     label_smoothing=0.1,
@@ -101,6 +101,18 @@ def examine(
     p_true = likely_classes(second, split, found)
     p_outlier = of_no_class(split, second, evidence)
     return Examination(found, p_true, p_outlier, second.posteriors, copies, conflicting)
+
+
+def posteriors_of(
+    networks: Sequence[Network], images: NDArray[np.uint8], compute: Compute
+) -> Floats:
+    """Return the mean posteriors of networks for uint8 images [N, 1, S, S]: [N, C]."""
+    found = engine.map(_posteriors, networks, replace(compute, processes=1), images)
+    return np.asarray(np.mean(found, axis=0))
+
+
+def _posteriors(network: Network, images: NDArray[np.uint8]) -> Floats:
+    return np.asarray(loop.logits_of(network, torch.from_numpy(images)).double().softmax(1))
 
 
 def likely_classes(seen: Predicted, split: Split, found: Diagnosis) -> Floats:

@@ -1,14 +1,17 @@
 """The images of an examined set, the likeliest to have a wrong label first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
+from handwriting.core import files
 from handwriting.data.dataset import Split
 from handwriting.noise.examination import Examination
 
 WRONG = 0.5  # p_wrong from which a label is listed as wrong
+SURE = 0.8  # probability from which a wrong label is replaced, not left out
 OTHER_LABEL, NO_CLASS, LABEL = "duplicate with another label", "no such character", "label"
 
 
@@ -22,6 +25,17 @@ class Row:
     p_wrong: float | None
     p_suggested: float | None
     reason: str  # "" where nothing is wrong
+
+    @property
+    def likeliest(self) -> str | None:
+        """The likeliest class of the image; None: it could not be read, or is of no class."""
+        if self.p_wrong is None or self.p_suggested is None or self.reason == NO_CLASS:
+            return None
+        return self.given if 1 - self.p_wrong >= self.p_suggested else self.suggested
+
+    def __str__(self) -> str:
+        likely = f", likely {self.suggested}" if self.reason == LABEL else ""
+        return f"{self.path}: {self.given}{likely}: {self.reason}"
 
 
 def ranked(names: Sequence[str], split: Split, found: Examination) -> list[Row]:
@@ -48,6 +62,24 @@ def ranked(names: Sequence[str], split: Split, found: Examination) -> list[Row]:
         )
         for i in order
     ]
+
+
+def cleaned(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Return path and label of the images that are worth training on: wrong labels replaced where
+    it is known by what, left out where it is not."""
+    kept = []
+    for row in rows:
+        if row.p_wrong is not None and row.p_wrong <= WRONG:
+            kept.append((row.path, row.given))
+        elif row.p_suggested is not None and row.p_suggested >= SURE:
+            kept.append((row.path, str(row.suggested)))
+    return sorted(kept)
+
+
+def write(rows: Iterable[Row], path: Path, scratch: Path, key: str = "path") -> None:
+    """Write rows as a table; `key` names the column of their paths."""
+    columns = [key, *(each.name for each in fields(Row)[1:])]
+    files.write_csv(path, columns, map(astuple, rows), scratch)
 
 
 def _reason(wrong: float, outlier: float, conflicting: bool) -> str:

@@ -96,12 +96,12 @@ def _usual(row: Floats) -> Floats:
     return np.array([np.median(np.delete(row, [i, own])) for i in range(len(row))])
 
 
-def summary(found: Diagnosis, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the diagnosis as JSON has it."""
+def summary(found: Diagnosis, classes: Sequence[str], listed: int = 0) -> dict[str, Any]:
+    """Return the diagnosis as JSON has it; `listed` as of sentence()."""
     low, high = found.interval
     return {
         "kind": found.kind,
-        "sentence": sentence(found, classes),
+        "sentence": sentence(found, classes, listed),
         "concerned": concerned(found, classes),
         "clean_fraction": found.clean_fraction,
         "low": low,

@@ -6,60 +6,34 @@ writes  artifacts/<source>/label_noise/doubtful.json: the diagnosis and its matr
         artifacts/<source>/label_noise/images.csv: all images, the likeliest wrong labels first
 """
 
-from dataclasses import astuple, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from handwriting.core import cli, files, params
+from handwriting.core import cli, files
 from handwriting.data import dataset
 from handwriting.noise import examination, ranking, wording
-from handwriting.noise.ranking import Row
-from handwriting.training import loop, pretrained, runs
+from handwriting.training import runs
 from handwriting.training.checkpoint import Run
-from handwriting.training.compute import Compute
-from handwriting.training.loop import Plan
-from handwriting.training.optimizer import Recipe
-from handwriting.training.pretrained import Doubtful, ModelSize, Pretrain
 from handwriting.training.runs import Data
-
-STREAM = "characters28"
+from stages.doubtful import settings
 
 
 def main(scratch: Path, source: str) -> None:
-    compute = params.load("compute", Compute)
-    recipe = params.load("training", Recipe)
-    sizes = params.load("model_sizes", dict[str, ModelSize])
-    settings = params.load("pretrain", Pretrain)
-    of_source = params.load(f"{source}.doubtful", Doubtful)
+    given = settings.load(source)
     [clean] = dataset.load_splits(source, "characters28", "train")
     [split] = dataset.load_splits(source, "doubtful", "train")
-    recipe = params.changed(recipe, settings.training, "pretrain.training")
-    size, how = of_source.model_size, (settings.augmentation, of_source.pretrain)
-    jobs = [
-        pretrained.fresh(
-            Run(data=STREAM, init="characters", seed=seed),
-            clean,
-            size,
-            sizes,
-            settings,
-            Plan(recipe, *how, recipe.cross_entropy, STREAM, seed),
-        )
-        for seed in range(of_source.seeds)
-    ]
-    trained = runs.train(jobs, Data(clean), compute, scratch)
-    networks, images = [each.saved.network for each in trained], torch.from_numpy(split.images)
-    posteriors = [loop.logits_of(each, images).double().softmax(1).numpy() for each in networks]
-    effort = replace(examination.usual_effort(len(images), scratch), compute=compute)
-    found = examination.examine(split, networks, np.mean(posteriors, axis=0), effort)
+    run, epochs = Run(data="characters28", init="characters"), given.doubtful.pretrain
+    jobs = given.jobs(run, clean, epochs, given.recipe.cross_entropy)
+    trained = runs.train(jobs, Data(clean), given.compute, scratch)
+    networks = [each.saved.network for each in trained]
+    prior = examination.posteriors_of(networks, split.images, given.compute)
+    effort = replace(examination.usual_effort(len(prior), scratch), compute=given.compute)
+    found = examination.examine(split, networks, prior, effort)
     folder, tensors = Path(f"artifacts/{source}/label_noise"), Path(f"data/tensors/{source}")
     paths = [row["source"] for row in files.read_csv(tensors / "doubtful/sources.csv")]
-    columns = [each.name for each in fields(Row)]
-    rows = map(astuple, ranking.ranked(paths, split, found))
-    files.write_csv(folder / "images.csv", columns, rows, scratch)
+    ranking.write(ranking.ranked(paths, split, found), folder / "images.csv", scratch)
     summary = wording.summary(found.diagnosis, split.classes)
-    files.write_json(folder / "doubtful.json", {"images": len(images)} | summary, scratch)
+    files.write_json(folder / "doubtful.json", {"images": len(paths)} | summary, scratch)
     print(f"{source} doubtful: {summary['sentence']}")
 
 

@@ -8,20 +8,17 @@ writes  artifacts/<source>/label_noise/<dataset>.json, the diagnosis and its mat
         <dataset>.csv: all images, the likeliest to have a wrong label first, by their rows
 """
 
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, files, params
 from handwriting.data import dataset
 from handwriting.noise import examination, ranking, wording
 from handwriting.noise.examination import Effort
-from handwriting.noise.ranking import WRONG, Row
-from handwriting.training import loop, pretrained
+from handwriting.noise.ranking import WRONG
+from handwriting.training import pretrained
 from handwriting.training.augmentation import Augmentation
 from handwriting.training.compute import Compute
 from handwriting.training.loop import Plan
@@ -56,18 +53,15 @@ def main(scratch: Path, source: str, name: str) -> None:
     split = dataset.load(Path(f"data/tensors/{source}/{name}/train.safetensors"))
     plan = Plan(recipe, settings.augmentation, 0, recipe.cross_entropy, "", 0)
     effort = Effort(plan, of_source.epochs, settings.folds, compute, scratch)
-    images = torch.from_numpy(split.images)
-    posteriors = [loop.logits_of(each, images).double().softmax(1).numpy() for each in networks]
-    found = examination.examine(split, networks, np.mean(posteriors, axis=0), effort)
+    prior = examination.posteriors_of(networks, split.images, compute)
+    found = examination.examine(split, networks, prior, effort)
     rows = ranking.ranked([str(i) for i in range(len(split.labels))], split, found)
     folder = Path(f"artifacts/{source}/label_noise")
-    columns = ["row", *(each.name for each in fields(Row)[1:])]
-    files.write_csv(folder / f"{name}.csv", columns, map(astuple, rows), scratch)
+    ranking.write(rows, folder / f"{name}.csv", scratch, "row")
     right = sum(row.p_wrong < WRONG for row in rows if row.p_wrong is not None)
-    sentence = wording.sentence(found.diagnosis, split.classes)
     summary = wording.summary(found.diagnosis, split.classes) | {"believed_correct": right}
     files.write_json(folder / f"{name}.json", {"images": len(rows)} | summary, scratch)
-    print(f"{source} {name}: {sentence}")
+    print(f"{source} {name}: {summary['sentence']}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The examination of labels: what is trained on what, and what is listed."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from handwriting.noise.diagnosis import Floats
 from handwriting.noise.examination import Effort
 from handwriting.noise.ranking import LABEL, NO_CLASS, OTHER_LABEL
 from handwriting.training import model
-from tests import digits
+from handwriting.training.augmentation import Augmentation
+from tests import digits, workspace
 from tests.networks import COMPUTE, PLAN
 from tests.noise.test_out_of_fold import COUNT, FOUR, split_of_bars
 
@@ -147,6 +149,19 @@ def examined_digits(split: Split, scratch: Path) -> examination.Examination:
     """Examine digits without any network that knows them, as `handwriting diagnose` does."""
     effort = examination.usual_effort(len(split.labels), scratch)
     return examination.examine(split, [examination.fresh_network(split)], None, effort)
+
+
+def test_without_a_pipeline_labels_are_examined_as_params_yaml_says(tmp_path: Path) -> None:
+    usual = examination.usual_effort(2000, tmp_path)
+    shape = asdict(examination.fresh_network(digits.split(9)).shape)
+    params = workspace.read_params(workspace.ROOT)
+    settings, recipe = params["diagnose_labels"], asdict(usual.plan.recipe)
+    expected = params["training"] | settings["training"] | {"batch_size": 128}  # of smaller sets
+    assert {name: recipe[name] for name in expected} == expected
+    assert usual.folds == settings["folds"]
+    assert usual.plan.augmentation == Augmentation(**settings["augmentation"])
+    medium = params["model_sizes"]["medium"] | {"crop_border": params["pretrain"]["crop_border"]}
+    assert json.loads(json.dumps(shape)).items() >= medium.items()
 
 
 @pytest.mark.slow

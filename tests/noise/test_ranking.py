@@ -56,6 +56,13 @@ def test_a_suggestion_is_never_the_given_label() -> None:
     assert [row for row in rows if row.suggested == row.given] == []
 
 
+def test_the_likeliest_class_is_the_given_or_the_suggested_one_or_none() -> None:
+    rows = ranked(examined(30, wrong={4: (7, 0.6), 12: (0, 0.3)}, outlier={20: 0.999}))
+    likeliest = {row.path: row.likeliest for row in rows}
+    assert [likeliest[each] for each in ("04", "12", "20", "21")] == ["7", "0", None, "1"]
+    assert Row("x", "1", None, 1.0, None, "blank").likeliest is None
+
+
 def test_copies_under_other_labels_are_neighbours_where_the_likelier_wrong_one_is() -> None:
     rows = ranked(examined(30, wrong={3: (5, 0.99), 8: (1, 0.8)}, copy={3: 25}))
     assert [row.path for row in rows[:3]] == ["03", "25", "08"]
