@@ -23,7 +23,7 @@ from typing import Any
 import joblib
 import psutil
 
-from bench import report
+from bench import local_cluster, report
 from bench.training import setup
 from handwriting.data import dataset
 from handwriting.evaluation.study import ONE_CORE
@@ -31,7 +31,6 @@ from handwriting.training import engine, model, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.engine import Cluster
 from handwriting.training.runs import Data, Job
-from tests import clusters
 from tools import program
 
 _CORES, _SLOTS, _SLEEP = 2, 16, 5.0  # of the pool, of the sleepers, and seconds
@@ -69,12 +68,12 @@ def sleep(address: str, count: int) -> dict[str, float]:
 def watched(work: Callable[..., Any], nodes: list[Any], *arguments: object) -> dict[str, float]:
     """Return what `work` returns, with the CPU seconds of this process's children and the nodes."""
     spent, over = dict[int, float](), threading.Event()
-    before = {each.pid: cpu(each) for node in nodes for each in clusters.family(node)}
+    before = {each.pid: cpu(each) for node in nodes for each in local_cluster.family(node)}
 
     def look() -> None:
         while not over.wait(0.2):
             for root in (psutil.Process(), *nodes):
-                for each in clusters.family(root):
+                for each in local_cluster.family(root):
                     spent[each.pid] = max(cpu(each), spent.get(each.pid, 0))
 
     own, watcher = cpu(psutil.Process()), threading.Thread(target=look)
@@ -98,11 +97,11 @@ def main(trainings: int = 200, sleepers: int = 480) -> None:
     """Measure and write."""
     found: dict[str, Any] = {"trainings": trainings, "processor": report.processor()}
     found["pool"] = watched(train, [], "", trainings)
-    with clusters.cluster([]) as made:
+    with local_cluster.cluster([]) as made:
         os.environ |= made.environment
         found["ray"] = watched(train, made.nodes, made.address, trainings)
     found["cpu_against_pool"] = found["ray"]["cpu_seconds"] / found["pool"]["cpu_seconds"]
-    with clusters.cluster([], cores=_SLOTS // 2) as made:
+    with local_cluster.cluster([], cores=_SLOTS // 2) as made:
         os.environ |= made.environment
         busy = report.alone(sleep, made.address, sleepers)
     found["slots"] = {"slots": _SLOTS, "jobs": sleepers, "seconds_each": _SLEEP, "busy": busy}

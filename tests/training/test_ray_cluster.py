@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import clusters, workspace
-from tests.clusters import Cluster
+from bench import local_cluster as clusters
+from bench.local_cluster import Cluster
+from tests import workspace
 
 pytest.importorskip("ray", reason="pip install -r requirements-cluster.txt")
 

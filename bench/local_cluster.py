@@ -1,5 +1,9 @@
-"""A Ray cluster of two nodes on loopback, in a network of its own where the machine allows it."""
+"""A Ray cluster of two nodes on loopback, in a network of its own where the machine allows it.
 
+For the bench and the tests.
+"""
+
+import os
 import secrets
 import shutil
 import socket
@@ -12,8 +16,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
-
-from tests import workspace
 
 PATIENCE = 180  # seconds for what takes ten
 RAY = str(Path(sys.executable).parent / "ray")
@@ -28,7 +30,10 @@ class Cluster:
             self.port = free.getsockname()[1]
         self.cores = cores
         self.address, self.prefix, self.folder = f"127.0.0.1:{self.port}", prefix, folder
-        self.environment = workspace.ENVIRONMENT | {
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONHASHSEED": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
