@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def store(
         try:
             with temporary.open("wb") as file:
                 file.write(len(header).to_bytes(8, "little") + header)
-                for column in split.labels, split.geometry, *(blocks or [split.images]):
+                for column in chain([split.labels, split.geometry], blocks or [split.images]):
                     file.write(np.ascontiguousarray(column).data)
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error}") from None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from handwriting.data.duplicates import Digests
 
 _RUN = 64 << 20  # bytes of pixels in memory: 80,000 images of 28 x 28
-_BLOCK = 16 << 20  # bytes of pixels read or written at a time
+_BLOCK = 4 << 20  # bytes of pixels read or written at a time
 
 
 class Pixels:
@@ -53,12 +53,17 @@ class Pixels:
             rows = chosen[start : start + step]
             yield self._images[rows] if places is None else self._read(places[rows])
 
-    def of(self, chosen: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return the images of these indices, in this order: uint8 [n, 1, side, side]."""
+    def of(self, chosen: NDArray[np.intp]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+        """Return images among which are the chosen ones, uint8 [n, 1, side, side], and their rows.
+
+        What is in memory is not copied.
+        """
+        if not self._file:
+            return self._images[: self._held], chosen
         found, done = np.empty((len(chosen), *self._images.shape[1:]), np.uint8), 0
         for block in self.rows(chosen):
             found[done : (done := done + len(block))] = block
-        return found
+        return found, np.arange(done)
 
     def close(self) -> None:
         """Remove the scratch file."""

@@ -112,14 +112,15 @@ def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
     the result says how many were `examined`.
     """
     names, order = list(splits), np.concatenate(list(splits.values()))
-    split_of = np.repeat(np.arange(len(names), dtype=np.int8), [*map(len, splits.values())])
+    split_in_order = np.repeat(np.arange(len(names), dtype=np.int8), [*map(len, splits.values())])
     _, distinct = np.unique(table.digests[order], return_index=True)
     examined = {"examined": COMPARED} if len(distinct) > COMPARED else {}
     distinct = np.sort(distinct[:COMPARED])
-    split_of, like_train = split_of[distinct], np.zeros(len(distinct), bool)
-    images = table.pixels.of(order[distinct])
+    images, rows = table.pixels.of(order[distinct])
+    split_of, like_train = np.empty(len(images), np.int8), np.zeros(len(images), bool)
+    split_of[rows] = split_in_order[distinct]
     pairs = np.zeros((len(names), len(names)), np.int64)
-    for one, two in duplicates.near(images, np.arange(len(images))):
+    for one, two in duplicates.near(images, rows):
         np.add.at(pairs, tuple(np.sort([split_of[one], split_of[two]], axis=0)), 1)
         like_train[one[split_of[two] == 0]] = like_train[two[split_of[one] == 0]] = True
     like, kinds = split_of[like_train], combinations_with_replacement(enumerate(names), 2)
