@@ -245,6 +245,8 @@ class _BoundedReader(BufferedReader):
 
 def _path(name: str) -> str:
     """Return a member's path without the `./` that some programs begin it with."""
+    if not name.startswith("./") and "/." not in name and name != ".":
+        return name  # itself, not a copy: there may be millions
     return "/".join(each for each in name.split("/") if each != ".")
 
 
@@ -255,9 +257,8 @@ def _zip_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool)
     if archive.counted not in (len(names), len(names) & 0xFFFF):  # of programs without zip64
         counts = f"{archive.counted:,} members, its directory {len(names):,}"
         raise InputError(f"{path}: its end counts {counts}")
-    found = [(row, name.partition("\0")[0]) for row, name in enumerate(names)]
+    found = ((row, name.partition("\0")[0]) for row, name in enumerate(names))
     rows = array("q", (row for row, name in found if not is_junk(name) and name not in (".", "./")))
-    del found
     problems = {
         i: each
         for i, row in enumerate(rows)
