@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from handwriting.core import files, seeds
 from handwriting.core.errors import InputError
 
 _COLUMNS = ("images", "labels", "geometry")
-# What the safetensors format calls them.
+_DTYPES = {"labels": "I64", "geometry": "F32", "images": "U8"}  # in the order of a file
 _KINDS: dict[str, Any] = {"U8": np.uint8, "I64": np.int64, "F32": np.float32}
-
 _LARGE, _BLOCK = 1 << 28, 1 << 26  # bytes; MNIST's images are 2^26
 
 
@@ -123,17 +122,36 @@ def load_writers(path: Path) -> list[str]:
         raise InputError(f"{path}: no column {error}") from None
 
 
-def store(split: Split, path: Path, scratch: Path) -> None:
-    """Write a split; equal splits give equal bytes."""
-    # The library writes the memory that an array begins at, and asks that it be in order.
-    tensors = {name: np.ascontiguousarray(getattr(split, name)) for name in _COLUMNS}
-    # One metadata entry: several are written in no fixed order.
-    about = json.dumps({"classes": split.classes, "ink_size": split.ink_size})
+def store(
+    split: Split, path: Path, scratch: Path, blocks: Iterable[NDArray[np.uint8]] | None = None
+) -> None:
+    """Write a split; equal splits give equal bytes. Raises InputError if it cannot be written.
+
+    The images can come in `blocks` of rows: then of `split.images` only the shape counts.
+    """
+    header = _header(split)
     with files.replacing(path, scratch) as temporary:
         try:
-            save_file(tensors, temporary, {"about": about})
-        except SafetensorError as error:
+            with temporary.open("wb") as file:
+                file.write(len(header).to_bytes(8, "little") + header)
+                for column in chain([split.labels, split.geometry], blocks or [split.images]):
+                    file.write(np.ascontiguousarray(column).data)
+        except OSError as error:
             raise InputError(f"{path}: cannot be written: {error}") from None
+
+
+def _header(split: Split) -> bytes:
+    """Return the header that the safetensors library writes."""
+    # One metadata entry: the library writes several in no fixed order.
+    about = json.dumps({"classes": split.classes, "ink_size": split.ink_size})
+    header: dict[str, Any] = {"__metadata__": {"about": about}}
+    end = 0
+    for name, dtype in _DTYPES.items():
+        column = getattr(split, name)
+        begin, end = end, end + column.nbytes
+        header[name] = {"dtype": dtype, "shape": column.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return text.ljust(-(-len(text) // 8) * 8)
 
 
 def load(path: Path) -> Split:

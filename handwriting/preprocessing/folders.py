@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from handwriting.core import workers
-from handwriting.data.dataset import Split
-from handwriting.data.duplicates import Digests, digests
+from handwriting.data.duplicates import digest
 from handwriting.preprocessing.framing import Framed, prepare_all
+from handwriting.preprocessing.pixels import Pixels
 from handwriting.preprocessing.settings import Framing, writer_in
 from handwriting.preprocessing.tables import Table, refuse
 from handwriting.raw import tars
@@ -24,7 +24,7 @@ _CHUNK = 64  # images per task of a worker
 _WORKER_BYTES = 2_000_000  # of images: their decoding takes as long as a worker's start
 
 
-Chunk = tuple[NDArray[np.void], list[str]]  # some images, a field for each of Framed; and errors
+Chunk = tuple[NDArray[np.void], list[str]]  # some images, framed, with digests; and errors
 
 
 def read(
@@ -32,9 +32,10 @@ def read(
     class_of: Mapping[str, str],
     expected: int,
     framing: Framing,
+    pixels: Pixels,
     writer: re.Pattern[str] | None = None,
-) -> tuple[Table, Digests]:
-    """Return the images, in the archive's order, and the digests of their ink: uint64 [N].
+) -> Table:
+    """Append the images to `pixels`; return their table, in the archive's order.
 
     `class_of` has the class of each folder, in the order of the classes; `writer` finds the writer
     in the path of an image, if it must have one.
@@ -43,20 +44,22 @@ def read(
     listing = tars.listing(archive)
     paths, count = listing.paths, len(listing.paths)
     labels, faults = _labelled(paths, [*class_of], expected, writer)
-    pixels = np.empty((count, 1, framing.image_size, framing.image_size), np.uint8)
-    geometry, keys = np.empty((count, 4), np.float32), np.empty(count, np.uint64)
+    geometry = np.empty((count, 4), np.float32)
+    keys, digests = np.empty(count, np.uint64), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
     bar = tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None)
     with bar, closing(_framed(archive, framing, listing)) as chunks:
         for framed, wrong in chunks:
             rows = slice(done, done := done + len(framed))
-            pixels[rows, 0], geometry[rows], keys[rows] = (framed[each] for each in Framed._fields)
+            geometry[rows], keys[rows] = framed["geometry"], framed["key"]
+            digests[rows] = framed["digest"]
+            pixels.append(framed["image"], keys[rows])
             errors += wrong
             bar.update(len(framed) + len(wrong))
     geometry[np.isnan(geometry).any(axis=1)] = np.nan  # a size alone tells nothing
     refuse(archive, faults | {"unusable images": errors})
-    split = Split(pixels, labels, geometry, tuple(class_of.values()), framing.ink_size)
-    return Table(split, digests(pixels), np.arange(count), paths.__getitem__), keys
+    classes = tuple(class_of.values())
+    return Table(pixels, labels, geometry, digests, keys, classes, paths.__getitem__)
 
 
 def _labelled(
@@ -84,7 +87,8 @@ def _framed(archive: Path, framing: Framing, listing: tars.Listing) -> Generator
     from joblib import cpu_count  # slow to import
 
     frame = partial(_frame, archive, framing)
-    parts = [listing.part(slice(i, i + _CHUNK)) for i in range(0, len(listing.paths), _CHUNK)]
+    starts = range(0, len(listing.paths), _CHUNK)
+    parts = (listing.part(slice(i, i + _CHUNK)) for i in starts)
     count = min(cpu_count(), sum(listing.sizes) // _WORKER_BYTES)
     yield from map(frame, parts) if count < 2 else workers.map(frame, parts, count)
 
@@ -95,8 +99,8 @@ def _frame(archive: Path, framing: Framing, listing: tars.Listing) -> Chunk:
         members = [(path, os.pread(file.fileno(), n, at)) for path, at, n in listing.members()]
     for each in prepare_all(members, size, framing.ink_size):
         if isinstance(each, Framed):
-            framed.append(each)
+            framed.append((*each, digest(each.image.tobytes())))
         else:
             errors.append(str(each))
-    kinds = [("image", np.uint8, (size, size)), ("geometry", np.float32, 4), ("key", np.uint64)]
-    return np.array(framed, kinds), errors
+    kinds = [("image", np.uint8, (size, size)), ("geometry", np.float32, 4)]
+    return np.array(framed, [*kinds, ("key", np.uint64), ("digest", np.uint64)]), errors

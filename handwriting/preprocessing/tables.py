@@ -11,65 +11,62 @@ from numpy.typing import NDArray
 from handwriting.core.errors import InputError
 from handwriting.data import duplicates
 from handwriting.data.dataset import Split
-from handwriting.preprocessing.settings import Images
+from handwriting.preprocessing.pixels import Pixels
+from handwriting.preprocessing.settings import Framing, Images
 
-_BLOCK = 16  # pixels of each image moved at a time
-Splits = Mapping[str, slice]  # the rows of each split, in the order of the table
+COMPARED = 300_000  # images among which near-duplicates are looked for: pairs grow as the square
+_LISTED = 1 << 16  # images whose numbers are Python's at a time
+Splits = Mapping[str, NDArray[np.intp]]  # the images of each split, in its order
 
 
 class Table(NamedTuple):
-    """All images of an archive, with the archive's name of each.
+    """All images of an archive, in its order, with the archive's name of each."""
 
-    Every column is in memory once: a split is a slice of the rows.
-    """
+    pixels: Pixels
+    labels: NDArray[np.int64]  # [N], indices into classes
+    geometry: NDArray[np.float32]  # [N, 4] as framing.Framed has it, [N, 0] without a canvas
+    digests: duplicates.Digests  # [N], of the framed pixels
+    keys: duplicates.Digests  # [N], of the ink
+    classes: tuple[str, ...]
+    path: Callable[[int], str]  # of an image, by its index
 
-    split: Split
-    digests: duplicates.Digests  # of the framed pixels
-    members: NDArray[np.intp]  # [N], index of each image in the archive
-    path: Callable[[int], str]  # of a member, by its index
-
-    def arrange(self, order: NDArray[np.intp]) -> None:
-        """Reorder all columns in place, the pixels some at a time."""
-        pixels = self.split.images.reshape(len(order), -1)
-        columns: list[NDArray[Any]] = [
-            *(pixels[:, i : i + _BLOCK] for i in range(0, pixels.shape[1], _BLOCK)),
-            *(self.split.labels, self.split.geometry, self.digests, self.members),
-        ]
-        for column in columns:
-            column[:] = column[order]
+    def split(self, rows: NDArray[np.intp], framing: Framing) -> Split:
+        """Return a split of these images, of which the pixels are left out: all are 0."""
+        shape = len(rows), 1, framing.image_size, framing.image_size
+        empty = np.broadcast_to(np.uint8(0), shape)  # of a byte
+        labels, geometry = self.labels[rows], self.geometry[rows]
+        return Split(empty, labels, geometry, self.classes, framing.ink_size)
 
     def sources(self, splits: Splits) -> Iterator[tuple[str, int, str]]:
         """Yield (split, row, path in the archive) of every image."""
         for name, rows in splits.items():
-            for row, member in enumerate(self.members[rows].tolist()):
-                yield name, row, self.path(member)
+            for start in range(0, len(rows), _LISTED):
+                for row, image in enumerate(rows[start : start + _LISTED].tolist(), start):
+                    yield name, row, self.path(image)
 
 
-def divide(table: Table, keys: duplicates.Digests, images: Images) -> Splits:
-    """Put the table in the order of its splits, each sorted by `keys`, and return them.
+def divide(table: Table, images: Images) -> Splits:
+    """Return the images of each split, sorted by key.
 
-    The last `images.test` rows are the test split. Of the others, the first of each class are the
-    validation split. An image that occurs twice, anywhere on its canvas, is in train. Names and
-    order in the archive have no influence.
+    The last `images.test` images are the test split. Of the others, the first of each class are
+    the validation split. An image that occurs twice, anywhere on its canvas, is in train. Names
+    and order in the archive have no influence.
     """
-    labels, size = table.split.labels, images.train
+    labels, size = table.labels, images.train
     order, test = (
-        rows.start + np.lexsort([labels[rows], table.digests[rows], keys[rows]])
-        for rows in (slice(0, size), slice(size, len(keys)))
+        rows.start + np.lexsort([labels[rows], table.digests[rows], table.keys[rows]])
+        for rows in (slice(0, size), slice(size, len(labels)))
     )
     _, group, repeats = np.unique(table.digests[:size], return_inverse=True, return_counts=True)
     single = (repeats[group] == 1)[order]
     held_out = np.zeros(size, bool)
-    for label in range(len(table.split.classes)):
+    for label in range(len(table.classes)):
         of_class = labels[order] == label
         chosen = round((images.validation or 0) * of_class.sum())
         held_out[np.flatnonzero(of_class & single)[:chosen]] = True
     rows = {"train": order[~held_out], "validation": order[held_out], "test": test}
     wanted = {"train": True, "validation": images.validation is not None, "test": images.test}
-    rows = {name: each for name, each in rows.items() if wanted[name]}
-    table.arrange(np.concatenate(list(rows.values())))
-    ends = np.cumsum([0, *map(len, rows.values())]).tolist()
-    return dict(zip(rows, map(slice, ends, ends[1:]), strict=True))
+    return {name: each for name, each in rows.items() if wanted[name]}
 
 
 def refuse(where: Path | str, faults: Mapping[str, Sequence[object]]) -> None:
@@ -81,20 +78,20 @@ def refuse(where: Path | str, faults: Mapping[str, Sequence[object]]) -> None:
 
 def check(archive: Path, table: Table, splits: Splits) -> None:
     """Raise InputError for a split without images and for images in two splits."""
-    digests, members = table.digests, table.members
+    digests = table.digests
     shared = [
-        f"{table.path(members[rows][i])} of {one} is {table.path(members[others][j])} of {two}"
+        f"{table.path(rows[i])} of {one} is {table.path(others[j])} of {two}"
         for (one, rows), (two, others) in combinations(splits.items(), 2)
         for equal in [np.intersect1d(digests[rows], digests[others], return_indices=True)]
         for i, j in zip(*equal[1:], strict=True)
     ]
-    empty = [name for name, rows in splits.items() if rows.start == rows.stop]
+    empty = [name for name, rows in splits.items() if not len(rows)]
     refuse(archive, {"splits without an image": empty, "images in two splits": sorted(shared)})
 
 
 def summary(table: Table, splits: Splits) -> dict[str, Any]:
     """Return the number of images by split and class, and of equal and similar ones."""
-    classes, labels, digests = table.split.classes, table.split.labels, table.digests
+    classes, labels, digests = table.classes, table.labels, table.digests
     counts = {
         name: np.bincount(labels[rows], minlength=len(classes)).tolist()
         for name, rows in splits.items()
@@ -109,23 +106,30 @@ def summary(table: Table, splits: Splits) -> dict[str, Any]:
 
 
 def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
-    """Return the number of pairs of different images that are nearly the same, by their splits."""
-    names, pixels = list(splits), table.split.images[0].size
-    sizes = [each.stop - each.start for each in splits.values()]
-    split_of = np.repeat(np.arange(len(names), dtype=np.int8), sizes)
+    """Return the number of pairs of different images that are nearly the same, by their splits.
+
+    Of more than COMPARED images, these are the ones with the lowest digests, a random sample, and
+    the result says how many were `examined`.
+    """
+    names, order = list(splits), np.concatenate(list(splits.values()))
+    split_in_order = np.repeat(np.arange(len(names), dtype=np.int8), [*map(len, splits.values())])
+    _, distinct = np.unique(table.digests[order], return_index=True)
+    examined = {"examined": COMPARED} if len(distinct) > COMPARED else {}
+    distinct = np.sort(distinct[:COMPARED])
+    images, rows = table.pixels.of(order[distinct])
+    split_of, like_train = np.empty(len(images), np.int8), np.zeros(len(images), bool)
+    split_of[rows] = split_in_order[distinct]
     pairs = np.zeros((len(names), len(names)), np.int64)
-    like_train = np.zeros(len(split_of), bool)
-    _, distinct = np.unique(table.digests, return_index=True)
-    distinct.sort()
-    for one, two in duplicates.near(table.split.images, distinct):
+    for one, two in duplicates.near(images, rows):
         np.add.at(pairs, tuple(np.sort([split_of[one], split_of[two]], axis=0)), 1)
         like_train[one[split_of[two] == 0]] = like_train[two[split_of[one] == 0]] = True
-    kinds = combinations_with_replacement(enumerate(names), 2)
-    return {
+    like, kinds = split_of[like_train], combinations_with_replacement(enumerate(names), 2)
+    pixels = images[0].size
+    return examined | {
         "pixels": pixels,
         "differing_at_most": duplicates.tolerance(pixels),
         "pairs": {f"{one} {two}": int(pairs[i, j]) for (i, one), (j, two) in kinds},
-        "like_one_of_train": {name: int(like_train[rows].sum()) for name, rows in splits.items()},
+        "like_one_of_train": {name: int((like == i).sum()) for i, name in enumerate(names)},
     }
 
 
@@ -139,3 +143,5 @@ def log_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         )
     pairs = ", ".join(f"{count:,} {names}" for names, count in near["pairs"].items())
     yield f"pairs with at most {near['differing_at_most']} pixels that differ: {pairs}"
+    if "examined" in near:
+        yield f"near-duplicates were looked for among {near['examined']:,} of the images"

@@ -1,45 +1,43 @@
 """Read the members of zip, tar and gzip files after checking their names, kinds and sizes."""
 
-import os
 import stat
 import struct
 import tarfile
 import tempfile
-import zipfile
 import zlib
+from array import array
+from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from hashlib import file_digest, sha256
 from io import BufferedReader, FileIO
 from itertools import accumulate, pairwise, takewhile
-from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from unicodedata import normalize
 
+import numpy as np
 from pydantic import Field
 
 from handwriting.core import params
 from handwriting.core.errors import InputError, listed, one_line
+from handwriting.raw import zips
 
 _CHUNK = 1 << 20  # bytes in memory at a time
 _DIRECTORY_ENTRY = 256  # bytes of a zip's central directory, per member that the limits allow
 _PATH = 255  # characters of a member's path
 _JUNK = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}  # what desktops add to folders
-_LOCAL_HEADER = 30  # bytes before the name of a member
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags: traditional, strong, masked directory
-_END = b"PK\5\6"  # signature of a zip's end record, which counts the members ...
-_END_64 = b"PK\6\6"  # ... and of the one that holds larger counts
-_LONGEST_END = 22 + 0xFFFF + 76  # bytes: the record, its comment, the larger record
 _SPANNED = (b"PK00", b"PK\7\x08")  # what may precede the first member of a zip
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile bounds the output of no others
+_METHODS = (zips.STORED, zips.DEFLATED)
 _PATCH = 0x20  # flag: the data is a patch to another file
 
 # What the libraries raise for invalid bytes or a failing disk.
 _INVALID = (
     *(EOFError, NotImplementedError, OSError, ValueError, struct.error),
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
+    *(tarfile.TarError, zlib.error),
 )
 
 
@@ -79,8 +77,36 @@ class Member(NamedTuple):
             raise _CorruptError("its size is not the one declared")
 
 
+class _Entries(NamedTuple):
+    """The files and folders (paths with a final /) of archives: a hundred bytes each, no object."""
+
+    paths: list[str]
+    sizes: "array[int]"  # bytes, as declared
+    problems: Mapping[int, str]  # why some are not read
+    uncompress: Callable[[int], Iterator[bytes]]  # the bytes of one, by its index
+
+
+class Members(Sequence[Member]):
+    """Regular files of archives, each made when asked for: kept, millions would be gigabytes."""
+
+    def __init__(self, entries: _Entries, rows: "array[int]") -> None:
+        self._entries, self._rows = entries, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        row = self._rows[index]
+        paths, sizes, problems, uncompress = self._entries
+        return Member(paths[row], sizes[row], partial(uncompress, row), problems.get(row))
+
+    def bytes(self) -> int:
+        """Return the size of all, as declared."""
+        return sum(map(self._entries.sizes.__getitem__, self._rows))
+
+
 @contextmanager
-def opened(paths: Sequence[Path], limits: Limits, strict: bool = True) -> Iterator[list[Member]]:
+def opened(paths: Sequence[Path], limits: Limits, strict: bool = True) -> Iterator[Members]:
     """Yield the regular members of all the archives in `paths`, sorted by the bytes of their paths.
 
     Raises InputError naming every member that is unsafe or, once the block has read a corrupt
@@ -89,15 +115,17 @@ def opened(paths: Sequence[Path], limits: Limits, strict: bool = True) -> Iterat
     """
     named = ", ".join(map(str, paths))
     with ExitStack() as stack:
-        entries = [each for path in paths for each in _entries(path, limits, stack, strict)]
-        members = [each for each in entries if not each.path.endswith("/")]
-        folders = {each.path for each in entries if each.path.endswith("/")}
+        entries = _joined([_entries(path, limits, stack, strict) for path in paths])
+        files = [i for i, path in enumerate(entries.paths) if not path.endswith("/")]
+        folders = {path for path in entries.paths if path.endswith("/")}
         if strict:
-            _refuse(named, collisions([*folders, *(member.path for member in members)]))
+            _refuse(named, collisions([*folders, *map(entries.paths.__getitem__, files)]))
+        files.sort(key=entries.paths.__getitem__)  # as the bytes of UTF-8 are sorted
+        members = Members(entries, array("q", files))
+        del files
         _refuse(named, _excesses(members, sum(path.stat().st_size for path in paths), limits))
         if not members:
             raise InputError(f"{named}: no file in it")
-        members.sort(key=lambda member: member.path.encode())
         try:
             yield members
         except _CorruptError:
@@ -133,12 +161,12 @@ def is_junk(path: str) -> bool:
     return parts[-1].startswith("._") or not _JUNK.isdisjoint(parts)
 
 
-def collisions(paths: Iterable[str]) -> Iterator[str]:
+def collisions(paths: Sequence[str]) -> Iterator[str]:
     """Yield the problems of paths that cannot coexist on a file system that ignores case.
 
     Colliding paths are neighbours when sorted by their normalised components.
     """
-    ordered = sorted((_normalised(path).split("/"), path) for path in paths)
+    ordered = sorted((_normalised(path).split("/"), path) for path in _suspicious(paths))
     for (one, path), (other, following) in pairwise(ordered):
         pairs = zip(one, other, strict=False)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -148,13 +176,33 @@ def collisions(paths: Iterable[str]) -> Iterator[str]:
             yield f"{path!r} and {following!r} differ only by case or Unicode form"
 
 
+def _suspicious(paths: Sequence[str]) -> Iterator[str]:
+    """Yield all paths that may collide with another: those whose normalised path, or a folder of
+
+    it, occurs twice. To sort them all would take half a kilobyte for each.
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    for folder in [*folders]:
+        folders.update(accumulate(folder.split("/"), "{}/{}".format))
+    folders.discard("")
+    twice = {hash(key) for key, count in Counter(map(_normalised, folders)).items() if count > 1}
+    known = [*map(hash, map(_normalised, folders))]
+    hashes = np.fromiter((hash(_normalised(path)) for path in paths), np.int64, len(paths))
+    found, counts = np.unique(hashes, return_counts=True)
+    twice |= {*found[counts > 1].tolist(), *np.intersect1d(found, known).tolist()}
+    for path in paths if twice else ():
+        parts = _normalised(path).split("/")
+        if not twice.isdisjoint(map(hash, accumulate(parts, "{}/{}".format))):
+            yield path
+
+
 def _normalised(path: str) -> str:
     """Return `path` without the differences of case and Unicode form that file systems ignore."""
     return path.lower() if path.isascii() else normalize("NFD", normalize("NFD", path).casefold())
 
 
-def _entries(path: Path, limits: Limits, stack: ExitStack, strict: bool) -> list[Member]:
-    """Return the files and folders (paths with a final /) of an archive that `stack` closes.
+def _entries(path: Path, limits: Limits, stack: ExitStack, strict: bool) -> _Entries:
+    """Return the entries of an archive that `stack` closes.
 
     Contents decide what it is, not the suffix.
     """
@@ -165,7 +213,7 @@ def _entries(path: Path, limits: Limits, stack: ExitStack, strict: bool) -> list
         if start.startswith(b"\x1f\x8b") or (path.suffix.lower() == ".gz" and start[:2] != b"PK"):
             if not _is_tar(_beginning(path)):
                 size = _uncompressed_size(path, limits.max_bytes)
-                return [Member(path.stem, size, partial(_gunzipped, path))]
+                return _Entries([path.stem], array("Q", [size]), {}, lambda _: _gunzipped(path))
             raw = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
             _unpack(path, raw, limits)
             file = stack.enter_context(_BoundedReader(raw, most))
@@ -197,41 +245,50 @@ class _BoundedReader(BufferedReader):
 
 def _path(name: str) -> str:
     """Return a member's path without the `./` that some programs begin it with."""
+    if not name.startswith("./") and "/." not in name and name != ".":
+        return name  # itself, not a copy: there may be millions
     return "/".join(each for each in name.split("/") if each != ".")
 
 
-def _zip_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> list[Member]:
-    try:  # names are UTF-8, with and without the flag for it ...
-        archive = zipfile.ZipFile(file, metadata_encoding="utf-8")
-    except UnicodeDecodeError:  # ... or, in old archives, in the code page of MS-DOS
-        archive = zipfile.ZipFile(file)
-    entries = archive.infolist()
-    _refuse_many(path, len(entries), limits)
-    _refuse(str(path), _miscounted(file, len(entries)))
-    entries = [e for e in entries if not is_junk(e.filename) and e.filename not in (".", "./")]
-    names = [e.orig_filename for e in entries]  # `filename` ends at a NUL
-    problems = [_problem(e.orig_filename, _zip_problems(e), strict) for e in entries]
+def _zip_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> _Entries:
+    archive = zips.Directory(file)
+    names, sizes = archive.names, archive.sizes
+    _refuse_many(path, len(names), limits)
+    if archive.counted not in (len(names), len(names) & 0xFFFF):  # of programs without zip64
+        counts = f"{archive.counted:,} members, its directory {len(names):,}"
+        raise InputError(f"{path}: its end counts {counts}")
+    found = ((row, name.partition("\0")[0]) for row, name in enumerate(names))
+    rows = array("q", (row for row, name in found if not is_junk(name) and name not in (".", "./")))
+    problems = {
+        i: each
+        for i, row in enumerate(rows)
+        if (each := _problem(names[row], _zip_problems(archive, row), strict))
+    }
     if strict:
-        _refuse_unsafe(path, zip(names, problems, strict=True))
+        _refuse_unsafe(path, ((names[rows[i]], each) for i, each in problems.items()))
     file.seek(0)
     _refuse(str(path), _overlaps(archive, 4 if file.read(4) in _SPANNED else 0))
-    return [
-        Member(_path(e.filename), e.file_size, partial(_unzipped, archive, e), problem)
-        for e, problem in zip(entries, problems, strict=True)
-    ]
+    paths = [_path(names[row].partition("\0")[0]) for row in rows]
+    sizes = array("Q", map(sizes.__getitem__, rows))
+    return _Entries(paths, sizes, problems, lambda i: archive.chunks(rows[i]))
 
 
-def _miscounted(file: BufferedReader, found: int) -> Iterator[str]:
-    """Yield the problem of a zip whose end record does not count the `found` members."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _LONGEST_END))
-    tail = file.read(_LONGEST_END)
-    end = tail.rindex(_END)
-    (counted,) = struct.unpack_from("<H", tail, end + 10)
-    if counted == 0xFFFF and (larger := tail.rfind(_END_64, 0, end)) >= 0:
-        (counted,) = struct.unpack_from("<Q", tail, larger + 32)
-    if counted not in (found, found & 0xFFFF):  # programs without the larger record
-        yield f"its end counts {counted:,} members, its directory {found:,}"
+def _joined(parts: Sequence[_Entries]) -> _Entries:
+    """Return the entries of several archives, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = [0, *accumulate(len(each.paths) for each in parts)]
+
+    def uncompress(row: int) -> Iterator[bytes]:
+        part = bisect(starts, row) - 1
+        return parts[part].uncompress(row - starts[part])
+
+    paths, sizes = [path for each in parts for path in each.paths], array("Q")
+    for each in parts:
+        sizes += each.sizes
+    numbered = zip(starts, parts, strict=False)
+    problems = {at + i: problem for at, x in numbered for i, problem in x.problems.items()}
+    return _Entries(paths, sizes, problems, uncompress)
 
 
 def _is_tar(start: bytes) -> bool:
@@ -248,24 +305,27 @@ def _unpack(path: Path, file: FileIO, limits: Limits) -> None:
     file.seek(0)
 
 
-def _tar_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> list[Member]:
+def _tar_entries(path: Path, file: _BoundedReader, limits: Limits, strict: bool) -> _Entries:
     file.seek(0)
-    members: list[Member] = []
+    file.most = _CHUNK  # a tar has no directory: what is read at once is a name or a chunk
+    paths, sizes, starts, problems = list[str](), array("Q"), array("Q"), dict[int, str]()
     with tarfile.open(fileobj=file, mode="r:", errors="replace") as tar:
         for count, entry in enumerate(tar, 1):
             _refuse_many(path, count, limits)
             tar.members.clear()  # type: ignore[attr-defined]  # it keeps a kilobyte of each
             if is_junk(entry.name) or entry.name in (".", "./"):
                 continue
-            problem = _problem(entry.name, _tar_problems(entry), strict)
-            name = _path(entry.name) + "/" * entry.isdir()
-            members.append(Member(name, entry.size, partial(_part, file, entry), problem))
+            if problem := _problem(entry.name, _tar_problems(entry), strict):
+                problems[len(paths)] = problem
+            paths.append(_path(entry.name) + "/" * entry.isdir())
+            sizes.append(entry.size)
+            starts.append(entry.offset_data)
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes it for the end
             raise ValueError(f"no header at byte {tar.offset:,}")
     if strict:
-        _refuse_unsafe(path, ((each.path, each.problem) for each in members))
-    return members
+        _refuse_unsafe(path, ((paths[i], each) for i, each in problems.items()))
+    return _Entries(paths, sizes, problems, lambda i: _part(file, starts[i], sizes[i]))
 
 
 def _tar_problems(entry: tarfile.TarInfo) -> dict[str, object]:
@@ -276,16 +336,10 @@ def _tar_problems(entry: tarfile.TarInfo) -> dict[str, object]:
     }
 
 
-def _part(file: BufferedReader, entry: tarfile.TarInfo) -> Iterator[bytes]:
-    for start in range(0, entry.size, _CHUNK):
-        file.seek(entry.offset_data + start)
-        yield file.read(min(_CHUNK, entry.size - start))
-
-
-def _unzipped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    # zipfile returns no more than the declared size and checks the CRC at its end.
-    with archive.open(entry) as file:
-        yield from iter(partial(file.read, _CHUNK), b"")
+def _part(file: BufferedReader, start: int, size: int) -> Iterator[bytes]:
+    for done in range(0, size, _CHUNK):
+        file.seek(start + done)
+        yield file.read(min(_CHUNK, size - done))
 
 
 def _uncompressed_size(path: Path, most: int) -> int:
@@ -336,21 +390,22 @@ def _problem(name: str, problems: Mapping[str, object], strict: bool) -> str | N
     return next((each for each, found in problems.items() if found), None)
 
 
-def _zip_problems(entry: zipfile.ZipInfo) -> dict[str, object]:
-    kind, method = stat.S_IFMT(entry.external_attr >> 16), entry.compress_type
-    folder = entry.filename.endswith("/")
+def _zip_problems(archive: zips.Directory, row: int) -> dict[str, object]:
+    kind, method = stat.S_IFMT(archive.attributes[row] >> 16), archive.methods[row]
+    folder, flags = archive.names[row].partition("\0")[0].endswith("/"), archive.flags[row]
     kinds = (0, stat.S_IFDIR if folder else stat.S_IFREG)
+    volume = archive.volumes[row]
     return {
         "is a link, a device or another special file": kind not in kinds,
-        "is a folder with content": folder and entry.file_size,
-        "is encrypted": entry.flag_bits & _ENCRYPTED,
+        "is a folder with content": folder and archive.sizes[row],
+        "is encrypted": flags & _ENCRYPTED,
         f"is packed by method {method}, neither stored nor deflated": method not in _METHODS,
-        "is a patch": entry.flag_bits & _PATCH,
-        f"is on disk {entry.volume} of an archive of several": entry.volume,
+        "is a patch": flags & _PATCH,
+        f"is on disk {volume} of an archive of several": volume,
     }
 
 
-def _overlaps(archive: zipfile.ZipFile, start: int) -> Iterator[str]:
+def _overlaps(archive: zips.Directory, start: int) -> Iterator[str]:
     """Yield the problems of members that share bytes, as zip bombs do, and of bytes before them.
 
     The first member begins at `start`.
@@ -358,20 +413,21 @@ def _overlaps(archive: zipfile.ZipFile, start: int) -> Iterator[str]:
     The extra fields of the local headers are not counted: an overlap shorter than these is missed.
     """
     end = start
-    for entry in sorted(archive.infolist(), key=attrgetter("header_offset")):
-        if entry.header_offset < end:
-            yield f"{entry.filename!r} overlaps another member"
-        elif end == start < entry.header_offset:
-            yield f"{entry.header_offset - start:,} bytes before the first member"
+    for row in np.argsort(np.array(archive.starts), kind="stable"):
+        name, begin = archive.names[row], archive.starts[row]
+        if begin < end:
+            yield f"{name!r} overlaps another member"
+        elif end == start < begin:
+            yield f"{begin - start:,} bytes before the first member"
         # A character of the name is at least a byte.
-        end = entry.header_offset + _LOCAL_HEADER + len(entry.filename) + entry.compress_size
-    if end > archive.start_dir:
+        end = begin + zips.LOCAL_HEADER + len(name) + archive.packed[row]
+    if end > archive.start:
         yield "its last member overlaps the directory"
 
 
-def _excesses(members: Iterable[Member], packed: int, limits: Limits) -> Iterator[str]:
+def _excesses(members: Members, packed: int, limits: Limits) -> Iterator[str]:
     """Yield the limits that the declared sizes exceed. chunks() never yields more than declared."""
-    size = sum(member.size for member in members)
+    size = members.bytes()
     if size > limits.max_bytes:
         yield f"it declares {size:,} bytes, over unzip.max_bytes"
     if size > packed * limits.max_ratio:
@@ -393,9 +449,9 @@ def _refuse(archive: str, problems: Iterable[str]) -> None:
         raise InputError(f"{archive}: {message}")
 
 
-def _refuse_unsafe(path: Path, problems: Iterable[tuple[str, str | None]]) -> None:
+def _refuse_unsafe(path: Path, problems: Iterable[tuple[str, str]]) -> None:
     """Raise an InputError that lists the problems by the names of their entries, if any has one."""
-    _refuse(str(path), (f"{name[:_PATH]!r} {each}" for name, each in problems if each))
+    _refuse(str(path), (f"{name[:_PATH]!r} {each}" for name, each in problems))
 
 
 def _refuse_many(path: Path, count: int, limits: Limits) -> None:

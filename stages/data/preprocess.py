@@ -8,11 +8,13 @@ writes  data/tensors/<source>/<dataset>/: train.safetensors; validation.safetens
         writers.csv (writer of each row, characters); summary.json (counts, near-duplicates)
 """
 
+from contextlib import closing
 from pathlib import Path
 
 from handwriting.core import cli, files, params
 from handwriting.data import alphabet, dataset
 from handwriting.preprocessing import folders, idx, tables
+from handwriting.preprocessing.pixels import Pixels
 from handwriting.preprocessing.settings import Framing, Images, writer_in
 
 
@@ -24,25 +26,26 @@ def main(scratch: Path, source: str, name: str) -> None:
     images = params.load(f"{source}.images.{archive_name}", Images)
     archive = Path(f"data/images/{source}/{archive_name}.tar")
     folder, writer = Path(f"data/tensors/{source}/{name}"), None
-    if name == "mnist":
-        table, keys = idx.read(archive, images, framing)
-    else:
-        class_of = {each: each for each in images.classes or alphabet.DIGITS}
-        if characters:
-            class_of, writer = images.character_folders, images.writers
-        table, keys = folders.read(archive, class_of, images.train, framing, writer)
-    splits = tables.divide(table, keys, images)
-    del keys  # memory is for the pixels
-    tables.check(archive, table, splits)
-    for split, rows in splits.items():
-        dataset.store(table.split.rows(rows), folder / f"{split}.safetensors", scratch)
+    with closing(Pixels(scratch, images.train + images.test, framing.image_size)) as pixels:
+        if name == "mnist":
+            table = idx.read(archive, images, framing, pixels)
+        else:
+            class_of = {each: each for each in images.classes or alphabet.DIGITS}
+            if characters:
+                class_of, writer = images.character_folders, images.writers
+            table = folders.read(archive, class_of, images.train, framing, pixels, writer)
+        splits = tables.divide(table, images)
+        tables.check(archive, table, splits)
+        for split, rows in splits.items():
+            columns, blocks = table.split(rows, framing), pixels.rows(rows)
+            dataset.store(columns, folder / f"{split}.safetensors", scratch, blocks)
+        summary = tables.summary(table, splits)
     sources = table.sources(splits)
     files.write_csv(folder / "sources.csv", ["split", "row", "source"], sources, scratch)
     if writer:
         sources = table.sources(splits)
         writers = ((split, row, writer_in(writer, path)) for split, row, path in sources)
         files.write_csv(folder / "writers.csv", ["split", "row", "writer"], writers, scratch)
-    summary = tables.summary(table, splits)
     files.write_json(folder / "summary.json", summary, scratch)
     print("\n".join(tables.log_lines(summary)))
 

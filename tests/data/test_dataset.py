@@ -1,5 +1,6 @@
 """dataset: what is stored comes back; the same split is the same bytes; nothing else is read."""
 
+import json
 import pickle
 from dataclasses import replace
 from mmap import mmap
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
@@ -45,6 +47,21 @@ def test_what_is_stored_is_loaded(count: int, geometry: int) -> None:
     dataset.store(split(count, geometry), PATH, SCRATCH)
     assert_equal(dataset.load(PATH), split(count, geometry))
     assert not list(SCRATCH.iterdir())
+
+
+@pytest.mark.parametrize(("count", "geometry"), [(5, 4), (5, 0), (123, 4), (0, 0)])
+@pytest.mark.parametrize("classes", [("a", "é", "字"), ('"', "\\", "\x1f\x7f\n")])
+def test_the_bytes_are_those_of_the_safetensors_library(
+    count: int, geometry: int, classes: tuple[str, ...]
+) -> None:
+    whole = replace(split(count, geometry), classes=classes)
+    columns = {name: getattr(whole, name) for name in ("images", "labels", "geometry")}
+    about = json.dumps({"classes": classes, "ink_size": whole.ink_size})
+    save_file(columns, "expected", {"about": about})
+    blocks = (whole.images[start : start + 2] for start in range(0, count, 2))
+    for given in (None, blocks):
+        dataset.store(whole, PATH, SCRATCH, given)
+        assert PATH.read_bytes() == Path("expected").read_bytes()
 
 
 def test_equal_splits_are_equal_bytes() -> None:

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 
 from handwriting.core import files
 from handwriting.core.errors import InputError
-from handwriting.data import alphabet, dataset
+from handwriting.data import alphabet, dataset, duplicates
 from handwriting.data.dataset import Split
-from handwriting.preprocessing import folders, framing
+from handwriting.preprocessing import folders, framing, idx, pixels, tables
 from stages.data import preprocess
 from tests import memory
 from tests.pictures import Pixels, encoded, letter
@@ -221,6 +221,43 @@ def test_the_number_of_processes_has_no_influence(monkeypatch: pytest.MonkeyPatc
     assert written[0] == written[1] == written[2]
 
 
+@pytest.mark.parametrize("name", ["mnistTask3", "mnist"])
+def test_the_memory_for_pixels_has_no_influence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    members, written, images = digits(20), [], {}
+    if name == "mnist":
+        members, images = mnist(), MNIST
+    for count in (1, 7, 1000):
+        monkeypatch.setattr(pixels, "_RUN", count * 28 * 28)
+        monkeypatch.setattr(pixels, "_BLOCK", count * 28 * 28)
+        monkeypatch.setattr(idx, "_CHUNK", count * 28 * 28)
+        written.append(run(members, name, **images))
+    assert written[0] == written[1] == written[2]
+
+
+def test_of_many_images_near_duplicates_are_found_among_those_of_the_lowest_digests(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = digits(3)
+    monkeypatch.setattr(tables, "COMPARED", len(members))
+    run(members)
+    every = files.read_json(TENSORS / "mnistTask3/summary.json")
+    assert "examined" not in every["near_duplicates"]
+    squares = np.concatenate([load(split).images for split in SPLITS])
+    lowest = np.argsort(duplicates.digests(squares))[:12]
+    capsys.readouterr()
+    monkeypatch.setattr(tables, "COMPARED", 12)
+    monkeypatch.setattr(duplicates, "tolerance", lambda pixels: pixels)  # all are alike
+    run(members)
+    near = files.read_json(TENSORS / "mnistTask3/summary.json")["near_duplicates"]
+    held_out = int((lowest >= len(load("train").labels)).sum())
+    trained = 12 - held_out
+    assert near["examined"] == 12
+    assert near["pairs"]["validation validation"] == held_out * (held_out - 1) // 2
+    assert near["pairs"]["train validation"] == held_out * trained
+    assert near["like_one_of_train"] == {"train": trained, "validation": held_out}
+    assert "near-duplicates were looked for among 12 of the images" in capsys.readouterr().out
+
+
 def test_repeated_images_are_in_train_and_the_size_of_the_square_changes_no_split() -> None:
     members = digits()
     run(members)
@@ -285,7 +322,7 @@ def test_ink_larger_than_the_square_is_an_error_that_names_the_key() -> None:
 # MNIST.
 
 
-def idx(array: Pixels) -> bytes:
+def idx_file(array: Pixels) -> bytes:
     header = (0x0800 + array.ndim, *array.shape)
     return b"".join(number.to_bytes(4, "big") for number in header) + array.tobytes()
 
@@ -295,8 +332,8 @@ def mnist(**replaced: bytes) -> Files:
     files = {}
     for prefix, count in ("train", 50), ("t10k", 20):
         pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        files[f"{prefix}-images-idx3-ubyte"] = idx(pixels)
-        files[f"{prefix}-labels-idx1-ubyte"] = idx((np.arange(count) % 10).astype(np.uint8))
+        files[f"{prefix}-images-idx3-ubyte"] = idx_file(pixels)
+        files[f"{prefix}-labels-idx1-ubyte"] = idx_file((np.arange(count) % 10).astype(np.uint8))
     files |= {f"{name.replace('_', '-')}-ubyte": content for name, content in replaced.items()}
     return {name: content for name, content in files.items() if content}
 
@@ -329,7 +366,7 @@ def test_a_test_image_among_the_training_images_is_refused() -> None:
 
 
 def of(value: int, *shape: int) -> bytes:
-    return idx(np.full(shape, value, np.uint8))
+    return idx_file(np.full(shape, value, np.uint8))
 
 
 NOT_IDX = (b"", b"\0\0\x08\x03", of(1, 9), of(1, 20, 28, 28)[:-1])
@@ -381,7 +418,7 @@ def test_memory_grows_with_the_tensors_alone_from_idx_files() -> None:
     kinds = {"images-idx3": pixels, "labels-idx1": (np.arange(80_000) % 10).astype(np.uint8)}
     archives = {
         count: [
-            (f"{split}-{kind}-ubyte", idx(each[rows]))
+            (f"{split}-{kind}-ubyte", idx_file(each[rows]))
             for split, rows in (("train", slice(count)), ("t10k", slice(-20, None)))
             for kind, each in kinds.items()
         ]
