@@ -5,7 +5,7 @@ python -m bench.scale [--images N ...] [--kinds KIND ...]
 Digits of the sample, shifted and inked anew, in a workspace of their own: as MNIST's files (idx) or
 as a zip of PNG files in class folders (zip). The stages unzip and preprocess are measured, each in
 a process of its own. Memory is that of the largest process, CPU seconds are of all. `exponents` are
-those of the wall seconds over the images, from one size to the next. docs/scale.md extrapolates from
+those of the wall seconds over the images, from one size to the next. docs/scale.md goes on from
 these figures. The largest takes 13 GB of disk as idx, 20 as zip, and up to half an hour.
 
 reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml
