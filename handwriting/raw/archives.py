@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from unicodedata import normalize
 
-import numpy as np
 from pydantic import Field
 
 from handwriting.core import params
@@ -177,19 +176,19 @@ def collisions(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _suspicious(paths: Sequence[str]) -> Iterator[str]:
-    """Yield all paths that may collide with another: those whose normalised path, or a folder of
+    """Yield all paths that may collide: what they or their folders normalise to occurs twice.
 
-    it, occurs twice. To sort them all would take half a kilobyte for each.
+    To sort all paths would take half a kilobyte for each.
     """
     folders = {path.rpartition("/")[0] for path in paths}
     for folder in [*folders]:
         folders.update(accumulate(folder.split("/"), "{}/{}".format))
     folders.discard("")
-    twice = {hash(key) for key, count in Counter(map(_normalised, folders)).items() if count > 1}
-    known = [*map(hash, map(_normalised, folders))]
-    hashes = np.fromiter((hash(_normalised(path)) for path in paths), np.int64, len(paths))
-    found, counts = np.unique(hashes, return_counts=True)
-    twice |= {*found[counts > 1].tolist(), *np.intersect1d(found, known).tolist()}
+    named = Counter(map(hash, map(_normalised, folders)))
+    hashes = [*(hash(_normalised(path)) for path in paths), *named]
+    hashes.sort()
+    twice = {each for each, count in named.items() if count > 1}
+    twice |= {one for one, other in pairwise(hashes) if one == other}
     for path in paths if twice else ():
         parts = _normalised(path).split("/")
         if not twice.isdisjoint(map(hash, accumulate(parts, "{}/{}".format))):
@@ -413,7 +412,7 @@ def _overlaps(archive: zips.Directory, start: int) -> Iterator[str]:
     The extra fields of the local headers are not counted: an overlap shorter than these is missed.
     """
     end = start
-    for row in np.argsort(np.array(archive.starts), kind="stable"):
+    for row in sorted(range(len(archive.names)), key=archive.starts.__getitem__):
         name, begin = archive.names[row], archive.starts[row]
         if begin < end:
             yield f"{name!r} overlaps another member"
