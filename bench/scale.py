@@ -1,25 +1,30 @@
-"""What archive to tensors costs when there are more images: drawn digits, no two alike.
+"""What the stages cost when there are more images: drawn digits, no two alike.
 
 python -m bench.scale [--images N ...] [--kinds KIND ...]
 
 Digits of the sample, shifted and inked anew, in a workspace of their own: as MNIST's files (idx) or
 as a zip of PNG files in class folders (zip). The stages unzip and preprocess are measured, each in
-a process of its own. Memory is that of the largest process, CPU seconds are of all. `exponents` are
-those of the wall seconds over the images, from one size to the next. docs/scale.md goes on from
-these figures. The largest takes 13 GB of disk as idx, 20 as zip, and up to half an hour.
+a process of its own; from idx also one training of a small network, an epoch on one core, and, of a
+million images at most, diagnose-labels. The report is measured once: it reads no images. Memory is
+that of the largest process, CPU seconds are of all. `exponents` are those of the wall seconds over
+the images, from one size to the next. docs/scale.md goes on from these figures. The largest takes
+13 GB of disk as idx, 20 as zip, and up to half an hour.
 
-reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml
+reads   data/sample/train-{images,labels}-idx?-ubyte.gz, params.yaml,
+        artifacts/sample/pretrained/digits.pt and what the sample's report is made of
 writes  bench/results/scale.json
 """
 
 import gzip
 import math
+import shutil
 import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -32,11 +37,13 @@ from tqdm import tqdm
 
 from bench import report
 from handwriting.core import params
+from handwriting.data import dataset as data_sets
 from stages.data import preprocess, unzip
 from tools import program
 
 _CHUNK = 3000  # images drawn at a time
 _TESTED = 6  # one test image for so many training images, as MNIST has it
+_EXAMINED = 1_000_000  # images whose labels are diagnosed, at most
 _SIDE = 28
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.pack(">2I5B", _SIDE, _SIDE, 8, 0, 0, 0, 0)  # of a PNG: 8 bits of grey
@@ -106,10 +113,45 @@ KINDS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 }
 
 
+def finetune(_: str) -> None:
+    """Train a small network for an epoch."""
+    from bench.training import setup  # torch, here alone: the other stages are measured without
+    from handwriting.evaluation.study import ONE_CORE
+    from handwriting.training import checkpoint, model, runs
+
+    shape, plan = setup("small")
+    [split] = data_sets.load_splits("sample", "mnist", "train")
+    run, network = checkpoint.Run(data="mnist"), model.fresh(shape, "bench", 0)
+    job = runs.Job(run, network, replace(plan, epochs=1))
+    runs.train([job], runs.Data(split), ONE_CORE, Path("scratch"))
+
+
+def diagnose(name: str) -> None:
+    """Diagnose labels, all of which are right."""
+    from stages.mnistTask3 import diagnose
+
+    diagnose.main(Path("scratch"), "sample", name)
+
+
+def page(_: str) -> None:
+    """Make the sample's report."""
+    from stages.report import report as stage
+
+    stage.main(Path("scratch"), "sample")
+
+
+STAGES: dict[str, Callable[[str], None]] = {
+    "unzip": partial(unzip.main, Path(), "sample"),
+    "preprocess": partial(preprocess.main, Path(), "sample"),
+    "finetune": finetune,
+    "diagnose-labels": diagnose,
+    "report": page,
+}
+
+
 def measured(stage: str, dataset: str) -> dict[str, float]:
     """Run a stage; return what it costs this process, which does nothing else, and its workers."""
-    module = {"unzip": unzip, "preprocess": preprocess}[stage]
-    cost = report.cost(partial(module.main, Path(), "sample", dataset))
+    cost = report.cost(partial(STAGES[stage], dataset))
     seconds, peak = report.usage()
     return {
         "wall_seconds": round(cost["wall_seconds"], 2),
@@ -121,17 +163,22 @@ def measured(stage: str, dataset: str) -> dict[str, float]:
 def at(kind: str, images: int, content: dict[str, Any]) -> dict[str, Any]:
     """Return what so many images cost, in a workspace that is then removed."""
     (dataset, draw), tests = KINDS[kind], images // _TESTED if kind == "idx" else 0
+    names = ["unzip", "preprocess"] if kind == "zip" else ["unzip", "preprocess", "finetune"]
+    if kind == "idx" and images <= _EXAMINED:
+        names.append("diagnose-labels")
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data")
+        data, digits = Path(folder, "data"), Path("artifacts/sample/pretrained/digits.pt")
         # In a process of its own: what it takes would count as memory of the stages.
         report.alone(draw, data / f"raw/sample/{dataset}", images)
         content["sample"]["images"][dataset] |= {"train": images, "test": tests}
-        content["unzip"] |= {"max_bytes": 2000 * images, "max_members": 4 * images}
+        epochs = 3 * (2000 / images) ** 0.45  # as `handwriting diagnose` has it
+        content["sample"]["diagnose_labels"]["epochs"] = [epochs, 1.7 * epochs]
         Path(folder, params.PATH).write_text(yaml.safe_dump(content))
+        Path(folder, digits).parent.mkdir(parents=True)
+        shutil.copy(digits, Path(folder, digits))
         with chdir(folder):
-            stages = {
-                stage: report.alone(measured, stage, dataset) for stage in ("unzip", "preprocess")
-            }
+            Path("scratch").mkdir()
+            stages = {stage: report.alone(measured, stage, dataset) for stage in names}
         disk = {
             name: round(sum(p.stat().st_size for p in (data / name).rglob("*.*")) / 1e6)
             for name in ("raw", "images", "tensors")
@@ -139,11 +186,24 @@ def at(kind: str, images: int, content: dict[str, Any]) -> dict[str, Any]:
     return {"kind": kind, "images": images + tests, **stages, "disk_mb": disk}
 
 
+def of_report() -> dict[str, float]:
+    """Return what the sample's report costs, made in a folder that is then removed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("artifacts/sample", "metrics/sample", "data/sample"):
+            shutil.copytree(name, Path(folder, name))
+        for path in (params.PATH, Path("requirements.txt")):
+            shutil.copy(path, folder)
+        with chdir(folder):
+            Path("scratch").mkdir()
+            found: dict[str, float] = report.alone(measured, "report", "")
+    return found
+
+
 def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the exponents of the wall seconds over the images, of neighbours of one kind."""
     return [
         {"kind": one["kind"], "images": other["images"]}
-        | {stage: round(exponent(one, other, stage), 3) for stage in ("unzip", "preprocess")}
+        | {stage: exponent(one, other, stage) for stage in STAGES if {stage} <= {*one} & {*other}}
         for one, other in pairwise(rows)
         if one["kind"] == other["kind"] and one["images"] != other["images"]
     ]
@@ -152,7 +212,7 @@ def exponents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def exponent(one: dict[str, Any], other: dict[str, Any], stage: str) -> float:
     """Return that of one stage between two sizes."""
     seconds = other[stage]["wall_seconds"] / one[stage]["wall_seconds"]
-    return math.log(seconds) / math.log(other["images"] / one["images"])
+    return round(math.log(seconds) / math.log(other["images"] / one["images"]), 3)
 
 
 def main(
@@ -161,8 +221,11 @@ def main(
     """Measure and write."""
     content = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
     runs = [(kind, count) for kind in kinds for count in images]
-    rows = [at(*run, content) for run in tqdm(runs, disable=None)]
-    report.write("scale", {"costs": rows, "exponents": exponents(rows)})
+    rows = list[dict[str, Any]]()
+    for run in tqdm(runs, disable=None):
+        rows.append(at(*run, content))
+        found = {"report": of_report(), "costs": rows, "exponents": exponents(rows)}
+        report.write("scale", found)
     print(*rows, *exponents(rows), sep="\n")
 
 
