@@ -91,9 +91,11 @@ bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the rea
 	python -m bench.training
 	python -m bench.transfer --source $(BENCHED)
 
-bench-full: setup ## the same, with the large model and all epochs of the example: an hour
+bench-full: cluster ## more: the large model, faults of labels, up to 6 million images, Ray: hours
 	python -m bench.training --seeds 5 --model-sizes small medium large --full
 	python -m bench.diagnosis --source $(BENCHED)
+	python -m bench.scale
+	python -m bench.cluster
 
 clean: ## remove what can be made again, except DVC's cache (`dvc gc -w` for that)
 	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -64,7 +64,9 @@ WITHIN = {
         "python -m bench.training --model-sizes small medium large --full;"
         " rm -f bench/results/diagnosis-sample.json;"
         " python -m bench.diagnosis --images 250 --seeds 1 --trained 0"
-        " || test -s bench/results/diagnosis-sample.json"
+        " || test -s bench/results/diagnosis-sample.json;"
+        " python -m bench.scale --images 600 1200;"
+        " python -m bench.cluster --trainings 2 --sleepers 16"
     ),
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions

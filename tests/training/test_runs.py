@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from handwriting.core.errors import InputError
+from handwriting.data import dataset
 from handwriting.training import loop, model, runs
 from handwriting.training.checkpoint import Run
 from handwriting.training.compute import Compute
@@ -23,6 +25,7 @@ from handwriting.training.loop import Plan
 from handwriting.training.losses import CrossEntropy
 from handwriting.training.resume import Progress
 from handwriting.training.runs import Data, Job, Trained
+from tests import memory
 from tests.networks import ALL_AUGMENTATIONS, COMPUTE, PLAN, RECIPE, SHAPE, split
 
 CUDA = [replace(COMPUTE, device="cuda")] if torch.cuda.is_available() else []
@@ -187,3 +190,25 @@ def test_a_failed_training_soon_ends_all_with_its_error(monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="mnist from random, full, all labels, 1: the loss is nan"):
         train([endless, broken])
     assert time.monotonic() - started < 30
+
+
+def train_from(path: Path) -> None:
+    """Train for twenty steps on what is stored there."""
+    COMPUTE.configure_torch()
+    data = Data(dataset.load(path))
+    plan = replace(PLAN, epochs=20 * RECIPE.batch_size / len(data.train.labels))
+    network = model.fresh(SHAPE, "a test", 0)
+    runs.train([Job(Run(data="noise"), network, plan)], data, COMPUTE, path.parent)
+
+
+def test_a_training_holds_few_of_its_images_in_memory(tmp_path: Path) -> None:
+    few, many = tmp_path / "few.safetensors", tmp_path / "many.safetensors"
+    dataset.store(split(100), few, tmp_path)
+    count = 500_000  # of 392 MB
+    blocks = [np.zeros((10_000, 1, 28, 28), np.uint8)] * (count // 10_000)
+    zeros = np.broadcast_to(np.uint8(0), (count, 1, 28, 28))
+    large = replace(split(0), images=zeros, labels=np.zeros(count, np.int64))
+    large = replace(large, geometry=np.zeros((count, 0), np.float32))
+    dataset.store(large, many, tmp_path, blocks)
+    small, grown = (memory.growth(partial(train_from, path)) for path in (few, many))
+    assert grown - small < 150_000_000
