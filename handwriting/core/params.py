@@ -39,8 +39,12 @@ def load(name: str, cls: type[T]) -> T:
 
 
 def undeclared(name: str, cls: type[T]) -> T:
-    """Return a section that decides no result, so that no stage declares it, as load() does."""
-    return _checked(name, _section(name), cls)
+    """Return a section that decides no result, so that no stage declares it, as load() does.
+
+    What is not there has the defaults of `cls`.
+    """
+    content = _content()
+    return _checked(name, content.get(name, {}) if isinstance(content, dict) else {}, cls)
 
 
 def check_unchanged() -> None:
@@ -50,13 +54,17 @@ def check_unchanged() -> None:
             raise InputError(f"{PATH}: {name} changed while this stage ran: run it again")
 
 
-def _section(name: str) -> object:
+def _content() -> object:
     try:
-        value = parse(PATH.read_text(encoding="utf-8"))
+        return parse(PATH.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # not text, or a date that the calendar lacks
         raise InputError(f"{PATH}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{PATH}: not YAML: {one_line(error)}") from None
+
+
+def _section(name: str) -> object:
+    value = _content()
     for depth, key in enumerate(keys := name.split(".")):
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PATH}: the key {'.'.join(keys[: depth + 1])} is missing")

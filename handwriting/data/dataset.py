@@ -29,7 +29,7 @@ class Split:
     """Images with their labels, ready for a network.
 
     Of a split that load() returned they are in a memory-mapped file: they take no memory that other
-    processes, or other files, could not have, and cannot be written to.
+    processes, or other files, could not have. Nothing is written to it.
     """
 
     images: NDArray[np.uint8]  # [N, 1, size, size], bright ink on dark
@@ -179,7 +179,7 @@ def _mapped(path: Path) -> Iterator[NDArray[Any]]:
         # A file cannot be mapped from its end, where a column without values may stand.
         empty = begin == end
         offset = start + begin
-        yield np.empty(shape, kind) if empty else np.memmap(path, kind, "r", offset, tuple(shape))
+        yield np.empty(shape, kind) if empty else np.memmap(path, kind, "c", offset, tuple(shape))
 
 
 def load_splits(source: str, name: str, *parts: str) -> list[Split]:

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import sys
-import warnings
 from typing import Annotated, Literal
 
 import torch
@@ -58,8 +57,6 @@ class Compute:
                 raise InputError(f"params.yaml: {few}")
             torch.cuda.set_device(number % found)
         torch.set_num_threads(self.threads)
-        # Images in a memory-mapped file are read and never written.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         torch.backends.cudnn.allow_tf32 = False  # float32 is what it says
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_deterministic_debug_mode("error")  # without the compiler that

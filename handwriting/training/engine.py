@@ -142,7 +142,7 @@ def _by_name(array: "np.memmap[Any, Any]") -> Any:
     """Pickle a memory-mapped file as its name, and a part of one by its values."""
     if not isinstance(array.base, mmap):
         return np.array(array).__reduce__()
-    return np.memmap, (array.filename, array.dtype, "r", array.offset, array.shape)
+    return np.memmap, (array.filename, array.dtype, "c", array.offset, array.shape)
 
 
 ForkingPickler.register(torch.UntypedStorage, _by_value)

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,8 @@ def _work(
     if version != _VERSION:
         raise InputError(f"a node of the cluster has other code or another torch: {_VERSION}")
     compute.configure_torch()
+    # The images that all processes of a node share are read and never written.
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     resume.keeper = _Remote(keeper)
     result = run(shared, job)
     if resume.keeper.written is not None:  # so that none is on its way when the stage ends

@@ -36,6 +36,25 @@ def test_a_section_is_loaded_with_what_is_in_it() -> None:
     assert load(VALID) == Section(epochs=3, inner=Inner(name="x", rates=[1.0, 0.5]), limit=None)
 
 
+@params.section
+class Optional:
+    where: str = "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [("a: {where: there}", "there"), ("a: {}", "here"), ("b: 1", "here")]
+)
+def test_an_undeclared_section_may_be_left_out(text: str, where: str) -> None:
+    params.PATH.write_text(text)
+    assert params.undeclared("a", Optional).where == where
+
+
+def test_an_undeclared_section_is_as_strict() -> None:
+    params.PATH.write_text("a: {were: there}")
+    with pytest.raises(InputError, match=r"^params.yaml: a.were: "):
+        params.undeclared("a", Optional)
+
+
 def test_a_section_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         load(VALID).epochs = 4  # type: ignore[misc]
