@@ -1,6 +1,7 @@
 """What is known of wrong labels: the committed study, the table, and what is then trained."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,13 @@ def cases() -> list[dict[str, Any]]:
     return found
 
 
-def test_the_committed_study_has_every_fault(cases: list[dict[str, Any]]) -> None:
-    assert {x["fault"] for x in cases if x["images"] == 2000} == {*FAULTS, "garbage", "copies"}
+def test_the_committed_study_has_every_fault_three_times_of_both_sizes(
+    cases: list[dict[str, Any]],
+) -> None:
+    found = {(case["fault"], case["images"], case["seed"]) for case in cases}
+    assert found == {*product([*FAULTS, "garbage", "copies"], (2000, 6000), range(3))}
+    trained = {case["fault"] for case in cases if case.get("accuracy")}
+    assert trained == {*FAULTS, "garbage", "copies"}
 
 
 def test_the_committed_study_named_every_fault_correctly(cases: list[dict[str, Any]]) -> None:
@@ -58,6 +64,7 @@ def test_the_committed_study_told_wrong_labels_from_right_ones(
     ranked = [case for case in cases if case["ours"]["auroc"]]
     assert {case["fault"] for case in ranked} >= {"symmetric 40", "two exchanged", "garbage"}
     assert [case for case in ranked if case["ours"]["auroc"] < 0.99] == []
+    assert [x for x in ranked if x["ours"]["auroc"] < x["cleanlab"]["auroc"]] == []
     for case in cases:
         listed = case["ours"].get("listed_in_first_5%")
         assert (listed is not None) == (case["fault"] in ("garbage", "copies"))
