@@ -12,7 +12,6 @@ writes  bench/results/framing.json
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +71,7 @@ def main(characters: int = 500, digits: int = 10_000, repetitions: int = 7) -> N
         if subprocess.run(command).returncode:  # noqa: S603
             print(f"framing: not measured, as this clone's history lacks {FORMER}")
             return
-        shutil.unpack_archive(tar, former, filter="data")
+        report.unpack(Path(tar), Path(former))
         medians = report.medians(partial(round_of_all, counts, former), repetitions)
     results = {}
     for dataset in counts:

@@ -79,7 +79,7 @@ def lay_out(source: str, sample: Path) -> None:
         download.main(Path("scratch"), source, dataset)
         unzip.main(Path("scratch"), source, dataset)
         tar = f"data/images/{source}/{dataset}.tar"
-        shutil.unpack_archive(tar, f"unpacked/{source}/{dataset}", filter="data")
+        report.unpack(Path(tar), Path("unpacked", source, dataset))
 
 
 def summary(rows: dict[str, dict[str, float]], images: int) -> dict[str, Any]:

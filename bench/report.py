@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import statistics
+import tarfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +26,13 @@ def mirror() -> Path:
     if not folder.is_dir():
         raise InputError(f"DATA_MIRROR={folder}: the benchmark reads from a folder")
     return folder
+
+
+def unpack(tar: Path, folder: Path) -> None:
+    """Unpack a tar, of Python 3.11.2 (Debian 12) one of our own."""
+    safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(tar) as content:
+        content.extractall(folder, **safely)  # noqa: S202
 
 
 def alone(function: Callable[..., Any], *arguments: object) -> Any:

@@ -50,9 +50,12 @@ def fetch_runtime(folder: Path) -> None:
                 f"npm pack {name}: its sha512 is another than the one in tools/report.py"
             )
         with tarfile.open(archive) as content:
-            parts = [content.getmember(f"package/dist/{part}") for part in _PARTS]
-            content.extractall(working, parts, filter="data")
-        Path(working, "package/dist").rename(folder)
+            parts = {part: content.extractfile(f"package/dist/{part}") for part in _PARTS}
+            unpacked = Path(working, "dist")
+            unpacked.mkdir()
+            for name_of_part, part in parts.items():
+                (unpacked / name_of_part).write_bytes(part.read() if part else b"")
+        unpacked.rename(folder)
 
 
 class Handler(SimpleHTTPRequestHandler):

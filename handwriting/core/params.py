@@ -43,7 +43,7 @@ def undeclared(name: str, cls: type[T]) -> T:
 
     What is not there has the defaults of `cls`.
     """
-    content = _content()
+    content = _content() if PATH.exists() else None
     return _checked(name, content.get(name, {}) if isinstance(content, dict) else {}, cls)
 
 
