@@ -24,6 +24,7 @@ _FARTHEST = 20.0  # log odds by which a diagonal is tilted at most: from the flo
 _HALF_CHI = 1.92  # half of chi-squared's 95% point with one degree of freedom
 _SURE_MISTAKES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # parts of what a network doubts in all
 _FEW = 3  # of these, that the choice of a kind allows for; the interval of the clean fraction: all
+_TELLING = 10.0  # log likelihood that another temperature must explain: less is by chance
 _TEMPERATURES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 _FLIPPED = 0.03  # of a class, at least, for flips of its own: less may be a network's mistakes
 
@@ -348,10 +349,15 @@ def _named(form: str, matrix: Floats, clean: float) -> str:
 
 
 def tempering(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
-    """Return posteriors [N, C], as sure as makes the labels likeliest under a matrix."""
+    """Return posteriors [N, C], as sure as makes the labels likeliest under a matrix.
+
+    They stay as they are where that explains little: random labels tell nothing of the images.
+    """
     data = Observations(np.asarray(posteriors, np.float64), labels)
     among = [data.tempered(each) for each in _TEMPERATURES]
-    return max(among, key=lambda each: each.log_likelihood(matrix)).posteriors
+    best = max(among, key=lambda each: each.log_likelihood(matrix))
+    gain = best.log_likelihood(matrix) - data.log_likelihood(matrix)
+    return best.posteriors if gain > _TELLING else data.posteriors
 
 
 def p_true(posteriors: Floats, labels: Labels, matrix: Floats) -> Floats:
