@@ -1,9 +1,12 @@
 """`python -m tools.tables`: put the metrics of the real archives into README.md and docs/.
 
-What stands between a line `<!-- name -->` and the next `<!-- end -->` is generated.
+What stands between a line `<!-- name -->` and the next `<!-- end -->` is generated, from metrics/
+or bench/results/.
 """
 
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from tools import program
 
 SOURCE = "real"
 REASONS = Path("stages/ablation/reasons.json")
+BENCH = Path("bench/results")
 
 
 def networks(results: Results) -> str:
@@ -127,6 +131,113 @@ def diagnosis(results: Results) -> str:
     return table(columns)
 
 
+def summary(results: Results) -> str:
+    """Return what the main choices are worth, in points of accuracy."""
+    ablation = Results(f"ablation/{results.source}").table("choices").set_index("choice")
+    without = {
+        "crop": "cut the image to its ink",
+        "geometry": "give the network the size and position of the ink",
+        "width": "twice the channels",
+    }
+    rows = [("1", what, -100 * ablation["difference"][name]) for name, what in without.items()]
+    pairs = {
+        ("1", "adapt to the writer's other images"): ("characters-adapted", "characters"),
+        ("1", "two networks"): ("characters-ensemble", "characters"),
+        ("1", "two networks, adapted"): ("characters-ensemble-adapted", "characters-adapted"),
+        ("2", "start from characters, all labels"): ("mnist-characters", "mnist-random"),
+        ("3", "predict the least likely class"): ("mnistTask3-naive-argmin", "mnistTask3-naive"),
+        ("3", "forward correction, self-training"): ("mnistTask3-random", "mnistTask3-naive"),
+        ("3", "the same, from characters"): ("mnistTask3-characters", "mnistTask3-random"),
+    }
+    for (question, what), names in pairs.items():
+        one, other = (results.json(name)["accuracy"] for name in names)
+        rows.append((question, what, 100 * (one - other)))
+    questions, choices, worth = map(list, zip(*rows, strict=True))
+    return table({"question": questions, "choice": choices, "points": cells("{:+.2f}", worth)})
+
+
+def context(results: Results) -> str:
+    """Return how many images are classified correctly, by the number of the writer's others."""
+    frame = results.table("characters/context_size")
+    counts = frame.pivot(index="network", columns="context", values="correct")
+    most = counts.columns.max()
+    columns = {f"{n if n < most else 'all'}": cells("{:,}", counts[n]) for n in counts}
+    return table({"network": [f"`{name}`" for name in counts.index], **columns})
+
+
+def study(name: str, _: Results) -> str:
+    """Return a study that no stage makes: its file as it is."""
+    frame = pd.read_csv(BENCH / f"studies/{name}.csv", dtype=str, keep_default_na=False)
+    return table({column: [*map(grouped, frame[column])] for column in frame})
+
+
+def grouped(text: str) -> str:
+    """Return a text with separators in its large whole numbers."""
+    return re.sub(r"(?<![\d.])\d{4,}", lambda found: f"{int(found[0]):,}", text)
+
+
+def scale(_: Results) -> str:
+    """Return what the stages cost by the number of images."""
+    costs = files.read_json(BENCH / "scale.json")["costs"]
+    stages = ("unzip", "preprocess", "finetune", "diagnose-labels")
+    columns = {"images": [f"{each['images']:,} {each['kind']}" for each in costs]}
+    form = "{wall_seconds:,.1f} s, {cpu_seconds:,.1f} CPU s, {peak_memory_mb:,} MB"
+    for name in stages:
+        columns[name] = [form.format(**each[name]) if name in each else "" for each in costs]
+    disk = "{raw:,} + {images:,} + {tensors:,} MB"
+    columns["disk: raw + tar + tensors"] = [disk.format(**each["disk_mb"]) for each in costs]
+    return table(columns)
+
+
+def exponents(_: Results) -> str:
+    """Return how the wall seconds of the stages grow: images to this power."""
+    frame = pd.DataFrame(files.read_json(BENCH / "scale.json")["exponents"])
+    rows = zip(frame["images"], frame["kind"], strict=True)
+    columns = {"up to images": [f"{images:,} {kind}" for images, kind in rows]}
+    for name in frame.columns.drop(["images", "kind"]):
+        columns[str(name)] = cells("{:.2f}", frame[name])
+    return table(columns)
+
+
+def passes(_: Results) -> str:
+    """Return the CPU seconds of a training by its images, in proportion to those measured."""
+    summaries = [files.read_json(BENCH / f"training{each}.json") for each in ("", "-large")]
+    measured = {size: each for found in summaries for size, each in found["summary"].items()}
+    images = summaries[0]["about"]["train_images"]
+    columns = {"training images": [f"{images * 10**power:,}" for power in range(4)]}
+    for size in ("small", "medium", "large"):
+        seconds = [measured[size]["cpu_seconds"] * 10**power for power in range(4)]
+        columns[f"`{size}`, CPU seconds"] = cells("{:,.0f}", seconds)
+    return table(columns)
+
+
+def bench(_: Results) -> str:
+    """Return what the project costs beside what people copy."""
+    training, large, gpu, data, predict = (
+        files.read_json(BENCH / f"{name}.json")
+        for name in ("training", "training-large", "training-gpu", "preprocess", "predict-real")
+    )
+    sizes = {**training["summary"], "large": large["summary"]["large"]}
+    rows = []
+    for name in ("small", "medium", "large"):
+        found = sizes[name]
+        about = f"MNIST, `{name}`: {found['accuracy']:.2%}, {found['seeds']} seeds"
+        theirs = sizes["example"]["cpu_seconds_to_0.99"] if name == "small" else None
+        rows.append((about, "CPU seconds", found["cpu_seconds"], theirs))
+    small = gpu["summary"]["small"]
+    about = f"the first on an NVIDIA H200: {small['accuracy']:.2%}, {small['seeds']} seeds"
+    rows.append((about, "wall seconds", small["wall_seconds"], None))
+    for name, what in {"characters": "trainPart1", "mnistTask3": "mnistTask3"}.items():
+        ours = data["results"][name]["archive_to_tensors_cpu_seconds_on_one_core"]
+        theirs = data["results"][name]["runs"]["loop"]["cpu_seconds"]
+        rows.append((f"{what}, archive to tensors", "CPU seconds", ours, theirs))
+    both = predict["images_per_cpu_second"]["both"]
+    rows.append(("trainPart1, file to label", "images a CPU second", both, None))
+    what, unit, us, them = map(list, zip(*rows, strict=True))
+    columns = {"what": what, "unit": unit, "ours": cells("{:,.1f}", us)}
+    return table(columns | {"what people copy": cells("{:,.1f}", them)})
+
+
 def table(columns: dict[str, list[str]]) -> str:
     """Return columns as a table in Markdown."""
     rows = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
@@ -158,13 +269,34 @@ def points(frame: pd.DataFrame) -> list[str]:
 
 
 Block = Callable[[Results], str]
+
+
+def studies(*names: str) -> dict[str, Block]:
+    """Return the blocks of studies."""
+    return {name: partial(study, name) for name in names}
+
+
 PAGES: dict[str, dict[str, Block]] = {
     "README.md": {"networks": networks, "answers": answers, "labels": labels, "speed": speed},
-    "docs/design-choices.md": {
+    "docs/quickstart.md": studies("costs"),
+    "docs/method.md": {
+        "summary": summary,
         "choices": choices,
         "learning-rate": learning_rate,
         "tta": tta,
+        "context": context,
         "diagnosis": diagnosis,
+        **studies("full_length", "smoothing", "temperature", "writer_model", "writer_scale"),
+        **studies("ensembles", "mistakes", "own_pictures", "crops", "crop_groups"),
+        **studies("learning_rates", "pseudo_labels", "self_training", "mnistTask3_runs"),
+        **studies("not_worth_it", "transfer_runs", "split_seeds"),
+    },
+    "docs/scale.md": {
+        "bench": bench,
+        "scale": scale,
+        "exponents": exponents,
+        "passes": passes,
+        **studies("processors", "gpu"),
     },
 }
 
