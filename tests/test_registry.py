@@ -45,7 +45,7 @@ def test_a_released_network_predicts_in_another_repository(committed: Path, tmp_
     run(other, "git", "init", "--quiet")
     run(other, "dvc", "init", "--quiet")
     url = f"file://{origin}"
-    for command in pages.sections("docs/dvc.md")["Only a trained network"]:
+    for command in pages.sections("docs/dvc.md")["Fetch a released network"]:
         run(other, "bash", "-e", "-c", command.replace(HOST, url))
     network = (committed / "artifacts/real/characters.pt").read_bytes()
     assert (other / "characters.pt").read_bytes() == network
