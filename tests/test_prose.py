@@ -48,5 +48,5 @@ def test_a_page_says_first_for_whom_it_is(page: str) -> None:
 
 
 def test_sentences_are_counted() -> None:
-    page = "# A title\n\nOne `<!-- two -->` [four five](x.md). Six (see. Seven):\n\n- Eight.\n| a |\n"
+    page = "# A title\n\nOne `<!-- two -->` [four five](x). Six (see. Seven):\n\n- Eight.\n| a |\n"
     assert [words(each) for each in sentences(page)] == [4, 2, 1, 1]

@@ -74,12 +74,22 @@ def speed(results: Results) -> str:
 
 
 def choices(results: Results) -> str:
-    """Return the ablation; its first row is what the others are compared with."""
+    """Return the ablation, with the study of full trainings beside it.
+
+    Its first row is what the others are compared with.
+    """
     rows = Results(f"ablation/{results.source}").table("choices").set_index("choice")
     numbers = rows.select_dtypes("number").astype(float)
     frame = pd.DataFrame(files.read_json(REASONS)).T.join(numbers)
     columns = {"changed": list(frame["change"]), **measured(frame)}
     columns["adapted %"] = cells("{:.2f}", 100 * frame["adapted"])
+    full = pd.read_csv(BENCH / "studies/full_length.csv", dtype=str).set_index("changed")
+    columns["in full: difference (95%)"] = [
+        "{} ({} to {})".format(*full.loc[each, ["difference, points", "low", "high"]])
+        if each in full.index[1:]
+        else ""
+        for each in frame["change"]
+    ]
     return table(columns | {"why": list(frame["why"]), "from": list(frame["source"])})
 
 
@@ -110,8 +120,9 @@ def learning_rate(results: Results) -> str:
 
 def diagnosis(results: Results) -> str:
     """Return how faulty labels are examined, beside cleanlab: the means over the seeds."""
-    path = Path(f"bench/results/diagnosis-{results.source}.json")
+    path = BENCH / f"diagnosis-{results.source}.json"
     rows = pd.json_normalize(files.read_json(path)["cases"], sep=" ")
+    rows = rows[rows["images"] == rows["images"].min()]  # more images make no other picture
     groups = rows.groupby(["images", "fault"], sort=False)
     means, counts = groups.mean(numeric_only=True), groups.size()
     right = groups["named_correctly"].sum().astype(int)
@@ -286,8 +297,8 @@ PAGES: dict[str, dict[str, Block]] = {
         "tta": tta,
         "context": context,
         "diagnosis": diagnosis,
-        **studies("full_length", "smoothing", "temperature", "writer_model", "writer_scale"),
-        **studies("ensembles", "mistakes", "own_pictures", "crops", "crop_groups"),
+        **studies("smoothing", "temperature", "writer_model", "writer_scale", "mistakes"),
+        **studies("own_pictures", "crops", "crop_groups"),
         **studies("learning_rates", "pseudo_labels", "self_training", "mnistTask3_runs"),
         **studies("not_worth_it", "transfer_runs", "split_seeds"),
     },
