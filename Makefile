@@ -13,12 +13,16 @@ PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
 .PHONY: help setup cluster repro repro-pull ablation push verify report test test-all \
 	lint format lock bench bench-full clean
-SHELL := /bin/sh
+SHELL := bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
 export PYTHONHASHSEED := 0
 # With it `python -m` does not look into this folder.
 unexport PYTHONSAFEPATH
+# What stages print passes through `quietly` line by line.
+export PYTHONUNBUFFERED := 1
+# A command of DVC's without the lines that tell nothing to who wants the result.
+quietly = echo '$(1)'; $(1) | grep --line-buffered -vEf tools/dvc_lines.txt; exit $${PIPESTATUS[0]}
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -39,11 +43,11 @@ $(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
 	touch $@
 
 repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers
-	dvc repro $(PIPELINE)
+	@$(call quietly,dvc repro $(PIPELINE))
 	@python -m tools.answers $(SOURCE)
 
 repro-pull: setup ## the same, with what the default remote has already
-	dvc repro --pull --allow-missing $(PIPELINE)
+	@$(call quietly,dvc repro --pull --allow-missing $(PIPELINE))
 	@python -m tools.answers $(SOURCE)
 
 push: setup ## send a source's files to the default remote
