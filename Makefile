@@ -11,7 +11,7 @@ PORT ?=
 # The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
-.PHONY: help setup cluster repro repro-pull ablation push verify report test test-all \
+.PHONY: help setup cluster repro repro-pull ablation push verify report figures test test-all \
 	lint format lock bench bench-full clean
 SHELL := bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -62,6 +62,10 @@ verify: ## hash every object of DVC's cache (STORE=... of another store) and nam
 
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))
+
+figures: setup ## draw the pictures of README and docs (SOURCE=real), and fill their tables
+	python -m tools.figures --source $(SOURCE)
+	python -m tools.tables
 
 test: lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto --dist worksteal
