@@ -3,70 +3,19 @@
 What stands between a line `<!-- name -->` and the next `<!-- end -->` is generated.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from handwriting.core import files
 from handwriting.core.errors import InputError
-from handwriting.reporting import characters, mnist, mnistTask3
-from handwriting.reporting.networks import NETWORKS
-from handwriting.reporting.page import Part
 from handwriting.reporting.results import Results
-from tools import program
+from tools import program, result_tables
+from tools.markdown import accuracy, cells, points, table
 
 SOURCE = "real"
 REASONS = Path("stages/ablation/reasons.json")
-
-
-def networks(results: Results) -> str:
-    """Return the accuracy of every network."""
-    measured = {name: each for name, each in NETWORKS.items() if results.has(name)}
-    frame = pd.DataFrame([results.json(name) for name in measured])
-    columns = {
-        "network": [f"`{name}`" for name in measured],
-        "question": [f"{each.question}: {each.what}" for each in measured.values()],
-        "accuracy % ± sd": accuracy(frame),
-        "95% interval": interval(frame, "{:.2f} to {:.2f}"),
-        "up to confusable classes %": cells("{:.2f}", 100 * frame["folded"]),
-        "runs": cells("{:.0f}", frame["runs"]),
-        "images": cells("{:,.0f}", frame["images"]),
-    }
-    return table(columns)
-
-
-def answers(results: Results) -> str:
-    """Return the three answers, as the report gives them."""
-    sections = {"one": characters, "two": mnist, "three": mnistTask3}
-    parts = [Part(name, module.numbers(results)) for name, module in sections.items()]
-    return "".join(f"{i}. {part.text}\n" for i, part in enumerate(parts, 1))
-
-
-def labels(results: Results) -> str:
-    """Return the primary comparison of question two, at each number of labels."""
-    answer = results.json("transfer/answer")
-    frame = pd.DataFrame({name: answer[name] for name in answer if name != "answer"}).T
-    columns = {
-        "labels per class": list(frame.index),
-        **{f"{init} %": cells("{:.2f}", 100 * frame[init]) for init in mnist.INITS},
-        "characters - random, points (95% interval)": points(frame),
-        "pairs of seeds": cells("{}", frame["seeds"]),
-        "corrected p": cells("{:.2g}", frame["p_corrected"]),
-        "smallest effect of interest": cells("{:g}", 100 * frame["margin"]),
-        "verdict": list(frame["verdict"]),
-    }
-    return table(columns)
-
-
-def speed(results: Results) -> str:
-    """Return how many training images it takes to reach an accuracy, with all labels."""
-    frame = mnist.with_all_labels(results.table("transfer/speed")).dropna(subset=["median_images"])
-    names = ("median_images", "fewest_images", "most_images", "median_images_kept")
-    images = {name.replace("_", " "): cells("{:,}", frame[name], "never") for name in names}
-    validation = cells("{:g}", 100 * frame["threshold"])
-    return table({"validation accuracy %": validation, "init": list(frame["init"]), **images})
 
 
 def choices(results: Results) -> str:
@@ -127,39 +76,10 @@ def diagnosis(results: Results) -> str:
     return table(columns)
 
 
-def table(columns: dict[str, list[str]]) -> str:
-    """Return columns as a table in Markdown."""
-    rows = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def cells(form: str, values: Iterable[Any], missing: str = "") -> list[str]:
-    """Return values as text."""
-    return [missing if pd.isna(value) else form.format(value) for value in values]
-
-
-def accuracy(frame: pd.DataFrame) -> list[str]:
-    """Return accuracies with their standard deviations, in percent."""
-    rows = (100 * frame[["accuracy", "sd"]]).values
-    return ["not run yet" if pd.isna(each) else f"{each:.2f} ± {sd:.2f}" for each, sd in rows]
-
-
-def interval(frame: pd.DataFrame, form: str) -> list[str]:
-    """Return the columns low and high in percent; nothing where they are equal or missing."""
-    rows = 100 * frame[["low", "high"]].values
-    return [form.format(low, high) if low < high else "" for low, high in rows]
-
-
-def points(frame: pd.DataFrame) -> list[str]:
-    """Return differences with their intervals, in percentage points."""
-    bounds = interval(frame, "({:+.2f} to {:+.2f})")
-    both = zip(100 * frame["difference"], bounds, strict=True)
-    return [f"{difference:+.2f} {bound}" if bound else "" for difference, bound in both]
-
-
 Block = Callable[[Results], str]
 PAGES: dict[str, dict[str, Block]] = {
-    "README.md": {"networks": networks, "answers": answers, "labels": labels, "speed": speed},
+    "README.md": result_tables.README,
+    "docs/results.md": result_tables.RESULTS,
     "docs/design-choices.md": {
         "choices": choices,
         "learning-rate": learning_rate,
@@ -176,7 +96,7 @@ def filled(text: str, blocks: dict[str, Block], results: Results) -> str:
         _, end, after = rest.partition("<!-- end -->")
         if not start or not end:
             raise InputError(f"the page has no <!-- {name} --> with an <!-- end --> after it")
-        text = f"{before}{start}\n{block(results)}\n{end}{after}"
+        text = f"{before}{start}{block(results)}{end}{after}"
     return text
 
 
