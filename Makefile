@@ -12,13 +12,16 @@ PORT ?=
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
 .PHONY: help setup cluster repro repro-pull ablation push verify report figures test test-all \
-	lint format lock bench bench-full clean
+	lint format lock bench bench-quick clean
 SHELL := bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
 export PYTHONHASHSEED := 0
 # With it `python -m` does not look into this folder.
 unexport PYTHONSAFEPATH
+# pip warns of what nobody here can change: that root calls it, that there is a newer one.
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What stages print passes through `quietly` line by line.
 export PYTHONUNBUFFERED := 1
 # A command of DVC's without the lines that tell nothing to who wants the result.
@@ -33,13 +36,13 @@ setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements.txt
 	touch $@
 
 cluster: $(VENV)/cluster ## Ray too, for trainings on many machines: docs/scale.md
 
 $(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-cluster.txt
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements-cluster.txt
 	touch $@
 
 repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers
@@ -92,18 +95,18 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 		--no-header --no-emit-index-url --constraint requirements.txt pyproject.toml \
 		| grep -vxFf requirements.txt | grep -v '^colorama' > requirements-cluster.txt
 
-bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
+bench: cluster bench-quick ## all of it: every fault of labels, 100 times the digits, Ray: hours
+	python -m bench.training --seeds 5 --model-sizes small medium large --full
+	python -m bench.diagnosis --source $(BENCHED)
+	python -m bench.scale
+	python -m bench.cluster
+
+bench-quick: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
 	python -m bench.framing
 	python -m bench.predict --source $(BENCHED)
 	python -m bench.training
 	python -m bench.transfer --source $(BENCHED)
-
-bench-full: cluster ## more: the large model, faults of labels, up to 6 million images, Ray: hours
-	python -m bench.training --seeds 5 --model-sizes small medium large --full
-	python -m bench.diagnosis --source $(BENCHED)
-	python -m bench.scale
-	python -m bench.cluster
 
 clean: ## remove what can be made again, except DVC's cache (`dvc gc -w` for that)
 	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis
