@@ -11,14 +11,21 @@ PORT ?=
 # The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
-.PHONY: help setup cluster repro repro-pull ablation push verify report test test-all \
-	lint format lock bench bench-full clean
-SHELL := /bin/sh
+.PHONY: help setup cluster repro repro-pull ablation push verify report figures test test-all \
+	lint format lock bench bench-quick clean
+SHELL := bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
 export PYTHONHASHSEED := 0
 # With it `python -m` does not look into this folder.
 unexport PYTHONSAFEPATH
+# pip warns of what nobody here can change: that root calls it, that there is a newer one.
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What stages print passes through `quietly` line by line.
+export PYTHONUNBUFFERED := 1
+# A command of DVC's without the lines that tell nothing to who wants the result.
+quietly = echo '$(1)'; $(1) | grep --line-buffered -vEf tools/dvc_lines.txt; exit $${PIPESTATUS[0]}
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -29,21 +36,21 @@ setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements.txt
 	touch $@
 
 cluster: $(VENV)/cluster ## Ray too, for trainings on many machines: docs/scale.md
 
 $(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-cluster.txt
+	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements-cluster.txt
 	touch $@
 
 repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers
-	dvc repro $(PIPELINE)
+	@$(call quietly,dvc repro $(PIPELINE))
 	@python -m tools.answers $(SOURCE)
 
 repro-pull: setup ## the same, with what the default remote has already
-	dvc repro --pull --allow-missing $(PIPELINE)
+	@$(call quietly,dvc repro --pull --allow-missing $(PIPELINE))
 	@python -m tools.answers $(SOURCE)
 
 push: setup ## send a source's files to the default remote
@@ -58,6 +65,10 @@ verify: ## hash every object of DVC's cache (STORE=... of another store) and nam
 
 report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 	python -m tools.report --source $(SOURCE) $(if $(PORT),--port $(PORT))
+
+figures: setup ## draw the pictures of README and docs (SOURCE=real), and fill their tables
+	python -m tools.figures --source $(SOURCE)
+	python -m tools.tables
 
 test: lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto --dist worksteal
@@ -84,18 +95,18 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 		--no-header --no-emit-index-url --constraint requirements.txt pyproject.toml \
 		| grep -vxFf requirements.txt | grep -v '^colorama' > requirements-cluster.txt
 
-bench: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
+bench: cluster bench-quick ## all of it: every fault of labels, 100 times the digits, Ray: hours
+	python -m bench.training --seeds 5 --model-sizes small medium large --full
+	python -m bench.diagnosis --source $(BENCHED)
+	python -m bench.scale
+	python -m bench.cluster
+
+bench-quick: setup ## what it costs, against what people copy (DATA_MIRROR: on the real data)
 	python -m bench.preprocess
 	python -m bench.framing
 	python -m bench.predict --source $(BENCHED)
 	python -m bench.training
 	python -m bench.transfer --source $(BENCHED)
-
-bench-full: cluster ## more: the large model, faults of labels, up to 6 million images, Ray: hours
-	python -m bench.training --seeds 5 --model-sizes small medium large --full
-	python -m bench.diagnosis --source $(BENCHED)
-	python -m bench.scale
-	python -m bench.cluster
 
 clean: ## remove what can be made again, except DVC's cache (`dvc gc -w` for that)
 	rm -rf scratch artifacts data/raw data/images data/tensors .*_cache .hypothesis

@@ -37,8 +37,8 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
             folder.mkdir()
             workspace.copy_project(folder)
             workspace.make_small(folder)
-            workspace.run(folder, "dvc", "repro")
-            done.touch()
+            printed = workspace.run(folder, "dvc", "repro").stdout
+            done.write_text(printed)
     return folder
 
 

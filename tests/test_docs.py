@@ -65,7 +65,6 @@ WITHIN = {
     "dvc artifacts get": test_registry,
     "dvc dag real/dvc.yaml": "dvc dag dvc.yaml",
     "dvc exp run real/dvc.yaml": test_experiments,
-    "dvc exp run -S naive.epochs=3": test_experiments,
     "dvc get https://host/team/three-questions artifacts/sample/characters.pt --rev BRANCH": (
         "dvc get . artifacts/sample/characters.pt --rev main --out got.pt"
     ),
@@ -76,7 +75,7 @@ WITHIN = {
     "dvc push --run-cache": "dvc push --run-cache --with-deps dvc.yaml",
     "dvc remote modify --local storage ask_password true": "dvc remote modify --help",
     "dvc remote modify --local storage keyfile ~/.ssh/id_ed25519": "dvc remote modify --help",
-    "make bench-full": (  # whose seeds take an hour; 300 images are too few to name every fault
+    "make bench": (  # whose seeds take an hour; 300 images are too few to name every fault
         "python -m bench.training --model-sizes small medium large --full;"
         " rm -f bench/results/diagnosis-sample.json;"
         " python -m bench.diagnosis --images 250 --seeds 1 --trained 0"
@@ -84,13 +83,11 @@ WITHIN = {
         " python -m bench.scale --images 600 1200;"
         " python -m bench.cluster --trainings 2 --sleepers 16"
     ),
+    "make figures SOURCE=real": "make --dry-run figures SOURCE=real",
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
     "make repro SOURCE=shapes": "make repro SOURCE=sample",
     "make repro-pull SOURCE=real": "make repro-pull SOURCE=sample",
-    'make setup PIP_ARGS="--extra-index-url <that index>"': (
-        'make setup PIP_ARGS="--extra-index-url https://localhost"'
-    ),
     "make setup PYTHON=python3.12": "make --dry-run setup PYTHON=python3.12",
     "make test-all": "make --dry-run test-all",  # this is one of its tests
     "make verify STORE=/mnt/shared/three-questions/files/md5": (
@@ -98,6 +95,7 @@ WITHIN = {
     ),
     "pip install .": test_install,
     "pip install '.[train]'": test_install,
+    "pip install -r requirements.txt && dvc repro": "dvc repro",
     "pip install -r requirements.txt": "pip install --dry-run -r requirements.txt",
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,

@@ -20,7 +20,7 @@ def sentences(text: str) -> Iterator[str]:
     """The sentences of a page; of code within them one word is left, of a link its text."""
     text = APART.sub("", re.sub(r"`[^`]+`", "Code", BLOCK.sub("", text)))
     text = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"<[^>]+>", "", text).replace("et al.", "et al").replace("e.g.", "eg")
+    text = re.sub(r"<[^>]+>", "", text.replace("<br>", "\n\n")).replace("et al.", "et al")
     for paragraph in re.split(r"\n\s*\n", ITEM.sub("\n\n", text)):
         yield from (" ".join(each.split()) for each in END.split(paragraph) if each.strip())
 

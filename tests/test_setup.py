@@ -42,12 +42,25 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(str(found.resolve().relative_to(ROOT))), anchor
 
 
-def test_the_results_in_the_readme_are_those_of_the_committed_metrics() -> None:
-    table = README.partition("<!-- networks -->")[2].partition("<!-- end -->")[0]
+def test_the_results_page_has_the_committed_metrics_of_every_network() -> None:
+    page = (ROOT / "docs/results.md").read_text()
+    table = page.partition("<!-- networks -->")[2].partition("<!-- end -->")[0]
     rows = re.findall(r"(?m)^\| `([\w-]+)` \| [^|]+ \| (.*) \|$", table)
     assert {name for name, _ in rows} == {n for n, each in NETWORKS.items() if each.question < 4}
     for name, cells in rows:
         m = json.loads((ROOT / f"metrics/real/{name}.json").read_text())
         shown = {key: f"{100 * m[key]:.2f}" for key in ("accuracy", "sd", "low", "high", "folded")}
         expected = "{accuracy} ± {sd} | {low} to {high} | {folded}".format(**shown)
+        expected += f" | {m['loss']:.3f} | {100 * m['ece']:.2f}"
         assert cells == f"{expected} | {m['runs']} | {m['images']:,}"
+
+
+def test_the_readme_fits_130_lines() -> None:
+    assert len(README.splitlines()) <= 130
+
+
+def test_the_example_image_gets_the_answer_that_the_readme_shows() -> None:
+    [shown] = re.findall(r"(?ms)^```console\n\$ python (.*?)\n(.*?)^```$", README)
+    if not (ROOT / "artifacts/sample/characters.onnx").exists():
+        pytest.skip("the sample's network is not here: make repro")
+    assert run(ROOT, sys.executable, *shown[0].split()).stdout == shown[1]

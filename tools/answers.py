@@ -1,34 +1,124 @@
-"""`python -m tools.answers SOURCE`: print each question's accuracies, and where to look."""
+"""`python -m tools.answers SOURCE`: print the answer to each question, and where to look next.
 
-from pathlib import Path
+README has the same sentences (tools/tables.py).
+"""
 
-from handwriting.core import files
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
 from handwriting.core.errors import InputError
-from handwriting.reporting.networks import NETWORKS
+from handwriting.reporting.results import Results
 from tools import program
 
-QUESTIONS = ("characters", "MNIST, fine-tuned", "mnistTask3, wrong labels", "doubtful labels")
-SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting.\n"
+SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting."
+_VERDICTS = {
+    "helps": "raises the accuracy",
+    "hurts": "lowers the accuracy",
+    "equivalent": "makes no relevant difference",
+    "undecided": "has no certain effect",
+}
+_COMPLEMENTARY = "complementary: folder k holds digits that are not k"
+Answer = tuple[str, str]  # in one sentence; its interval, count and what to compare it with
+
+
+def characters(results: Results) -> Answer:
+    """Return the answer to question one."""
+    single = results.json("characters")
+    images, folds = f"{single['images']:,} images", f"{single['runs']}-fold cross-validation"
+    share, classes = f"{single['accuracy']:.1%} of single characters", len(results.classes())
+    bold = f"A small CNN classifies {share} correctly, over {classes} classes, from {images}."
+    if not single["writers"]:
+        return bold, f"95% interval {interval(single)}, n = {images}, {folds}."
+    unseen, adapted = (results.json(f"characters-{n}") for n in ("unseen-writers", "adapted"))
+    return bold, (
+        f"95% interval {interval(single)}, n = {images} by {single['writers']} writers, {folds}."
+        f" Unseen writers: {unseen['accuracy']:.1%} ({interval(unseen)})."
+        f" Adapted to the writer: {adapted['accuracy']:.1%} ({interval(adapted)})."
+    )
+
+
+def transfer(results: Results) -> Answer:
+    """Return the answer to question two."""
+    found = results.json("transfer/answer")
+    del found["answer"]
+    rows = pd.DataFrame(found).T.rename_axis("labels").reset_index()
+    said = [
+        f"{_VERDICTS[verdict]} at {labelled(part['labels'])}"
+        for verdict, part in rows.groupby("verdict", sort=False)
+    ]
+    points = ", ".join(f"{100 * each:+.2f}" for each in rows["difference"])
+    seeds = " to ".join(map(str, sorted({rows["seeds"].min(), rows["seeds"].max()})))
+    return (
+        f"On MNIST, pretraining on these characters {', and '.join(said)}.",
+        f"Points of full fine-tuning over random weights, with {labelled(rows['labels'])}:"
+        f" {points}. n = {seeds} seed pairs.",
+    )
+
+
+def labelled(labels: Iterable[str]) -> str:
+    """Return numbers of labels in words."""
+    *others, last = ["all" if each == "all" else f"{int(each):,}" for each in labels]
+    words = f"{', '.join(others)} and {last}" if others else last
+    return f"{words} labels" if last == "all" else f"{words} labels per class"
+
+
+def wrong_labels(results: Results) -> Answer:
+    """Return the answer to question three."""
+    naive, forward, clean = (
+        results.json(name) for name in ("mnistTask3-naive", "mnistTask3-random", "mnist-random")
+    )
+    kind = results.table("mnistTask3/label_noise").set_index("dataset")["kind"]["mnistTask3"]
+    what = _COMPLEMENTARY if "complementary" in kind else kind
+    return (
+        f"The labels of mnistTask3 are {what}. A network trained on them as such classifies"
+        f" {forward['accuracy']:.2%} of MNIST's test images correctly.",
+        f"95% interval {interval(forward, 2)}, n = {forward['images']:,} test images,"
+        f" {forward['runs']} seeds. Labels used as given: {naive['accuracy']:.2%} (expected: they"
+        f" are wrong). Clean labels: {clean['accuracy']:.2%}.",
+    )
+
+
+def doubtful(results: Results) -> Answer:
+    """Return the answer on doubtful labels of a source of one's own."""
+    naive, forward = (results.json(f"doubtful-{name}") for name in ("naive", "corrected"))
+    return (
+        f"{results.json('label_noise/doubtful', 'artifacts')['sentence']}.",
+        f"Learned from as given: {naive['accuracy']:.1%} ({interval(naive)}) of the characters are"
+        f" correct. By forward correction: {forward['accuracy']:.1%} ({interval(forward)}).",
+    )
+
+
+ANSWERS = {  # by a network that each question has
+    "characters": characters,
+    "mnist-random": transfer,
+    "mnistTask3-random": wrong_labels,
+    "doubtful-naive": doubtful,
+}
+
+
+def interval(metrics: dict[str, Any], digits: int = 1) -> str:
+    """Return the 95% interval of an accuracy in percent."""
+    return f"{100 * metrics['low']:.{digits}f} to {100 * metrics['high']:.{digits}f}%"
 
 
 def main(source: list[str]) -> None:
-    """Print accuracy ± standard deviation of every network, with its images and runs."""
+    """Print the answers, 80 columns wide."""
     [name] = source
-    measured = [each for each in NETWORKS if Path(f"metrics/{name}/{each}.json").exists()]
-    if not measured:
+    results = Results(name)
+    found = [answer(results) for network, answer in ANSWERS.items() if results.has(network)]
+    if not found:
         raise InputError(f"metrics/{name}: no network has been measured")
-    print(f"\nAccuracy ± standard deviation, source {name}")
-    for number, question in enumerate(QUESTIONS, start=1):
-        of_question = [each for each in measured if NETWORKS[each].question == number]
-        if of_question:
-            print(f"{number}. {question}")
-        for network in of_question:
-            m = files.read_json(Path(f"metrics/{name}/{network}.json"))
-            accuracy = f"{100 * m['accuracy']:.2f}% ± {100 * m['sd']:.2f}"
-            counts = f"{m['images']:,} images, {m['runs']} runs"
-            print(f"  {network:34}{accuracy:15}  {counts}: {NETWORKS[network].what}")
-    print(SAMPLE if name == "sample" else "", "All metrics: dvc metrics show", sep="\n")
-    print(f"Report: artifacts/{name}/report.html (make report)")
+    print(f"\nAnswers of source {name}")
+    for number, (answer, rest) in enumerate(found, 1):
+        print(textwrap.fill(f"{number}. {answer}", 80, subsequent_indent="   "))
+        print(textwrap.indent(textwrap.fill(rest, 77), "   "))
+    print(f"\n{SAMPLE}" if name == "sample" else "")
+    print(f"Report: artifacts/{name}/report.html")
+    print("Next: make report, dvc metrics show", end="")
+    print(", make repro SOURCE=real" if name == "sample" else "")
 
 
 if __name__ == "__main__":

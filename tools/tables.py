@@ -4,73 +4,19 @@ What stands between a line `<!-- name -->` and the next `<!-- end -->` is genera
 or bench/results/.
 """
 
-import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from handwriting.core import files
 from handwriting.core.errors import InputError
-from handwriting.reporting import characters, mnist, mnistTask3
-from handwriting.reporting.networks import NETWORKS
-from handwriting.reporting.page import Part
 from handwriting.reporting.results import Results
-from tools import program
+from tools import program, result_tables, study_tables
+from tools.markdown import accuracy, cells, points, table
 
 SOURCE = "real"
 REASONS = Path("stages/ablation/reasons.json")
-BENCH = Path("bench/results")
-
-
-def networks(results: Results) -> str:
-    """Return the accuracy of every network."""
-    measured = {name: each for name, each in NETWORKS.items() if results.has(name)}
-    frame = pd.DataFrame([results.json(name) for name in measured])
-    columns = {
-        "network": [f"`{name}`" for name in measured],
-        "question": [f"{each.question}: {each.what}" for each in measured.values()],
-        "accuracy % ± sd": accuracy(frame),
-        "95% interval": interval(frame, "{:.2f} to {:.2f}"),
-        "up to confusable classes %": cells("{:.2f}", 100 * frame["folded"]),
-        "runs": cells("{:.0f}", frame["runs"]),
-        "images": cells("{:,.0f}", frame["images"]),
-    }
-    return table(columns)
-
-
-def answers(results: Results) -> str:
-    """Return the three answers, as the report gives them."""
-    sections = {"one": characters, "two": mnist, "three": mnistTask3}
-    parts = [Part(name, module.numbers(results)) for name, module in sections.items()]
-    return "".join(f"{i}. {part.text}\n" for i, part in enumerate(parts, 1))
-
-
-def labels(results: Results) -> str:
-    """Return the primary comparison of question two, at each number of labels."""
-    answer = results.json("transfer/answer")
-    frame = pd.DataFrame({name: answer[name] for name in answer if name != "answer"}).T
-    columns = {
-        "labels per class": list(frame.index),
-        **{f"{init} %": cells("{:.2f}", 100 * frame[init]) for init in mnist.INITS},
-        "characters - random, points (95% interval)": points(frame),
-        "pairs of seeds": cells("{}", frame["seeds"]),
-        "corrected p": cells("{:.2g}", frame["p_corrected"]),
-        "smallest effect of interest": cells("{:g}", 100 * frame["margin"]),
-        "verdict": list(frame["verdict"]),
-    }
-    return table(columns)
-
-
-def speed(results: Results) -> str:
-    """Return how many training images it takes to reach an accuracy, with all labels."""
-    frame = mnist.with_all_labels(results.table("transfer/speed")).dropna(subset=["median_images"])
-    names = ("median_images", "fewest_images", "most_images", "median_images_kept")
-    images = {name.replace("_", " "): cells("{:,}", frame[name], "never") for name in names}
-    validation = cells("{:g}", 100 * frame["threshold"])
-    return table({"validation accuracy %": validation, "init": list(frame["init"]), **images})
 
 
 def choices(results: Results) -> str:
@@ -83,13 +29,7 @@ def choices(results: Results) -> str:
     frame = pd.DataFrame(files.read_json(REASONS)).T.join(numbers)
     columns = {"changed": list(frame["change"]), **measured(frame)}
     columns["adapted %"] = cells("{:.2f}", 100 * frame["adapted"])
-    full = pd.read_csv(BENCH / "studies/full_length.csv", dtype=str).set_index("changed")
-    columns["in full: difference (95%)"] = [
-        "{} ({} to {})".format(*full.loc[each, ["difference, points", "low", "high"]])
-        if each in full.index[1:]
-        else ""
-        for each in frame["change"]
-    ]
+    columns["in full (95%)"] = study_tables.in_full(frame["change"])
     return table(columns | {"why": list(frame["why"]), "from": list(frame["source"])})
 
 
@@ -120,7 +60,7 @@ def learning_rate(results: Results) -> str:
 
 def diagnosis(results: Results) -> str:
     """Return how faulty labels are examined, beside cleanlab: the means over the seeds."""
-    path = BENCH / f"diagnosis-{results.source}.json"
+    path = Path(f"bench/results/diagnosis-{results.source}.json")
     rows = pd.json_normalize(files.read_json(path)["cases"], sep=" ")
     rows = rows[rows["images"] == rows["images"].min()]  # more images make no other picture
     groups = rows.groupby(["images", "fault"], sort=False)
@@ -142,173 +82,19 @@ def diagnosis(results: Results) -> str:
     return table(columns)
 
 
-def summary(results: Results) -> str:
-    """Return what the main choices are worth, in points of accuracy."""
-    ablation = Results(f"ablation/{results.source}").table("choices").set_index("choice")
-    without = {
-        "crop": "cut the image to its ink",
-        "geometry": "give the network the size and position of the ink",
-        "width": "twice the channels",
-    }
-    rows = [("1", what, -100 * ablation["difference"][name]) for name, what in without.items()]
-    pairs = {
-        ("1", "adapt to the writer's other images"): ("characters-adapted", "characters"),
-        ("1", "two networks"): ("characters-ensemble", "characters"),
-        ("1", "two networks, adapted"): ("characters-ensemble-adapted", "characters-adapted"),
-        ("2", "start from characters, all labels"): ("mnist-characters", "mnist-random"),
-        ("3", "predict the least likely class"): ("mnistTask3-naive-argmin", "mnistTask3-naive"),
-        ("3", "forward correction, self-training"): ("mnistTask3-random", "mnistTask3-naive"),
-        ("3", "the same, from characters"): ("mnistTask3-characters", "mnistTask3-random"),
-    }
-    for (question, what), names in pairs.items():
-        one, other = (results.json(name)["accuracy"] for name in names)
-        rows.append((question, what, 100 * (one - other)))
-    questions, choices, worth = map(list, zip(*rows, strict=True))
-    return table({"question": questions, "choice": choices, "points": cells("{:+.2f}", worth)})
-
-
-def context(results: Results) -> str:
-    """Return how many images are classified correctly, by the number of the writer's others."""
-    frame = results.table("characters/context_size")
-    counts = frame.pivot(index="network", columns="context", values="correct")
-    most = counts.columns.max()
-    columns = {f"{n if n < most else 'all'}": cells("{:,}", counts[n]) for n in counts}
-    return table({"network": [f"`{name}`" for name in counts.index], **columns})
-
-
-def study(name: str, _: Results) -> str:
-    """Return a study that no stage makes: its file as it is."""
-    frame = pd.read_csv(BENCH / f"studies/{name}.csv", dtype=str, keep_default_na=False)
-    return table({column: [*map(grouped, frame[column])] for column in frame})
-
-
-def grouped(text: str) -> str:
-    """Return a text with separators in its large whole numbers."""
-    return re.sub(r"(?<![\d.])\d{4,}", lambda found: f"{int(found[0]):,}", text)
-
-
-def scale(_: Results) -> str:
-    """Return what the stages cost by the number of images."""
-    costs = files.read_json(BENCH / "scale.json")["costs"]
-    stages = ("unzip", "preprocess", "finetune", "diagnose-labels")
-    columns = {"images": [f"{each['images']:,} {each['kind']}" for each in costs]}
-    form = "{wall_seconds:,.1f} s, {cpu_seconds:,.1f} CPU s, {peak_memory_mb:,} MB"
-    for name in stages:
-        columns[name] = [form.format(**each[name]) if name in each else "" for each in costs]
-    disk = "{raw:,} + {images:,} + {tensors:,} MB"
-    columns["disk: raw + tar + tensors"] = [disk.format(**each["disk_mb"]) for each in costs]
-    return table(columns)
-
-
-def exponents(_: Results) -> str:
-    """Return how the wall seconds of the stages grow: images to this power."""
-    frame = pd.DataFrame(files.read_json(BENCH / "scale.json")["exponents"])
-    rows = zip(frame["images"], frame["kind"], strict=True)
-    columns = {"up to images": [f"{images:,} {kind}" for images, kind in rows]}
-    for name in frame.columns.drop(["images", "kind"]):
-        columns[str(name)] = cells("{:.2f}", frame[name])
-    return table(columns)
-
-
-def passes(_: Results) -> str:
-    """Return the CPU seconds of a training by its images, in proportion to those measured."""
-    summaries = [files.read_json(BENCH / f"training{each}.json") for each in ("", "-large")]
-    measured = {size: each for found in summaries for size, each in found["summary"].items()}
-    images = summaries[0]["about"]["train_images"]
-    columns = {"training images": [f"{images * 10**power:,}" for power in range(4)]}
-    for size in ("small", "medium", "large"):
-        seconds = [measured[size]["cpu_seconds"] * 10**power for power in range(4)]
-        columns[f"`{size}`, CPU seconds"] = cells("{:,.0f}", seconds)
-    return table(columns)
-
-
-def bench(_: Results) -> str:
-    """Return what the project costs beside what people copy."""
-    training, large, gpu, data, predict = (
-        files.read_json(BENCH / f"{name}.json")
-        for name in ("training", "training-large", "training-gpu", "preprocess", "predict-real")
-    )
-    sizes = {**training["summary"], "large": large["summary"]["large"]}
-    rows = []
-    for name in ("small", "medium", "large"):
-        found = sizes[name]
-        about = f"MNIST, `{name}`: {found['accuracy']:.2%}, {found['seeds']} seeds"
-        theirs = sizes["example"]["cpu_seconds_to_0.99"] if name == "small" else None
-        rows.append((about, "CPU seconds", found["cpu_seconds"], theirs))
-    small = gpu["summary"]["small"]
-    about = f"the first on an NVIDIA H200: {small['accuracy']:.2%}, {small['seeds']} seeds"
-    rows.append((about, "wall seconds", small["wall_seconds"], None))
-    for name, what in {"characters": "trainPart1", "mnistTask3": "mnistTask3"}.items():
-        ours = data["results"][name]["archive_to_tensors_cpu_seconds_on_one_core"]
-        theirs = data["results"][name]["runs"]["loop"]["cpu_seconds"]
-        rows.append((f"{what}, archive to tensors", "CPU seconds", ours, theirs))
-    both = predict["images_per_cpu_second"]["both"]
-    rows.append(("trainPart1, file to label", "images a CPU second", both, None))
-    what, unit, us, them = map(list, zip(*rows, strict=True))
-    columns = {"what": what, "unit": unit, "ours": cells("{:,.1f}", us)}
-    return table(columns | {"what people copy": cells("{:,.1f}", them)})
-
-
-def table(columns: dict[str, list[str]]) -> str:
-    """Return columns as a table in Markdown."""
-    rows = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def cells(form: str, values: Iterable[Any], missing: str = "") -> list[str]:
-    """Return values as text."""
-    return [missing if pd.isna(value) else form.format(value) for value in values]
-
-
-def accuracy(frame: pd.DataFrame) -> list[str]:
-    """Return accuracies with their standard deviations, in percent."""
-    rows = (100 * frame[["accuracy", "sd"]]).values
-    return ["not run yet" if pd.isna(each) else f"{each:.2f} ± {sd:.2f}" for each, sd in rows]
-
-
-def interval(frame: pd.DataFrame, form: str) -> list[str]:
-    """Return the columns low and high in percent; nothing where they are equal or missing."""
-    rows = 100 * frame[["low", "high"]].values
-    return [form.format(low, high) if low < high else "" for low, high in rows]
-
-
-def points(frame: pd.DataFrame) -> list[str]:
-    """Return differences with their intervals, in percentage points."""
-    bounds = interval(frame, "({:+.2f} to {:+.2f})")
-    both = zip(100 * frame["difference"], bounds, strict=True)
-    return [f"{difference:+.2f} {bound}" if bound else "" for difference, bound in both]
-
-
 Block = Callable[[Results], str]
-
-
-def studies(*names: str) -> dict[str, Block]:
-    """Return the blocks of studies."""
-    return {name: partial(study, name) for name in names}
-
-
 PAGES: dict[str, dict[str, Block]] = {
-    "README.md": {"networks": networks, "answers": answers, "labels": labels, "speed": speed},
-    "docs/quickstart.md": studies("costs"),
+    "README.md": result_tables.README,
+    "docs/results.md": result_tables.RESULTS,
+    "docs/quickstart.md": study_tables.QUICKSTART,
     "docs/method.md": {
-        "summary": summary,
         "choices": choices,
         "learning-rate": learning_rate,
         "tta": tta,
-        "context": context,
         "diagnosis": diagnosis,
-        **studies("smoothing", "temperature", "writer_model", "writer_scale", "mistakes"),
-        **studies("own_pictures", "crops", "crop_groups"),
-        **studies("learning_rates", "pseudo_labels", "self_training", "mnistTask3_runs"),
-        **studies("not_worth_it", "transfer_runs", "split_seeds"),
+        **study_tables.METHOD,
     },
-    "docs/scale.md": {
-        "bench": bench,
-        "scale": scale,
-        "exponents": exponents,
-        "passes": passes,
-        **studies("processors", "gpu"),
-    },
+    "docs/scale.md": study_tables.SCALE,
 }
 
 
@@ -319,7 +105,7 @@ def filled(text: str, blocks: dict[str, Block], results: Results) -> str:
         _, end, after = rest.partition("<!-- end -->")
         if not start or not end:
             raise InputError(f"the page has no <!-- {name} --> with an <!-- end --> after it")
-        text = f"{before}{start}\n{block(results)}\n{end}{after}"
+        text = f"{before}{start}{block(results)}{end}{after}"
     return text
 
 

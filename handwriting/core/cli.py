@@ -52,6 +52,8 @@ def run(main: Callable[..., None]) -> None:
     folder = SCRATCH / "-".join([stage, *sys.argv[1:]])
     if found := ", ".join(name for name in _OTHER_BITS if os.environ.get(name)):
         print(f"{stage}: {found} is set, which may change the last digits", file=sys.stderr)
+    if _TITLE:
+        print(f"{_TITLE} ({sys.argv[1]})" if names else _TITLE, flush=True)
     try:
         follow_parent(os.getppid())
         with held(folder):
@@ -82,20 +84,24 @@ def check_unchanged() -> None:
             raise InputError(f"{path} changed while this stage ran: run it again")
 
 
-def _dependencies() -> list[Path]:
-    """Return the files and folders that dvc.yaml says this stage reads; of no stage, none."""
-    words, found = sys.orig_argv, list[Path]()
+def _declared() -> tuple[str, list[Path]]:
+    """Return what dvc.yaml says of this stage: its description, and what it reads.
+
+    Of a program that is no stage, nothing.
+    """
+    words, title, found = sys.orig_argv, "", list[Path]()
     module, *values = words[words.index("-m") + 1 :] if "-m" in words else [""]
     pipeline = Path(*module.split(".")[:-1], "dvc.yaml")
     if not module.startswith("stages.") or not pipeline.exists():
-        return found
+        return title, found
     for stage in params.parse(pipeline.read_text(encoding="utf-8"))["stages"].values():
         program, *names = stage["cmd"].split()[2:]
-        for dep in stage["deps"] if program == module else []:
+        if program == module:
+            texts = [stage["desc"], *stage["deps"]]
             for name, value in zip(names, values, strict=False):
-                dep = dep.replace(name, value)
-            found.append(Path(dep))
-    return found
+                texts = [each.replace(name, value) for each in texts]
+            title, found = texts[0], [*found, *map(Path, texts[1:])]
+    return title, found
 
 
 def _states() -> dict[Path, object]:
@@ -120,7 +126,7 @@ _IGNORE = Path(".dvcignore")
 _IGNORED = GitIgnoreSpec.from_lines(
     _IGNORE.read_text(encoding="utf-8").splitlines() if _IGNORE.exists() else []
 )
-_DEPENDENCIES = _dependencies()
+_TITLE, _DEPENDENCIES = _declared()
 _INPUTS = _states()
 
 

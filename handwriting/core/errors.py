@@ -1,5 +1,6 @@
-"""The one exception whose message is meant for the user, and texts that are safe to print."""
+"""What the user is told: the one exception that is meant for them, and texts safe to print."""
 
+import textwrap
 from collections.abc import Iterable
 
 _LISTED = 20  # problems that an error lists
@@ -15,6 +16,12 @@ class InputError(Exception):
 def printable(text: object) -> str:
     """Return a text in which no character commands the terminal: `\\x1b` instead of an escape."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+
+
+def say(text: str) -> None:
+    """Print a result of a stage, indented below its title, in lines of 80 columns."""
+    lines = textwrap.wrap(printable(text), 78, break_long_words=False, break_on_hyphens=False)
+    print(textwrap.indent("\n".join(lines), "  "), flush=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from hashlib import sha256
 from itertools import chain
 from multiprocessing import get_context
@@ -20,6 +21,7 @@ from handwriting.core.errors import InputError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Given = tuple[Callable[[Any], Any], Callable[[int], object]]  # what map() is given
+NUMBER: ContextVar[int] = ContextVar("NUMBER", default=0)  # of a worker, from 1
 _NO_ROOM = "no further process or thread can be started: ulimit -u, or a container's limit of pids"
 _DIED = (
     "a worker process has died, probably for lack of memory, or of room for its threads (ulimit -u)"
@@ -105,6 +107,7 @@ def _received(connection: Any, process: BaseProcess, index: int) -> Any:
 def _work(connection: Any, parent: int, code: str, number: int, given: Given | None) -> None:
     """Do jobs for a parent whose code is `code`, until it sends none or one fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone handles Ctrl-C
+    NUMBER.set(number + 1)
     try:
         follow_parent(parent)
         if code != CODE:

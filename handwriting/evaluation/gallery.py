@@ -64,13 +64,13 @@ def show_mistakes(
     return shown[_COLUMNS]
 
 
-def show_folders(path: Path, split: Split, scratch: Path) -> None:
-    """Write a PNG: for each label a row of its first images, which are in random order."""
-    tiles = np.zeros((len(split.classes), COLUMNS, *split.images.shape[1:]), np.uint8)
-    for label, row in enumerate(tiles):
-        images = split.images[split.labels == label][:COLUMNS]
-        row[: len(images)] = images
-    write(path, tiles.reshape(-1, *tiles.shape[2:]), COLUMNS, scratch)
+def show_folders(path: Path, split: Split, truth: NDArray[np.int64], scratch: Path) -> None:
+    """Write a PNG: for each label a row, with an image of each true class, black if it has none."""
+    count = len(split.classes)
+    tiles = np.zeros((count * count, *split.images.shape[1:]), np.uint8)
+    pairs, first = np.unique(split.labels * count + truth, return_index=True)
+    tiles[pairs] = split.images[first]
+    write(path, tiles, count, scratch)
 
 
 def show_map(

@@ -15,6 +15,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
 from handwriting.core import files
+from handwriting.core.errors import say
 
 
 class Predictions(NamedTuple):
@@ -79,12 +80,10 @@ def measure(
 
 
 def write(source: str, network: str, metrics: Mapping[str, float], scratch: Path) -> None:
-    """Write metrics/<source>/<network>.json, and print the accuracy."""
+    """Write metrics/<source>/<network>.json, and say the accuracy."""
     files.write_json(Path(f"metrics/{source}/{network}.json"), dict(metrics), scratch)
-    print(
-        f"{source} {network}: {metrics['accuracy']:.2%} of {metrics['images']:,} images"
-        f" (sd {metrics['sd']:.2%} over {metrics['runs']} runs)"
-    )
+    interval = f"95% interval {metrics['low']:.2%} to {metrics['high']:.2%}"
+    say(f"{network}: {metrics['accuracy']:.2%} of {metrics['images']:,} images ({interval})")
 
 
 def share(values: Tensor) -> float:

@@ -47,7 +47,7 @@ def read(
     geometry = np.empty((count, 4), np.float32)
     keys, digests = np.empty(count, np.uint64), np.empty(count, np.uint64)
     done, errors = 0, list[str]()
-    bar = tqdm(total=count, desc=f"{archive.stem}: decode", unit="image", disable=None)
+    bar = tqdm(total=count, desc="decode", unit="image", disable=None, leave=False)
     with bar, closing(_framed(archive, framing, listing)) as chunks:
         for framed, wrong in chunks:
             rows = slice(done, done := done + len(framed))

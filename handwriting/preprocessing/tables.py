@@ -133,15 +133,9 @@ def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
     }
 
 
-def log_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the summary in sentences."""
-    near = summary["near_duplicates"]
-    for name, count in summary["images"].items():
-        yield (
-            f"{name}: {count:,} images, {summary['repeated'][name]:,} of them repeated,"
-            f" {near['like_one_of_train'][name]:,} nearly the same as another one of train"
-        )
-    pairs = ", ".join(f"{count:,} {names}" for names, count in near["pairs"].items())
-    yield f"pairs with at most {near['differing_at_most']} pixels that differ: {pairs}"
-    if "examined" in near:
-        yield f"near-duplicates were looked for among {near['examined']:,} of the images"
+def sentence(summary: Mapping[str, Any]) -> str:
+    """Return the summary in words: images of each split, and near-duplicates of training images."""
+    like = summary["near_duplicates"]["like_one_of_train"]
+    near = (f"{count:,} of {name}" for name, count in like.items() if count)
+    images = ", ".join(f"{count:,} {name}" for name, count in summary["images"].items())
+    return f"{images} images; nearly equal to another of train: {', '.join(near) or 'none'}"

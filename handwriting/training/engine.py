@@ -51,16 +51,16 @@ def map(
     if (where := cluster()).address:
         return _on_ray(run, jobs, compute, where, shared)
     compute.configure_torch()
-    count = _room(len(jobs), compute)
+    here, count = partial(run, shared), _room(len(jobs), compute)
+    bar = partial(tqdm, total=len(jobs), unit="network", leave=False, disable=len(jobs) < 2 or None)
     if count <= 1:
-        return [run(shared, job) for job in jobs]
+        return [here(job) for job in bar(jobs)]
     # A fork shares the imported torch and the data. It is not safe elsewhere, nor with a GPU, even
     # an unused one: autograd starts threads for all devices at its first gradient. Nor with several
     # threads: OpenMP's do not live in a fork, which would wait for them for ever.
     fork = sys.platform == "linux" and compute.threads == 1 and not torch.cuda.is_available()
     tqdm.monitor_interval = 0  # its thread must not live in a process that forks
-    here = partial(run, shared)
-    return list(workers.map(here, jobs, count, compute.configure_torch, fork))
+    return list(bar(workers.map(here, jobs, count, compute.configure_torch, fork)))
 
 
 def cluster() -> Cluster:

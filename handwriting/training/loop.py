@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from handwriting.core import seeds
+from handwriting.core import seeds, workers
 from handwriting.core.errors import InputError
 from handwriting.data import dataset
 from handwriting.training import distributed
@@ -120,8 +120,9 @@ def _batches(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (step, rows) of the steps that are left, with a progress bar."""
     batches = batch_indices(count, steps, plan)
-    bar = tqdm(islice(batches, done, None), title, steps, initial=done, unit="step", disable=None)
-    yield from enumerate(bar, done + 1)
+    left, line = islice(batches, done, None), workers.NUMBER.get() or None
+    look = {"unit": "step", "position": line, "leave": False, "disable": None}
+    yield from enumerate(tqdm(left, title, steps, initial=done, **look), done + 1)
 
 
 def _step(

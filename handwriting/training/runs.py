@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,6 +190,9 @@ def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path
         for step, values in enumerate(each.first_steps.tolist(), 1)
     )
     files.write_csv(folder / "first_steps.csv", columns, rows, scratch)
-    for each in trained:
-        step, _, _, accuracy = each.curve[-1]
-        print(f"{each.saved.run}: validation accuracy {accuracy:.4f} after {step:,} steps")
+
+
+def counted(trained: Sequence[Trained], what: str = "validation images") -> str:
+    """Return how many networks there are, and the mean accuracy of those with all labels."""
+    whole = [each.curve[-1].accuracy for each in trained if each.saved.run.labels == "all"]
+    return f"{len(trained)} networks, {fmean(whole):.1%} of {what} with all labels"

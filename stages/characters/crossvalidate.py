@@ -17,6 +17,7 @@ from pydantic import Field
 from handwriting.characters import confusable, protocols
 from handwriting.characters.protocols import Characters, OfSource
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import dataset, folds
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
@@ -70,6 +71,7 @@ def main(scratch: Path, source: str) -> None:
         checkpoint.save(networks, folder / f"{protocol}.pt", scratch)
     runs.store_curves(trained, folder / "curves.csv", scratch)
     folds.store(drawn, folder / "folds.csv", scratch)
+    say(runs.counted(trained, "held-out images"))
 
 
 if __name__ == "__main__":

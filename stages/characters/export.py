@@ -12,6 +12,7 @@ from jinja2 import StrictUndefined, Template
 
 from handwriting import onnx_export
 from handwriting.core import cli, files
+from handwriting.core.errors import say
 from handwriting.data import folds
 from handwriting.data.alphabet import CHARACTERS
 from handwriting.training import checkpoint
@@ -33,6 +34,7 @@ def main(scratch: Path, source: str) -> None:
     files.write_bytes(folder / "characters.onnx", onnx_export.to_onnx(shipped), scratch)
     text = card(source, shipped, Path(f"metrics/{source}"))
     files.write_bytes(folder / "model-card.md", text.encode(), scratch)
+    say(f"{folder}/characters.onnx, {folder}/characters-ensemble.pt, {folder}/model-card.md")
 
 
 def card(source: str, shipped: Saved, metrics: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from handwriting.characters import confusable, protocols
 from handwriting.characters.protocols import Characters, OfSource
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.training import checkpoint, runs
 from handwriting.training.checkpoint import Run
@@ -30,6 +31,7 @@ def main(scratch: Path, source: str) -> None:
     [trained] = runs.train([job], Data(split), compute, scratch)
     saved = protocols.with_writer_model(confusable.known(trained.saved, pairs), split, writers)
     checkpoint.save([saved], folder / "characters.pt", scratch)
+    say(f"1 network, {len(split.labels):,} images, {of_source.epochs:g} epochs")
 
 
 if __name__ == "__main__":

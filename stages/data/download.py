@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.raw.archives import Limits
 from handwriting.raw.fetch import Archive, RetryPolicy, fetch
 
@@ -24,6 +25,8 @@ def main(scratch: Path, source: str, dataset: str) -> None:
         files.publish(path, folder / path.name)
     for stale in set(folder.iterdir()) - {folder / path.name for path in paths}:
         stale.unlink()
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    say(f"{len(paths)} {'file' if len(paths) == 1 else 'files'}, {size / 1e6:,.1f} MB")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import alphabet, dataset
 from handwriting.preprocessing import folders, idx, tables
 from handwriting.preprocessing.pixels import Pixels
@@ -47,7 +48,7 @@ def main(scratch: Path, source: str, name: str) -> None:
         writers = ((split, row, writer_in(writer, path)) for split, row, path in sources)
         files.write_csv(folder / "writers.csv", ["split", "row", "writer"], writers, scratch)
     files.write_json(folder / "summary.json", summary, scratch)
-    print("\n".join(tables.log_lines(summary)))
+    say(tables.sentence(summary))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from handwriting.core import cli, files, params
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, say
 from handwriting.raw import archives, tars
 
 
@@ -25,7 +25,8 @@ def main(scratch: Path, source: str, dataset: str) -> None:
         raise InputError(f"{folder}: nothing there; `dvc repro` downloads it")
     tar = Path(f"data/images/{source}/{dataset}.tar")
     with files.replacing(tar, scratch) as temporary, archives.opened(paths, limits) as members:
-        tars.write(temporary, tqdm(members, desc=tar.stem, unit=" files", disable=None))
+        tars.write(temporary, tqdm(members, unit=" files", disable=None, leave=False))
+    say(f"{tar}: {tar.stat().st_size / 1e6:,.1f} MB")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from handwriting.core import cli, files
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.noise import examination, ranking, wording
 from handwriting.training import runs
@@ -34,7 +35,7 @@ def main(scratch: Path, source: str) -> None:
     ranking.write(ranking.ranked(paths, split, found), folder / "images.csv", scratch)
     summary = wording.summary(found.diagnosis, split.classes)
     files.write_json(folder / "doubtful.json", {"images": len(paths)} | summary, scratch)
-    print(f"{source} doubtful: {summary['sentence']}")
+    say(f"{summary['sentence']}.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ params  compare_inits
 from pathlib import Path
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.evaluation import study
 from handwriting.training import engine
@@ -28,7 +29,7 @@ def main(scratch: Path, source: str) -> None:
     for name, table in tables.items():
         files.write_frame(folder / f"{name}.csv", table, scratch)
     files.write_json(folder / "answer.json", answer, scratch)
-    print(f"{source}: {answer['answer']}")
+    say(answer["answer"])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 
 from handwriting import onnx_export
 from handwriting.core import cli, files
+from handwriting.core.errors import say
 from handwriting.training import checkpoint
 
 NETWORKS = ("mnist-characters", "mnistTask3-random")
@@ -22,6 +23,7 @@ def main(scratch: Path, source: str) -> None:
         [saved] = checkpoint.load(path)
         content = onnx_export.to_onnx(saved)
         files.write_bytes(path.with_suffix(".onnx"), content, scratch)
+        say(str(path.with_suffix(".onnx")))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, params
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, say
 from handwriting.data import dataset
 from handwriting.training import pretrained, runs
 from handwriting.training.checkpoint import Run
@@ -92,6 +92,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
+    say(runs.counted(trained))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import PositiveFloat
 
 from handwriting.core import cli, params
+from handwriting.core.errors import say
 from handwriting.data import alphabet, dataset
 from handwriting.training import checkpoint, pretrained, runs
 from handwriting.training.checkpoint import Run
@@ -65,6 +66,8 @@ def main(scratch: Path, source: str) -> None:
         trained = runs.train(jobs, Data(part), compute, scratch)
         networks = [each.saved for each in trained]
         checkpoint.save(networks, pretrained.path(source, init), scratch)
+        size = f"{epochs[init]:g} epochs of {len(part.labels):,} images"
+        say(f"{init}: {len(networks)} networks, {size}")
 
 
 def checkpoints(seeds: Seeds, default_size: str, full_size: str) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.noise import examination, ranking, wording
 from handwriting.noise.examination import Effort
@@ -61,7 +62,7 @@ def main(scratch: Path, source: str, name: str) -> None:
     right = sum(row.p_wrong < WRONG for row in rows if row.p_wrong is not None)
     summary = wording.summary(found.diagnosis, split.classes) | {"believed_correct": right}
     files.write_json(folder / f"{name}.json", {"images": len(rows)} | summary, scratch)
-    print(f"{source} {name}: {summary['sentence']}")
+    say(f"{summary['sentence']}.")
 
 
 if __name__ == "__main__":

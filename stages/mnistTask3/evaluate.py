@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.evaluation import digits, gallery, metrics, study
 from handwriting.evaluation.metrics import Predictions
@@ -33,7 +34,8 @@ def main(scratch: Path, source: str) -> None:
     test = dataset.load(tensors / "mnist/test.safetensors")
     train = dataset.load(tensors / "mnistTask3/train.safetensors")
     labels = pd.read_csv(artifacts / "evaluation/oracle/labels.csv")["label"].to_numpy()
-    true = replace(train, labels=labels[: len(train.labels)])
+    truth = labels[: len(train.labels)]
+    true = replace(train, labels=truth)
     jobs = [*study.jobs(artifacts, "mnistTask3")]
     measured = engine.map(study.measure, jobs, study.ONE_CORE, true, test)
     saved = checkpoint.load(artifacts / "runs/mnistTask3/naive/networks.pt")
@@ -42,13 +44,14 @@ def main(scratch: Path, source: str) -> None:
     for each in measured:
         networks.setdefault(f"mnistTask3-{each.row['init']}", []).append(each.predictions)
     digits.write(source, "mnistTask3", test, networks, SHOWN, scratch)
+    say(f"Expected of {NAIVE}: 10% or less, as its labels are wrong.")
     tables = study.tables(measured, declared)
     curves = study.read(artifacts / "runs/mnistTask3/naive/curves.csv").assign(init="naive")
     tables["curves_mean"] = metrics.mean_curves(pd.concat([curves, tables["curves"]]), "init")
     tables["label_noise"] = digits.label_noise(artifacts)
     for name, table in tables.items():
         files.write_frame(Path(f"metrics/{source}/mnistTask3/{name}.csv"), table, scratch)
-    gallery.show_folders(artifacts / "figures/mnistTask3/folders.png", train, scratch)
+    gallery.show_folders(artifacts / "figures/mnistTask3/folders.png", train, truth, scratch)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from handwriting.core import cli, files, params
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, say
 from handwriting.data import dataset
 from handwriting.noise import forward_correction, self_training
 from handwriting.noise.forward_correction import ForwardCorrected
@@ -74,6 +74,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     runs_of = folder / f"runs/mnistTask3/{init}"
     runs.store(trained, runs_of, folder / f"mnistTask3-{init}.pt", scratch)
     self_training.store(np.stack(rounds), runs_of / "pseudo_labels.npy", scratch)
+    say(runs.counted(trained, "validation images, by an estimate from the wrong labels,"))
 
 
 def objective_of(found: dict[str, Any]) -> ForwardCorrected:

@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 
 from handwriting.core import cli, files
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.evaluation import gallery, oracle, study
 from handwriting.noise import self_training
@@ -67,7 +68,8 @@ def main(scratch: Path, source: str) -> None:
     shown = np.unique(labels, return_index=True)[1]
     tiles = oracle.jpeg_rows(given.images[shown], original.images[matches[shown]])
     gallery.write(artifacts / "figures/oracle/jpeg.png", tiles, len(shown), scratch)
-    print(f"{source}: {summary}")
+    error = f"the diagnosed matrix is off by {summary['matrix_error']:.4f} at most"
+    say(f"{summary['labels_correct']:,} of {summary['images']:,} labels are right; {error}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from handwriting.core import cli, files, params
+from handwriting.core.errors import say
 from handwriting.data import geometry
 from handwriting.reporting import characters, charts, doubtful, mnist, mnistTask3, page
 from handwriting.reporting.results import Results
@@ -41,7 +42,7 @@ def main(scratch: Path, source: str) -> None:
         palette=charts.PALETTE,
     )
     files.write_bytes(folder / "report.html", report.encode(), scratch)
-    print(f"{folder}/report.html: {len(report.encode()) / 1e6:.1f} MB")
+    say(f"{folder}/report.html: {len(report.encode()) / 1e6:.1f} MB")
     demo = page.render(
         "demo.html",
         source=source,

@@ -1,0 +1,229 @@
+"""`make figures SOURCE=real`: draw the pictures of README and docs, as SVG of both themes.
+
+Each names the source and the digest of the metrics that it was drawn from; a test holds it to them.
+
+reads   metrics/<source>/, artifacts/<source>/{figures,evaluation}/ (images of characters, digits)
+writes  docs/figures/*.svg
+"""
+
+import base64
+import io
+import math
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from handwriting.core.errors import InputError
+from handwriting.reporting import charts
+from handwriting.reporting.mnist import INITS, ordered
+from handwriting.reporting.results import Results
+from tools import program
+
+FOLDER, TEMPLATES = Path("docs/figures"), Path(__file__).parent / "svg"
+NEUTRAL = {  # of the page, as PALETTE is of inits and methods
+    "surface": ("#ffffff", "#1e1c1b"),
+    "ink": ("#1c1917", "#f5f5f4"),
+    "muted": ("#57534e", "#b3ada7"),
+    "line": ("#e2dfdb", "#3b3734"),
+    "soft": ("#f0eeeb", "#282524"),
+}
+_NOISE = 34  # of 255: what JPEG leaves around a digit
+_TILE, _DIGIT = 36, 28  # pixels of a side
+_MISTAKES = 9
+_TICKS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999)
+_MARKS = {
+    "random": "M5 0A5 5 0 1 1 -5 0A5 5 0 1 1 5 0Z",
+    "digits": "M-4.5 -4.5H4.5V4.5H-4.5Z",
+    "characters": "M0 -6L5.5 4.5H-5.5Z",
+}
+_LEGEND = {"equivalent": "filled too small to matter", "undecided": "hollow inconclusive"}
+_BARS = {
+    "mnistTask3-naive": ("Labels used as given", "naive"),
+    "mnistTask3-naive-argmin": ("The same, least likely class", "argmin"),
+    "mnistTask3-random": ("Forward correction", "forward_correction"),
+    "mnist-random": ("Clean labels, for comparison", "clean"),
+}
+
+
+def mnist_task3(results: Results) -> dict[str, Any]:
+    """Return what the folders of mnistTask3 hold, and the accuracies that come out of them."""
+    oracle = results.json("oracle/summary")
+    sheet = pixels(results, "figures/mnistTask3/folders")
+    for digit in range(10):  # their places are left empty
+        sheet[digit * _DIGIT :, digit * _DIGIT :][:_DIGIT, :_DIGIT] = 0
+    sheet[sheet < _NOISE] = 0
+    bars = [
+        {**results.json(name), "what": what, "colour": colour, "reference": colour == "clean"}
+        for name, (what, colour) in _BARS.items()
+    ]
+    diagonal = sorted({results.table("oracle/transitions").iat[i, i + 1] for i in range(10)})
+    said = ", ".join(f"{each['what'].lower()} {each['accuracy']:.2%}" for each in bars)
+    return {
+        "title": "mnistTask3: what its folders hold, and the accuracy that comes out",
+        "text": f"One image of each folder and true digit; no diagonal. Accuracy: {said}.",
+        "images": oracle["images"],
+        "diagonal": " to ".join(map(str, sorted({diagonal[0], diagonal[-1]}))),
+        "sheet": data_uri(sheet),
+        "bars": bars,
+    }
+
+
+def mistakes(results: Results) -> dict[str, Any]:
+    """Return the worst mistakes of question one, of every pair of classes one."""
+    sheet, found = pixels(results, "figures/characters/worst"), list[dict[str, Any]]()
+    shown = np.zeros((3 * _TILE, 3 * _TILE), np.uint8)
+    for index, row in enumerate(results.tiles("characters", "worst").to_dict("records")):
+        pairs = [{each["actual"].lower(), each["predicted"].lower()} for each in found]
+        if {row["actual"].lower(), row["predicted"].lower()} in pairs or len(found) == _MISTAKES:
+            continue
+        tile = tile_of(sheet, index, _TILE)
+        tile_of(shown, len(found), _TILE)[:] = tile
+        found.append({**row, "confidence": float(row["confidence"])})
+    said = ", ".join(f"{each['actual']} as {each['predicted']}" for each in found)
+    return {
+        "title": "Nine characters that the network misreads",
+        "text": f"Nine images with their label and the answer: {said}.",
+        "places": [(i % 3, i // 3) for i in range(len(found))],
+        "mistakes": found,
+        "sheet": data_uri(shown),
+    }
+
+
+def labels_per_class(results: Results) -> dict[str, Any]:
+    """Return MNIST's accuracy by labels per class, on a logarithmic axis of the error."""
+    rows = results.table("transfer/measures").query("method == 'full' and measure == 'accuracy'")
+    order = ordered(rows)
+    least, most = 1 - rows["low"].min(), 1 - rows["high"].max()  # as errors
+    span = math.log(least / most)
+    places = {each: round(95 + 262 * i / (len(order) - 1)) for i, each in enumerate(order)}
+
+    def height(accuracy: float) -> float:
+        return round(322 - 230 * math.log(least / (1 - accuracy)) / span, 1)
+
+    curves = {
+        init: [
+            (
+                places[row["labels"]] + 8 * (i - 1),
+                *(height(row[n]) for n in ("mean", "low", "high")),
+            )
+            for row in sorted(part.to_dict("records"), key=lambda row: order.index(row["labels"]))
+        ]
+        for i, (init, part) in enumerate(rows.groupby("init", sort=False))
+    }
+    answer = results.json("transfer/answer")
+    verdicts = [answer[each]["verdict"] for each in order]
+    pairs = list(zip(order, verdicts, strict=True))
+    legend = [text for verdict, text in _LEGEND.items() if verdict in verdicts]
+    legend += [f"better at {each}" for each, verdict in pairs if verdict == "helps"]
+    legend += [f"worse at {each}" for each, verdict in pairs if verdict == "hurts"]
+    return {
+        "title": "MNIST accuracy by labels per class, from three inits",
+        "text": f"Curves of three inits. Characters against random: {', '.join(verdicts)}.",
+        "names": dict(zip(INITS, ("random", "digits", "characters"), strict=True)),
+        "marks": _MARKS,
+        "ticks": [(height(t), f"{100 * t:g}%") for t in _TICKS if most <= 1 - t <= least],
+        "columns": [(x, each if each == "all" else f"{int(each):,}") for each, x in places.items()],
+        "curves": curves,
+        "verdicts": verdicts,
+        "legend": ", ".join(legend),
+    }
+
+
+def label_matrix(results: Results) -> dict[str, Any]:
+    """Return how many images of each digit are in each folder of mnistTask3."""
+    counts = results.table("oracle/transitions").set_index("true_class").to_numpy(int).T
+    return {
+        "title": "How many images of each digit are in each folder of mnistTask3",
+        "text": f"A matrix of counts, {counts.trace()} of {counts.sum():,} on the diagonal.",
+        "rows": counts.tolist(),
+        "most": counts.max(),
+    }
+
+
+Drawn = Callable[[Results], dict[str, Any]]
+FIGURES: dict[str, tuple[Drawn, tuple[int, int], list[str]]] = {  # by name: size, metrics it is of
+    "mnistTask3": (mnist_task3, (840, 452), [*_BARS, "oracle/summary", "oracle/transitions"]),
+    "mnistTask3-narrow": (
+        mnist_task3,
+        (400, 892),
+        [*_BARS, "oracle/summary", "oracle/transitions"],
+    ),
+    "mistakes": (mistakes, (400, 432), ["characters"]),
+    "labels-per-class": (labels_per_class, (400, 432), ["transfer/measures", "transfer/answer"]),
+    "label-matrix": (label_matrix, (400, 432), ["oracle/transitions"]),
+}
+
+
+def draw(name: str, results: Results) -> str:
+    """Return a figure as SVG."""
+    content, (width, height), _ = FIGURES[name]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text: str = environment.get_template(f"{name.removesuffix('-narrow')}.svg.j2").render(
+        width=width,
+        height=height,
+        narrow=name.endswith("-narrow"),
+        palette=NEUTRAL | charts.PALETTE,
+        source=results.source,
+        digest=digest(name, results.source),
+        **content(results),
+    )
+    return text
+
+
+def digest(name: str, source: str) -> str:
+    """Return the digest of the metrics that a figure is drawn from."""
+    found = sha256()
+    for each in FIGURES[name][2]:
+        path = Path("metrics", source, each)
+        path = next(p for p in (path.with_suffix(".json"), path.with_suffix(".csv")) if p.exists())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def pixels(results: Results, path: str) -> NDArray[np.uint8]:
+    """Return a sheet of images, uint8 [H, W]. Raises InputError if it is not there."""
+    try:
+        return np.array(Image.open(io.BytesIO(results.picture(path))).convert("L"))
+    except OSError as error:
+        needed = f"run or pull the source {results.source} first"
+        raise InputError(
+            f"artifacts/{results.source}/{path}.png: {error.strerror}: {needed}"
+        ) from None
+
+
+def tile_of(sheet: NDArray[np.uint8], index: int, side: int) -> NDArray[np.uint8]:
+    """Return a view of one image of a sheet."""
+    row, column = divmod(index, sheet.shape[1] // side)
+    return sheet[row * side :, column * side :][:side, :side]
+
+
+def data_uri(image: NDArray[np.uint8]) -> str:
+    """Return a grey image, uint8 [H, W], as a data: URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def main(source: str = "real") -> None:
+    """Draw every figure."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in FIGURES:
+        path = FOLDER / f"{name}.svg"
+        path.write_text(draw(name, Results(source)), encoding="utf-8")
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    program.run(main)
