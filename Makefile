@@ -56,7 +56,7 @@ repro-pull: setup ## the same, with what the default remote has already
 push: setup ## send a source's files to the default remote
 	dvc push --with-deps $(PIPELINE)
 
-ablation: setup ## the study of question one's choices: docs/design-choices.md (SOURCE=real)
+ablation: setup ## the study of question one's choices: docs/method.md (SOURCE=real)
 	dvc repro stages/ablation/dvc.yaml:ablation-table@$(SOURCE)
 
 verify: ## hash every object of DVC's cache (STORE=... of another store) and name the damaged ones

@@ -4,7 +4,8 @@ import re
 
 from tests.workspace import ROOT
 
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCS = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", "CONTRIBUTING.md", *DOCS]
 COMMENT = re.compile(r"(?:^| {2,})#.*$")
 BLOCK = re.compile(r"(?ms)^```.*?^```$")
 COMMAND = re.compile(r"`((?:dvc|git|gto|make|pip|python|torchrun)\s[^`]+)`")  # in a sentence
@@ -22,6 +23,12 @@ def sections(page: str) -> dict[str, list[str]]:
         elif not fence and line.startswith("#"):
             heading = line.lstrip("# ")
     return found
+
+
+def anchors(page: str) -> set[str]:
+    """What a link to a heading of a page may name, as GitHub makes it of the heading."""
+    headings = re.findall(r"(?m)^#+ (.*)$", BLOCK.sub("", (ROOT / page).read_text()))
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def inline(page: str) -> list[str]:

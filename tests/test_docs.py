@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_experiments, test_own_data, test_registry, test_workflows, workspace
+from tests import (
+    test_experiments,
+    test_install,
+    test_own_data,
+    test_registry,
+    test_workflows,
+    workspace,
+)
 from tests.pages import PAGES, inline, sections
 from tests.training import test_ray_cluster
 from tests.workspace import ROOT, run
@@ -17,11 +24,12 @@ from tests.workspace import ROOT, run
 # Sections that another test runs, word by word.
 ELSEWHERE = {
     "A Ray cluster": test_ray_cluster,
-    "Many numbers at once": test_experiments,
+    "Experiments": test_experiments,
     "Release a network": test_registry,
-    "Only a trained network": test_registry,
+    "Fetch a released network": test_registry,
     "A runner with a GPU": test_workflows,
 }
+OWN_LABELS = "python -m handwriting diagnose data/shapes/doubtful.zip"
 # What a test has not: the real archives, hours, a GPU, a team's servers.
 INSTEAD = {
     # Nobody has edited anything here.
@@ -35,6 +43,14 @@ INSTEAD = {
     # A server, which does not end by itself.
     "make report": "timeout -s INT 30 make report PORT=0 | grep 'The report is at http://127.0.0.1:'",
     "make report SOURCE=shapes": "test -s artifacts/shapes/report.html",
+    # Status 3: something is wrong with these labels.
+    "python -m handwriting diagnose folder/ --output examined/": (
+        "python -m handwriting diagnose data/sample/mnistTask3.zip --output examined/"
+        " --model artifacts/sample/mnist-characters.pt || test $? = 3"
+    ),
+    f"{OWN_LABELS} --model artifacts/shapes/characters.pt --output examined": (
+        f"{OWN_LABELS} --model artifacts/shapes/characters.pt --output examined || test $? = 3"
+    ),
     "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
     "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
     "dvc remote add --default storage /mnt/shared/three-questions": (
@@ -75,10 +91,14 @@ WITHIN = {
     'make setup PIP_ARGS="--extra-index-url <that index>"': (
         'make setup PIP_ARGS="--extra-index-url https://localhost"'
     ),
+    "make setup PYTHON=python3.12": "make --dry-run setup PYTHON=python3.12",
     "make test-all": "make --dry-run test-all",  # this is one of its tests
     "make verify STORE=/mnt/shared/three-questions/files/md5": (
         "make verify STORE=../cache/files/md5"
     ),
+    "pip install .": test_install,
+    "pip install '.[train]'": test_install,
+    "pip install -r requirements.txt": "pip install --dry-run -r requirements.txt",
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,
     "python -m bench.scale": "python -m bench.scale --images 600",

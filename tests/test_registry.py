@@ -38,14 +38,14 @@ def test_a_released_network_predicts_in_another_repository(committed: Path, tmp_
     run(owner, "dvc", "config", "--local", "cache.dir", str(committed / ".dvc/cache"))
     run(owner, "dvc", "remote", "add", "--default", "storage", str(tmp_path / "server"))
     workspace.commit(owner, "remote")
-    for command in pages.sections("docs/own.md")["Release a network"]:
+    for command in pages.sections("CONTRIBUTING.md")["Release a network"]:
         run(owner, "bash", "-e", "-c", command)
 
     other.mkdir()
     run(other, "git", "init", "--quiet")
     run(other, "dvc", "init", "--quiet")
     url = f"file://{origin}"
-    for command in pages.sections("docs/run.md")["Only a trained network"]:
+    for command in pages.sections("docs/dvc.md")["Fetch a released network"]:
         run(other, "bash", "-e", "-c", command.replace(HOST, url))
     network = (committed / "artifacts/real/characters.pt").read_bytes()
     assert (other / "characters.pt").read_bytes() == network

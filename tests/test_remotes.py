@@ -62,7 +62,7 @@ def tiny(tiny_made: Path, tmp_path: Path) -> Path:
 
 
 def name_remote(folder: Path, server: Server) -> None:
-    """As docs/remotes.md says, with .dvc/config committed."""
+    """As docs/dvc.md says, with .dvc/config committed."""
     run(folder, "dvc", "remote", "add", "--default", "storage", server.url)
     run(folder, "dvc", "remote", "modify", "storage", "verify", "true")
     for setting in server.settings.items():
@@ -152,7 +152,7 @@ def test_kills_and_damaged_objects_are_survived(server: Server, tiny: Path, tmp_
     third = clone(tiny, tmp_path / "third")
     assert "ERROR: failed to pull" in failed(third, "dvc", "pull")
     assert broken(third / ".dvc/cache") == []
-    folder = server.store / "files/md5"  # as docs/remotes.md says
+    folder = server.store / "files/md5"  # as docs/dvc.md says
     done = run(tiny, "make", "--no-print-directory", "verify", f"STORE={folder}", check=False)
     assert (done.returncode, done.stdout) == (2, f"./{victim.relative_to(folder)}: FAILED\n")
     for path in (victim, *folder.glob("??/*.dir")):

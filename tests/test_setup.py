@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from handwriting.reporting.networks import NETWORKS
-from tests.pages import PAGES
+from tests.pages import PAGES, anchors
 from tests.workspace import ROOT, run
 
 README = (ROOT / "README.md").read_text()
+CARDS = ["data/real/README.md", "data/sample/README.md"]
 TOPS = ("handwriting", "stages", "tools", "bench", "docs", "tests", "real", ".github")
 
 
@@ -24,14 +25,21 @@ def test_a_python_without_the_packages_says_so_in_one_line(tmp_path: Path) -> No
     assert "make setup" in done.stderr
 
 
-@pytest.mark.parametrize("page", [*PAGES, "data/real/README.md", "data/sample/README.md"])
-def test_a_page_names_only_files_that_exist_and_its_links_lead_somewhere(page: str) -> None:
+@pytest.mark.parametrize("page", [*PAGES, *CARDS])
+def test_a_page_names_only_files_that_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     for name in re.findall(r"`([\w./-]+)`", text):
         if name.split("/")[0] in TOPS or re.fullmatch(r"[\w-]+\.(py|yaml|toml|txt)", name):
             assert (ROOT / name).exists() or (ROOT / page).with_name(name).exists(), name
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, *CARDS, "CHANGELOG.md"])
+def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        found = (ROOT / page).parent.joinpath(target) if target else ROOT / page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(str(found.resolve().relative_to(ROOT))), anchor
 
 
 def test_the_results_page_has_the_committed_metrics_of_every_network() -> None:

@@ -65,7 +65,7 @@ def test_shell_lines_are_known_commands_without_pasted_expressions() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert "${{" not in str(steps)
     assert set(re.findall(r"make ([a-z-]+)", "\n".join(steps))) <= targets
-    by_hand = sections("docs/own.md")["A runner with a GPU"]
+    by_hand = sections("CONTRIBUTING.md")["A runner with a GPU"]
     verbs = [line.split(" --")[0] for line in shell_lines("pipeline") if line.startswith("dvc ")]
     assert [verb for verb in verbs if verb not in "\n".join(by_hand)] == []
 
