@@ -22,7 +22,7 @@ def answers(results: Results) -> str:
         answer(results) for answer in (printed.characters, printed.transfer, printed.wrong_labels)
     ]
     return "".join(
-        f"{i}. **{bold}**<br><sub>{rest}</sub>\n" for i, (bold, rest) in enumerate(found, 1)
+        f"{i}. **{bold}** <br><sub>{rest}</sub>\n" for i, (bold, rest) in enumerate(found, 1)
     )
 
 
@@ -62,11 +62,12 @@ def networks(results: Results) -> str:
 
 
 def context(results: Results) -> str:
-    """Return how many images are correct by the number of the writer's other images."""
-    rows = results.table("characters/context_size")
-    counts = rows.pivot_table("correct", "context", "network", sort=False)
-    columns = {"other images": cells("{}", counts.index)}
-    return table(columns | {f"`{name}`": cells("{:,.0f}", counts[name]) for name in counts})
+    """Return how many images are classified correctly, by the number of the writer's others."""
+    frame = results.table("characters/context_size")
+    counts = frame.pivot(index="network", columns="context", values="correct")
+    most = counts.columns.max()
+    columns = {f"{n if n < most else 'all'}": cells("{:,}", counts[n]) for n in counts}
+    return table({"network": [f"`{name}`" for name in counts.index], **columns})
 
 
 def confused(results: Results) -> str:
