@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     report: ClassVar[Path]
     timeout = 60
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Send the report or the demo."""
         path = self.path.partition("?")[0]
         if not self._is_local():
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Classify the picture in the body, by the network that the query names."""
         path, _, number = self.path.partition("?network=")
         size = self.headers.get("Content-Length", "")
@@ -67,10 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send("application/json", json.dumps(found).encode())
 
     def _is_local(self) -> bool:
-        """Return whether a browser asks for this machine by its name: no other site's can."""
-        return self.headers["Host"] in {
-            f"{name}:{self.server.server_address[1]}" for name in ("127.0.0.1", "localhost")
-        }
+        """Return whether a browser asks for this machine, not for another site."""
+        port = self.server.socket.getsockname()[1]
+        return self.headers["Host"] in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def _send(self, kind: str, content: bytes) -> None:
         self.send_response(HTTPStatus.OK)

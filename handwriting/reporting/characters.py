@@ -120,7 +120,8 @@ def feature_map(results: Results) -> Chart:
     """Return the held-out images of a fold as the network sees them, on a plane."""
     rows, figure = results.evaluated(_MAP), charts.scatter(results.evaluated(_MAP))
     found = {"images": len(rows), "wrong": (rows["actual"] != rows["predicted"]).sum()}
-    return Chart("map", found, still.cloud(rows), rows, str(figure.to_json()), results.picture(f"evaluation/{_MAP}"))
+    picture = results.picture(f"evaluation/{_MAP}")
+    return Chart("map", found, still.cloud(rows), rows, str(figure.to_json()), picture)
 
 
 def magnitudes(results: Results) -> Sheet:

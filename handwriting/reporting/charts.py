@@ -77,7 +77,7 @@ def heatmap(z: pd.DataFrame, titles: Titles, height: int = 460) -> go.Figure:
     figure = _figure(titles)
     hover = f"{titles[1]} %{{y}}, {titles[0]} %{{x}}: %{{z:.4~g}}<extra></extra>"
     content = {"x": list(map(str, z.columns)), "y": list(map(str, z.index)), "z": z.values.tolist()}
-    figure.add_heatmap(**content, colorbar={"thickness": 10}, hovertemplate=hover)
+    figure.add_heatmap(**content, showscale=False, hovertemplate=hover)
     axis = {"type": "category", "dtick": 1, "tickfont": {"size": 9 if len(z) > 20 else 13}}
     axis["constrain"] = "domain"
     square = {"autorange": "reversed", "scaleanchor": "x"}
@@ -107,5 +107,8 @@ def scatter(rows: pd.DataFrame) -> go.Figure:
 def _figure(titles: Titles) -> go.Figure:
     x, y = ({"title": {"text": each, "font": {"size": 13}}, "automargin": True} for each in titles)
     layout = {"template": "none", "xaxis": x, "yaxis": y, "height": 400, "hovermode": "closest"}
-    layout |= {"margin": {"l": 50, "r": 12, "t": 36, "b": 48}, "legend": {"orientation": "h", "y": -0.2}}
+    layout |= {
+        "margin": {"l": 50, "r": 12, "t": 36, "b": 48},
+        "legend": {"orientation": "h", "y": -0.2},
+    }
     return go.Figure(layout=layout)

@@ -22,9 +22,9 @@ function show({ problem, best: answers, confusable, seen: uri }) {
   state.textContent = `It is most likely ${answers[0][0]}` + (confusable.length ? `, which is often confused with ${confusable.join(", ")}.` : ".");
   seen.src = uri;
   best.replaceChildren(...answers.map(([name, share]) => {
-    const item = document.createElement("li"), bar = document.createElement("meter"), number = document.createElement("span");
-    Object.assign(bar, { value: share, ariaLabel: `probability of ${name}` });
+    const [item, bar, number] = ["li", "i", "span"].map((kind) => document.createElement(kind));
     number.textContent = `${(100 * share).toFixed(1)}%`;
+    bar.style.setProperty("--share", number.textContent);
     item.append(name, bar, number);
     return item;
   }));

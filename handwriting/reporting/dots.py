@@ -6,7 +6,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from handwriting.reporting.scales import Scale
-from handwriting.reporting.svg import line, marker
+from handwriting.reporting.svg import html, line, marker
 
 _LIMIT = 5.0  # smallest effects of interest, beyond which an interval is cut off
 
@@ -40,9 +40,11 @@ def dots(rows: Sequence[Row], scale: Scale, band: bool = False) -> Markup:
     )
     tick = Markup('<text x="{:.4g}%" y="12" class="c m">{}</text>')
     ticks = Markup().join(tick.format(at, text) for at, text in scale.ticks)
-    whole = '<div class="dots{}"><div role="list">{}</div><div class="row ticks" aria-hidden="true">'
-    whole += '<span></span><svg class="axis">{}</svg></div></div>'
-    return Markup(whole).format(" forest" * band, shown, ticks)
+    whole = (
+        '<div class="dots{}"><div role="list">{}</div><div class="row ticks" aria-hidden="true">'
+        '<span></span><svg class="axis">{}</svg></div></div>'
+    )
+    return html(whole, " forest" * band, shown, ticks)
 
 
 def mini(rows: Sequence[Row], scale: Scale) -> Markup:
@@ -53,7 +55,7 @@ def mini(rows: Sequence[Row], scale: Scale) -> Markup:
         y = 100 * (number + 0.5) / len(rows)
         drawn += label.format(y, row.name) + _dot(row, scale, y)
     form = '<svg class="mini" style="height:{}px" aria-hidden="true">{}</svg>'
-    return Markup(form).format(16 * len(rows), drawn)
+    return html(form, 16 * len(rows), drawn)
 
 
 def effects(rows: Iterable[Row]) -> Scale:
@@ -61,14 +63,14 @@ def effects(rows: Iterable[Row]) -> Scale:
     reach = max((abs(each) for row in rows for each in (row.low, row.high)), default=1.0)
     end = min(_LIMIT, max(1.5, 1.1 * reach))
     scale, unit = Scale(-end, end, ()), " SESOI" if end < 3 else ""
-    texts = {-1: f"−1{unit}", 0: "0", 1: f"+1{unit}"}
+    texts = {-1: f"-1{unit}", 0: "0", 1: f"+1{unit}"}
     return scale._replace(ticks=[(scale.at(each), text) for each, text in texts.items()])
 
 
 def _band(scale: Scale) -> Markup:
     left, right = scale.at(-1), scale.at(1)
     form = '<rect x="{}%" width="{:.4g}%" height="100%" class="band"/>'
-    return Markup(form).format(left, right - left)
+    return html(form, left, right - left)
 
 
 def _dot(row: Row, scale: Scale, y: float = 50) -> Markup:
@@ -76,5 +78,9 @@ def _dot(row: Row, scale: Scale, y: float = 50) -> Markup:
     ends = (row.low, row.value, row.high)
     low, at, high = (min(100, max(0, scale.at(each))) for each in ends)
     form = '<line x1="{}%" x2="{}%" y1="{:.4g}%" y2="{:.4g}%" stroke="var(--{})" stroke-width="3"/>'
-    bar = Markup(form).format(low, high, y, y, row.colour)
-    return bar + marker(row.colour, row.hollow, at, y)
+    bar = html(form, low, high, y, y, row.colour)
+    if at == scale.at(row.value):
+        return bar + marker(row.colour, row.hollow, at, y)
+    arrow = '<svg x="{}%" y="{:.4g}%"><path d="{}" fill="none" stroke="var(--{})"/></svg>'
+    path = "M-5-6l6 6l-6 6" if at else "M5-6l-6 6l6 6"
+    return bar + html(arrow, at, y, path, row.colour)

@@ -9,6 +9,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from handwriting.reporting.svg import html
+
 Tiles = NDArray[np.uint8]  # [N, height, width]; a sheet of them is [H, W]
 
 
@@ -46,8 +48,8 @@ def strip(images: Tiles, names: Iterable[str], columns: int, floor: int = 0) -> 
     """Return a few images for a card; one without a name is an empty frame."""
     form = '<span class="tile{}" style="--column:{}"></span>'
     shown = Markup().join(
-        Markup(form).format("" if name else " none", number) for number, name in enumerate(names)
+        html(form, "" if name else " none", number) for number, name in enumerate(names)
     )
     whole = '<div class="strip" style="--sheet:url({});--columns:{};--wide:{}">{}</div>'
     sheet = data_uri(joined(images, len(images)), floor)
-    return Markup(whole).format(sheet, len(images), columns, shown)
+    return html(whole, sheet, len(images), columns, shown)

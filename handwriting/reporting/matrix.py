@@ -6,70 +6,76 @@ from zlib import crc32
 import pandas as pd
 from markupsafe import Markup
 
-from handwriting.reporting.svg import wide
+from handwriting.reporting.svg import html, wide
 
-_FEW, _SMALL = 12, 13  # classes whose cells have room for a number; side of a cell without
+_FEW = 12  # classes whose cells have room for a number
 
 
 def matrix(
-    z: pd.DataFrame, titles: Sequence[str], form: str = "", diagonal: str = "", picture: str = ""
+    z: pd.DataFrame,
+    titles: Sequence[str],
+    form: str = "",
+    *,
+    diagonal: str = "",
+    picture: str = "",
+    least: float = 0,
 ) -> Markup:
     """Return a table as cells; titles are of the columns and of the rows.
 
-    Cells have their value as text by `form`, if any. Those of the diagonal are outlined in the
-    colour `diagonal`. A picture, a data: URI of a tile for each cell, takes the place of greys.
+    Cells have their value as text by `form`, if any; `least` is the value without a shade. Those of
+    the diagonal are outlined in the colour `diagonal`. A picture, a data: URI of a tile for each
+    cell, takes the place of greys.
     """
-    names = [str(name) for name in [*z.index, *z.columns]]
-    longest, small = max(map(len, names)), max(z.shape) > _FEW
-    cell = _SMALL if small else max(30, 8 * longest + 8 if longest > 2 else 30)
-    left, top = 14 + 8 * longest, 8 + 8 * longest if small and longest > 2 else 20
-    drawn = [_labels(names, len(z), cell, left, top)]
+    rows, columns = ([str(name) for name in names] for names in (z.index, z.columns))
+    small = max(z.shape) > _FEW
+    cell, wide_name = 13 if small else 30, 8 * max(map(len, columns))
+    left, top = 14 + 8 * max(map(len, rows)), 20 if wide_name <= cell + 3 else 8 + wide_name
+    drawn = [_labels(rows, columns, cell, left, top)]
     if picture:
-        drawn.append(_masked(picture, left, top, cell * z.shape[1], cell * len(z)))
-    most = float(z.to_numpy().max()) or 1.0
-    for i, (row, values) in enumerate(z.iterrows()):
-        for j, (column, value) in enumerate(values.items()):
+        drawn.append(_masked(picture, left, top, cell * len(columns), cell * len(rows)))
+    most = float(z.to_numpy(float).max()) - least or 1.0
+    for i, (row, values) in enumerate(zip(rows, z.to_numpy(float).tolist(), strict=True)):
+        for j, (column, value) in enumerate(zip(columns, values, strict=True)):
             outline = diagonal if row == column else ""
             if value or outline or form:
-                shade = 0 if picture else round(0.55 * (max(0.0, float(value)) / most) ** 0.5, 3)
+                shade = 0 if picture else round(0.55 * (max(0.0, value - least) / most) ** 0.5, 3)
                 about = f"{titles[1]} {row}, {titles[0]} {column}: {value:,.4g}"
-                text = form.format(value) if form else ""
-                drawn.append(
-                    _cell(left + cell * j, top + cell * i, cell, shade, about, text, outline)
-                )
-    width, height = left + cell * z.shape[1] + 2, top + cell * len(z) + 2
+                where = left + cell * j, top + cell * i, cell
+                drawn.append(_cell(*where, shade, about, form.format(value), outline))
+    width, height = left + cell * len(columns) + 2, top + cell * len(rows) + 2
     whole = (
         '<p class="axis-title">{} ↓ &ensp; {} →</p><svg class="matrix{}" style="max-width:{}px"'
         ' viewBox="0 0 {} {}" aria-hidden="true">{}</svg>'
     )
-    size = " small" * small, width if small else round(1.45 * width), width, height
-    shown = Markup(whole).format(titles[1], titles[0], *size, Markup().join(drawn))
+    size = " small" * small, width if small else round(1.4 * width), width, height
+    shown = html(whole, titles[1], titles[0], *size, Markup().join(drawn))
     return wide(shown, width) if small else shown
 
 
-def _labels(names: Sequence[str], rows: int, cell: int, left: int, top: int) -> Markup:
-    """Return the names of the rows and of the columns; long ones over small cells are turned."""
-    drawn, turned = Markup(), top > 20
-    across = Markup('<text x="{}" y="{}" class="c m">{}</text>')
-    up = Markup('<text transform="translate({} {}) rotate(-90)" class="m">{}</text>')
+def _labels(rows: Sequence[str], columns: Sequence[str], cell: int, left: int, top: int) -> Markup:
+    """Return the names of the rows and of the columns; those wider than a cell are turned."""
+    across = Markup('<text x="{0}" y="14" class="c m">{1}</text>')
+    if top > 20:
+        across = Markup(
+            '<text transform="translate({0} {2}) rotate(-90)" dy=".35em" class="m">{1}</text>'
+        )
     down = Markup('<text x="{}" y="{}" dy=".35em" class="e m">{}</text>')
-    for number, name in enumerate(names[rows:]):
-        middle = left + cell * (number + 0.5)
-        drawn += up.format(middle + 3, top - 6, name) if turned else across.format(middle, 14, name)
-    for number, name in enumerate(names[:rows]):
-        drawn += down.format(left - 6, top + cell * (number + 0.5), name)
-    return drawn
+    drawn = [
+        across.format(left + cell * (i + 0.5), name, top - 6) for i, name in enumerate(columns)
+    ]
+    drawn += [down.format(left - 6, top + cell * (i + 0.5), name) for i, name in enumerate(rows)]
+    return Markup().join(drawn)
 
 
 def _cell(x: int, y: int, side: int, shade: float, about: str, text: str, outline: str) -> Markup:
     form = '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>'
-    drawn = Markup(form).format(about, x, y, side - 1, side - 1, shade)
+    drawn = html(form, about, x, y, side - 1, side - 1, shade)
     if outline:
         frame = '<rect class="outline" x="{}" y="{}" width="{}" height="{}" stroke="var(--{})"/>'
-        drawn += Markup(frame).format(x + 1.5, y + 1.5, side - 4, side - 4, outline)
+        drawn += html(frame, x + 1.5, y + 1.5, side - 4, side - 4, outline)
     if text:
         middle = '<text x="{}" y="{}" dy=".35em" class="c">{}</text>'
-        drawn += Markup(middle).format(x + side / 2, y + side / 2, text)
+        drawn += html(middle, x + side / 2, y + side / 2, text)
     return drawn + Markup("</g>")
 
 
@@ -81,4 +87,4 @@ def _masked(picture: str, x: int, y: int, width: int, height: int) -> Markup:
         '<mask id="{}" maskUnits="userSpaceOnUse" {} style="mask-type:alpha">'
         '<image {} href="{}"/></mask><rect {} mask="url(#{})"/>'
     )
-    return Markup(form).format(name, box, box, picture, box, name)
+    return html(form, name, box, box, picture, box, name)

@@ -154,7 +154,8 @@ def layers(results: Results) -> Chart:
     names = [f"{first}, {second}" for first, second in means[["first", "second"]].values]
     z = means.assign(pair=names).pivot(index="pair", columns="layer", values="mean")
     z = z.loc[[*dict.fromkeys(names)], sorted(z.columns, key=int)]
-    return Chart("cka", {"least": least}, matrix(z, ("layer", "inits"), "{:.2f}"), means)
+    drawn = matrix(z, ("layer", "inits"), "{:.2f}", least=z.min().min())
+    return Chart("cka", {"least": least}, drawn, means)
 
 
 def agreement(results: Results) -> Chart:
@@ -165,7 +166,8 @@ def agreement(results: Results) -> Chart:
     z = pd.DataFrame(math.nan, INITS, INITS)
     for first, second, mean in means[["first", "second", "mean"]].values:
         z.loc[first, second] = z.loc[second, first] = 100 * mean
-    return Chart("agreement", {"least": least}, matrix(z, ("init", "init"), "{:.1f}"), means)
+    drawn = matrix(z, ("init", "init"), "{:.1f}", least=z.min().min())
+    return Chart("agreement", {"least": least}, drawn, means)
 
 
 def spread(

@@ -23,6 +23,7 @@ from handwriting.reporting.results import (
     mistakes,
     row,
 )
+from handwriting.reporting.svg import html
 
 _METHODS = {  # of the figure, by what a network was trained on and how
     "mnistTask3-naive": "naive",
@@ -90,6 +91,7 @@ def one_of_each(results: Results) -> ink.Tiles:
 def folders(results: Results, images: ink.Tiles) -> Chart:
     """Return what is in the folders: an image of each kind, and how many there are."""
     counts = results.table("oracle/transitions").set_index("true_class").T
+    counts.columns = counts.columns.astype(str)
     images = images.copy()
     images[:: len(DIGITS) + 1] = 0  # the few that are correct, in an otherwise empty diagonal
     sheet = ink.data_uri(ink.joined(images, len(DIGITS)), _NOISE)
@@ -101,7 +103,7 @@ def folders(results: Results, images: ink.Tiles) -> Chart:
     form += "<div><h4>How many there are</h4>{}</div></div>"
     found = results.json("oracle/summary")
     table = counts.reset_index(names="given label")
-    return Chart("transitions", found, Markup(form).format(*both), table)
+    return Chart("transitions", found, html(form, *both), table)
 
 
 def methods(results: Results, **found: Any) -> Chart:
@@ -137,11 +139,10 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
     table = pd.DataFrame(counts, columns=["what", "count", "of"])
     table["share"] = table["count"] / table["of"].clip(1)
     rows = [
-        Row(name.capitalize(), f"of {whole:,}", part / max(whole, 1), *[part / max(whole, 1)] * 2,
-            f"{part / max(whole, 1):.2%}", f"{part:,}")
-        for name, part, whole in counts
+        Row(name, f"of {whole:,}", share, share, share, f"{share:.2%}", f"{part:,}")
+        for name, part, whole, share in table.values.tolist()
     ]
-    return Chart("oracle", oracle, dots(rows, scales.accuracy([0, 1])), table)
+    return Chart("oracle", oracle, dots(rows, scales.accuracy(table["share"])), table)
 
 
 def pseudo_labels(rows: pd.DataFrame, oracle: dict[str, Any]) -> Chart:
@@ -162,8 +163,13 @@ def clean_labels(results: Results) -> Chart:
     rows = rows[(rows["labels"] == "all") & rows["method"].isin(kinds)]
     shown = rows[rows["measure"] == "accuracy"].rename(columns={"mean": "accuracy"})
     points = [
-        row(each, TITLES[each["init"]], f"{kinds[each['method']]}, {each['n']} runs", each["init"],
-            each["method"] == "full")
+        row(
+            each,
+            TITLES[each["init"]],
+            f"{kinds[each['method']]}, {each['n']} runs",
+            each["init"],
+            each["method"] == "full",
+        )
         for each in shown.to_dict("records")
     ]
     clean, wrong = shown[shown["init"] == "random"].to_dict("records")

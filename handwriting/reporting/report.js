@@ -52,7 +52,7 @@
       const wanted = button.getAttribute("aria-pressed") === "false";
       button.setAttribute("aria-pressed", wanted);
       figure.querySelector(".still").hidden = wanted;
-      figure.querySelector(".plotly").hidden = !wanted;
+      figure.querySelector(".plotly").parentElement.hidden = !wanted;
       if (wanted) draw(figure).then((drawn) => drawn.on("plotly_hover", (event) => looks.get(figure)?.(event.points[0].customdata)));
     });
   }

@@ -73,7 +73,7 @@ def explored(identity: str, figure: Figure, table: pd.DataFrame, **numbers: Any)
 
 
 def row(
-    metrics: Mapping[str, Any], name: str, about: str, colour: str = "clean", hollow: bool = False
+    metrics: Mapping[Any, Any], name: str, about: str, colour: str = "clean", hollow: bool = False
 ) -> Row:
     """Return the row of a dot plot of accuracies with what a metrics file has."""
     value, low, high = (float(metrics[key]) for key in ("accuracy", "low", "high"))

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-_ERRORS = (50, 30, 20, 15, 10, 7, 5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
-ERRORS = (100, 90, *_ERRORS)  # in percent, the ticks of logarithmic axes
+ERRORS = (100, 50, 30, 20, 10, 5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)  # percent
 _LEAST = 1e-4  # error that a logarithmic axis can show
 HIGH = 0.85  # accuracy from which on the axis is logarithmic in the error
 _APART = 11  # percent of the axis, at least, from tick to tick
@@ -39,7 +38,7 @@ def of_axis(axis: Mapping[str, Any], values: Sequence[Any]) -> Scale:
     return logarithmic(values) if axis.get("type") == "log" else linear(values)
 
 
-def linear(values: Iterable[float], most: int = 6) -> Scale:
+def linear(values: Iterable[float], most: int = 5) -> Scale:
     """Return a scale with round ticks, which begins and ends with one of them."""
     low, high = _ends(values)
     step = 10 ** math.floor(math.log10((high - low) / most))
@@ -47,16 +46,16 @@ def linear(values: Iterable[float], most: int = 6) -> Scale:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     scale = Scale(first * step, last * step, ())
     marked = [step * number for number in range(first, last + 1)]
-    return scale._replace(ticks=[(scale.at(each), f"{round(each, 9):,.6g}") for each in marked])
+    return scale._replace(ticks=[(scale.at(each), _short(round(each, 9))) for each in marked])
 
 
 def logarithmic(values: Iterable[float]) -> Scale:
-    """Return a scale of positive values with ticks at powers of 10, or at 1, 2 and 5 times them."""
+    """Return a scale of positive values with round ticks."""
     low, high = _ends(value for value in values if value > 0)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     scale = Scale(math.log10(low) - 0.05, math.log10(high) + 0.05, (), math.log10)
-    marked = [each * 10.0**power for power in powers for each in (1, 2, 5)]
-    return scale._replace(ticks=_thinned((scale.at(each), f"{each:,.6g}") for each in marked))
+    marked = [each * 10.0**power for power in powers for each in (1, 2, 3, 5, 7)]
+    return scale._replace(ticks=_thinned((scale.at(each), _short(each)) for each in marked))
 
 
 def accuracy(values: Iterable[float], of: Callable[[float], float] = float) -> Scale:
@@ -78,6 +77,11 @@ def accuracy(values: Iterable[float], of: Callable[[float], float] = float) -> S
     scale = Scale(start - room, end + room, (), lambda value: -math.log10(max(_LEAST, 1 - value)))
     ticks = _thinned((scale.at(1 - error / 100), f"{100 - error:g}%") for error in ERRORS)
     return scale._replace(ticks=ticks, of=position)
+
+
+def _short(value: float) -> str:
+    """Return a value as a tick: 20000 as 20k."""
+    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:,.6g}"
 
 
 def _ends(values: Iterable[float]) -> tuple[float, float]:

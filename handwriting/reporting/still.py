@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure
 from handwriting.reporting import scales
 from handwriting.reporting.charts import SYMBOLS
 from handwriting.reporting.scales import Scale
-from handwriting.reporting.svg import line, marker, wide
+from handwriting.reporting.svg import html, line, marker, wide
 
 _DASHES = {"solid": "none", "dash": "7 4", "dot": "2 4", "dashdot": "8 3 2 3"}
 _NARROW = 30  # bars that have room on a phone
@@ -25,20 +25,20 @@ def plot(figure: Figure) -> Markup:
         for axis in "xy"
     )
     paths = Markup().join(_path(trace, x, y) for trace in traces)
-    content = Markup('<svg viewBox="0 0 100 100" preserveAspectRatio="none">{}</svg>').format(paths)
-    named, colours, legend = [each for each in traces if each.get("name")], [], Markup()
-    for trace in named:
+    content = html('<svg viewBox="0 0 100 100" preserveAspectRatio="none">{}</svg>', paths)
+    errors = layout["yaxis"].get("autorange") == "reversed"
+    colours, legend = list[str](), Markup()
+    for trace in (each for each in traces if each.get("name")):
         colour = trace["meta"]["colour"]
         hollow = colours.count(colour) % 2 == 1
         colours.append(colour)
         legend += _key(trace["name"], colour, _DASHES[trace["line"]["dash"]], hollow)
-        errors = layout["yaxis"].get("type") == "log" and layout["yaxis"].get("autorange")
         for a, b in zip(trace["x"], trace["y"], strict=True):
             hover = f"{trace['name']}: {a}, {f'{100 - b:.4g}%' if errors else f'{b:,.4g}'}"
-            point = marker(colour, hollow, x.at(a), round(100 - y.at(b), 2))
-            content += Markup("<g><title>{}</title>{}</g>").format(hover, point)
+            point = marker(colour, hollow, x.at(a), 100 - y.at(b))
+            content += html("<g><title>{}</title>{}</g>", hover, point)
     titles = [layout[f"{axis}axis"]["title"]["text"] for axis in "xy"]
-    return _axes(x, y, content, titles, legend if len(named) > 1 else Markup())
+    return _axes(x, y, content, titles, legend if len(colours) > 1 else Markup())
 
 
 def _path(trace: Any, x: Scale, y: Scale) -> Markup:
@@ -50,7 +50,7 @@ def _path(trace: Any, x: Scale, y: Scale) -> Markup:
         return Markup('<polygon points="{}" fill="var(--{})"/>').format(points, colour)
     dash = _DASHES[trace["line"]["dash"]]
     form = '<polyline points="{}" stroke="var(--{})" stroke-dasharray="{}"/>'
-    return Markup(form).format(points, colour, dash)
+    return html(form, points, colour, dash)
 
 
 def _key(name: str, colour: str, dash: str, hollow: bool) -> Markup:
@@ -58,7 +58,7 @@ def _key(name: str, colour: str, dash: str, hollow: bool) -> Markup:
         '<li><svg aria-hidden="true"><line x2="100%" y1="50%" y2="50%" stroke="var(--{})"'
         ' stroke-width="2" stroke-dasharray="{}"/>{}</svg>{}</li>'
     )
-    return Markup(form).format(colour, dash, marker(colour, hollow), name)
+    return html(form, colour, dash, marker(colour, hollow), name)
 
 
 def _axes(x: Scale, y: Scale, content: Markup, titles: Sequence[str], legend: Markup) -> Markup:
@@ -75,7 +75,7 @@ def _axes(x: Scale, y: Scale, content: Markup, titles: Sequence[str], legend: Ma
         '<p class="axis-title c">{}</p>'
     )
     keys = Markup('<ul class="legend">{}</ul>').format(legend) if legend else legend
-    return Markup(form).format(keys, titles[1], grid + content, titles[0])
+    return html(form, keys, titles[1], grid + content, titles[0])
 
 
 def bars(rows: pd.DataFrame, x: str, y: str, by: str, titles: Sequence[str]) -> Markup:

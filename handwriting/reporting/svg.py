@@ -15,17 +15,22 @@ _SHAPES = {
 }
 
 
+def html(form: str, *values: object) -> Markup:
+    """Return HTML with values in it, which are escaped."""
+    return Markup(form).format(*values)  # noqa: S704
+
+
 def marker(colour: str, hollow: bool = False, x: float = 50, y: float = 50) -> Markup:
     """Return the marker of a colour."""
     path, fill = _SHAPES[SYMBOLS.get(colour, "diamond")], "surface" if hollow else colour
     form = '<svg x="{:.4g}%" y="{:.4g}%"><path d="{}" fill="var(--{})" stroke="var(--{})"/></svg>'
-    return Markup(form).format(x, y, path, fill, colour)
+    return html(form, x, y, path, fill, colour)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     """Return a line of a class of the style sheet."""
     form = '<line x1="{:.4g}%" y1="{:.4g}%" x2="{:.4g}%" y2="{:.4g}%" class="{}"/>'
-    return Markup(form).format(x1, y1, x2, y2, kind)
+    return html(form, x1, y1, x2, y2, kind)
 
 
 def wide(content: Markup, width: int) -> Markup:
@@ -34,4 +39,4 @@ def wide(content: Markup, width: int) -> Markup:
         '<div class="scroll" tabindex="0" role="region" aria-label="Figure, scrollable">'
         '<div style="min-width:{}px">{}</div></div>'
     )
-    return Markup(form).format(width, content)
+    return html(form, width, content)

@@ -27,7 +27,7 @@ def primary(results: Results) -> dict[str, Any]:
 def short(found: set[str]) -> str:
     """Return a set of verdicts in a few words."""
     if found == {"equivalent", "undecided"}:
-        return "No relevant gain found"
+        return "No relevant gain"
     if len(found) == 1:
         return _PHRASES[next(iter(found))].capitalize()
     if {"helps", "hurts"} <= found:
