@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Return whether a browser asks for this machine, not for another site."""
-        port = self.server.socket.getsockname()[1]
+        port = self.connection.getsockname()[1]
         return self.headers["Host"] in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def _send(self, kind: str, content: bytes) -> None:

@@ -56,10 +56,11 @@ def _spans(chosen: Iterable[str], order: list[str]) -> str:
             runs[-1].append(name)
         else:
             runs.append([name])
-    texts = [[_written(name) for name in run] for run in runs]
-    return ", ".join(
-        f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(run) for run in texts
-    )
+    texts: list[str] = []
+    for run in runs:
+        names = [_written(name) for name in run]
+        texts += [f"{names[0]} to {names[-1]}"] if len(names) > 2 else names
+    return " and ".join([", ".join(texts[:-1]), texts[-1]][len(texts) < 2 :])
 
 
 def _written(labels: str) -> str:
