@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 ERRORS = (100, 50, 30, 20, 10, 5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)  # percent
+_FINE = [mantissa * 10.0**power for power in (1, 0, -1) for mantissa in range(9, 0, -1)]
 _LEAST = 1e-4  # error that a logarithmic axis can show
 HIGH = 0.85  # accuracy from which on the axis is logarithmic in the error
 _APART = 11  # percent of the axis, at least, from tick to tick
@@ -75,7 +76,10 @@ def accuracy(values: Iterable[float], of: Callable[[float], float] = float) -> S
     start, end = (-math.log10(max(_LEAST, 1 - each)) for each in (low, high))
     room = 0.05 * (end - start) + 0.02
     scale = Scale(start - room, end + room, (), lambda value: -math.log10(max(_LEAST, 1 - value)))
-    ticks = _thinned((scale.at(1 - error / 100), f"{100 - error:g}%") for error in ERRORS)
+    for errors in (ERRORS, _FINE):
+        ticks = _thinned((scale.at(1 - error / 100), f"{100 - error:.4g}%") for error in errors)
+        if len(ticks) > 3:
+            break
     return scale._replace(ticks=ticks, of=position)
 
 

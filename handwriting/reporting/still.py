@@ -112,5 +112,5 @@ def cloud(rows: pd.DataFrame) -> Markup:
     drawn = Markup()
     for number, (across, up, actual, predicted) in enumerate(rows.values.tolist()):
         kind = " wrong" if actual != predicted else ""
-        drawn += form.format(x.at(across), round(100 - y.at(up), 2), number, kind, actual)
+        drawn += form.format(x.at(across), round(100 - y.at(up), 2), number, kind, actual[:2])
     return Markup('<svg class="area cloud" aria-hidden="true">{}</svg>').format(drawn)

@@ -36,7 +36,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 def wide(content: Markup, width: int) -> Markup:
     """Return content that is at least so many pixels wide, to be scrolled where it does not fit."""
     form = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Figure, scrollable">'
+        '<div class="scroll" tabindex="0" role="group" aria-label="Figure, scrollable">'
         '<div style="min-width:{}px">{}</div></div>'
     )
     return html(form, width, content)
