@@ -38,7 +38,7 @@ def matrix(
         for j, (column, value) in enumerate(zip(columns, values, strict=True)):
             outline = diagonal if row == column else ""
             if value or outline or form:
-                shade = 0 if picture else round(0.55 * (max(0.0, value - least) / most) ** 0.5, 3)
+                shade = 0 if picture else round(0.42 * (max(0.0, value - least) / most) ** 0.5, 3)
                 about = f"{titles[1]} {row}, {titles[0]} {column}: {value:,.4g}"
                 where = left + cell * j, top + cell * i, cell
                 drawn.append(_cell(*where, shade, about, form.format(value), outline))

@@ -97,7 +97,7 @@ def folders(results: Results, images: ink.Tiles) -> Chart:
     sheet = ink.data_uri(ink.joined(images, len(DIGITS)), _NOISE)
     both = (
         matrix(counts, _AXES, diagonal="naive", picture=sheet),
-        matrix(counts, _AXES, "{:,}", diagonal="naive"),
+        matrix(counts, _AXES, "{:,.0f}", diagonal="naive"),
     )
     form = '<div class="two"><div><h4>One image of each kind</h4>{}</div>'
     form += "<div><h4>How many there are</h4>{}</div></div>"

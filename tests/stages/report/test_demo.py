@@ -5,7 +5,7 @@ import http.client
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -98,9 +98,11 @@ def test_a_picture_is_framed_and_answered_as_by_predict(
 
 
 DROP = """
-const transfer = new DataTransfer(), bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+const bytes = Uint8Array.from(atob(arguments[0]), (each) => each.charCodeAt(0));
+const transfer = new DataTransfer();
 transfer.items.add(new File([bytes], "a.png", { type: "image/png" }));
-const event = arguments[1] === "drop" ? new DragEvent("drop", { dataTransfer: transfer, cancelable: true })
+const event = arguments[1] === "drop"
+  ? new DragEvent("drop", { dataTransfer: transfer, cancelable: true })
   : new ClipboardEvent("paste", { clipboardData: transfer });
 window.dispatchEvent(event);
 """
@@ -119,14 +121,19 @@ def test_a_picture_is_dropped_or_pasted_and_the_network_chosen(
 
 
 def test_what_is_no_picture_or_blank_gets_one_line(demo: Chrome, tmp_path: Path) -> None:
-    state = demo.find_element(By.ID, "state")
+    text = "return document.getElementById('state').textContent"
     Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
     (tmp_path / "text.png").write_text("no picture")
     for name, problem in {"blank.png": "a blank image", "text.png": "not an image"}.items():
         demo.find_element(By.ID, "file").send_keys(str(tmp_path / name))
-        WebDriverWait(demo, 20).until(lambda _, text=problem: text in state.text)
-        assert state.text.startswith("No answer: ")
+        wanted = f"{text}.startsWith('No answer: {problem}')"
+        WebDriverWait(demo, 20).until(expected_script(wanted))
         assert not demo.find_element(By.ID, "best").is_displayed()
+
+
+def expected_script(script: str) -> Callable[[Chrome], bool]:
+    """A condition that a script is true."""
+    return lambda page: bool(page.execute_script(script))
 
 
 def test_the_server_gives_the_report_and_no_file(url: str) -> None:

@@ -205,7 +205,7 @@ VITALS = """
 const done = arguments[0], found = { paint: 0, shift: 0 };
 new PerformanceObserver((list) => { found.paint = list.getEntries().at(-1).startTime; })
   .observe({ type: "largest-contentful-paint", buffered: true });
-new PerformanceObserver((list) => { for (const each of list.getEntries()) found.shift += each.value; })
+new PerformanceObserver((all) => all.getEntries().forEach((one) => { found.shift += one.value; }))
   .observe({ type: "layout-shift", buffered: true });
 setTimeout(() => done(found), 1500);
 """
