@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +9,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-WIDTHS = (390, 900, 1600)
+WIDTHS = (390, 900, 1440)
 THEMES = ("light", "dark")
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
@@ -42,13 +41,24 @@ def look(browser: Chrome, width: int, theme: str, height: int = 900) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def scroll_through(browser: Chrome) -> None:
-    """See all of the page once, so that every chart is drawn."""
-    y = 0
-    while y < browser.execute_script("return document.documentElement.scrollHeight"):
-        browser.execute_script("scrollTo({top: arguments[0], behavior: 'instant'})", y)
-        time.sleep(0.03)
-        y += 800
+@contextmanager
+def slow(browser: Chrome, rate: int) -> Iterator[None]:
+    """A processor that is so many times as slow."""
+    browser.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": rate})
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": 1})
+
+
+@contextmanager
+def without_scripts(browser: Chrome) -> Iterator[None]:
+    """A browser that runs no scripts of pages."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def requests(browser: Chrome) -> set[str]:

@@ -1,77 +1,114 @@
-"""`make report`: serve the report of a source, with the demo beside it, and open it in a browser.
+"""`make report`: serve the report of a source with its demo, and open it in a browser.
 
-The demo's runtime comes from the npm registry once, checked by its digest. Without npm the report
-is served all the same.
+The demo is classified here, by the function that `predict` calls: framing and answers are the same.
+The server listens on this machine alone, answers no other site's page, and writes no file.
 """
 
-import base64
-import hashlib
-import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
+import io
+import json
 import webbrowser
+from base64 import b64encode
 from contextlib import suppress
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from PIL import Image
+
+from handwriting.classifier import Classifier
 from handwriting.core.errors import InputError
+from handwriting.reporting import page
 from tools import program
 
-VERSION = "1.30.0"
-_SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-RUNTIME = Path(f".runtime_cache/onnxruntime-web-{VERSION}")
-_PARTS = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-_PAGES = ("report.html", "demo.html", "characters.onnx")
+MOST = 30_000_000  # bytes of a picture
+_BEST = 5  # answers
+_NETWORKS = {  # by the question that each answers
+    "Question 1: all classes": "characters",
+    "Question 2: digits, from the characters checkpoint": "mnist-characters",
+    "Question 3: digits, learned from wrong labels": "mnistTask3-random",
+    "Doubtful labels, by forward correction": "doubtful-corrected",
+}
 
 
-def fetch_runtime(folder: Path) -> None:
-    """Put the demo's runtime into `folder`, whole or not at all.
+class Handler(BaseHTTPRequestHandler):
+    """Answer three requests: the report, the demo, and a picture to be classified."""
 
-    Raises InputError where npm is missing, cannot reach its registry, or brings something else.
-    """
-    if folder.exists():
-        return
-    if not shutil.which("npm"):
-        raise InputError("npm is not installed")
-    name = f"onnxruntime-web@{VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as working:
-        command = ["npm", "pack", "--silent", "--pack-destination", working, name]
-        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
-        archive = next(Path(working).glob("*.tgz"), None)
-        if done.returncode or not archive:
-            reason = (done.stderr.strip().splitlines() or ["it wrote no archive"])[0]
-            raise InputError(f"npm pack {name}: {reason}")
-        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != _SHA512:
-            raise InputError(
-                f"npm pack {name}: its sha512 is another than the one in tools/report.py"
-            )
-        with tarfile.open(archive) as content:
-            parts = {part: content.extractfile(f"package/dist/{part}") for part in _PARTS}
-            unpacked = Path(working, "dist")
-            unpacked.mkdir()
-            for name_of_part, part in parts.items():
-                (unpacked / name_of_part).write_bytes(part.read() if part else b"")
-        unpacked.rename(folder)
+    networks: ClassVar[dict[str, Path]]  # by the question that they answer
+    report: ClassVar[Path]
+    timeout = 60
 
+    def do_GET(self) -> None:
+        """Send the report or the demo."""
+        path = self.path.partition("?")[0]
+        if not self._is_local():
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif path in ("/", "/report.html"):
+            self._send("text/html", self.report.read_bytes())
+        elif path == "/try":
+            self._send("text/html", demo(self.report.parent.name, self.networks).encode())
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serve a few files by name, and nothing else."""
+    def do_POST(self) -> None:
+        """Classify the picture in the body, by the network that the query names."""
+        path, _, number = self.path.partition("?network=")
+        size = self.headers.get("Content-Length", "")
+        if not self._is_local() or self.headers["Origin"] != f"http://{self.headers['Host']}":
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif path != "/predict" or number not in map(str, range(len(self.networks))):
+            self.send_error(HTTPStatus.NOT_FOUND)
+        elif not size.isdecimal() or int(size) > MOST:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            network = [*self.networks.values()][int(number)]
+            found = answer(network, self.rfile.read(int(size)))
+            self._send("application/json", json.dumps(found).encode())
 
-    files: ClassVar[dict[str, Path]]  # by the path of their URL
+    def _is_local(self) -> bool:
+        """Return whether a browser asks for this machine, not for another site."""
+        port = self.connection.getsockname()[1]
+        return self.headers["Host"] in (f"127.0.0.1:{port}", f"localhost:{port}")
 
-    def translate_path(self, path: str) -> str:
-        """Return the file for a URL path; one that does not exist for any other."""
-        return str(self.files.get(path.partition("?")[0], Path("/nonexistent")))
+    def _send(self, kind: str, content: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:
         """Print nothing for a request."""
 
 
-def server(source: str, port: int, runtime: Path) -> ThreadingHTTPServer:
+def demo(source: str, networks: dict[str, Path]) -> str:
+    """Return the page of the demo."""
+    classes = {name: classifier(path).classes for name, path in networks.items()}
+    return page.render("demo.html", source=source, networks=classes, most=MOST)
+
+
+@cache
+def classifier(network: Path) -> Classifier:
+    """Return the classifier of a network."""
+    return Classifier(network)
+
+
+def answer(network: Path, picture: bytes) -> dict[str, Any]:
+    """Return the best answers for a picture and what the network saw of it, or the problem."""
+    try:
+        framed = classifier(network).prepare(picture, "picture")
+    except InputError as problem:
+        return {"problem": str(problem).removeprefix("picture: ")}
+    [found] = classifier(network).predictions([framed])
+    Image.fromarray(framed.image).save(seen := io.BytesIO(), "PNG")
+    uri = f"data:image/png;base64,{b64encode(seen.getvalue()).decode()}"
+    return {"best": found.top(_BEST), "confusable": found.confusable, "seen": uri}
+
+
+def server(source: str, port: int) -> ThreadingHTTPServer:
     """Return a server of the report for this machine alone; port 0 is any free one.
 
     Raises InputError if there is no report.
@@ -79,23 +116,24 @@ def server(source: str, port: int, runtime: Path) -> ThreadingHTTPServer:
     folder = Path("artifacts", source).resolve()
     if not (folder / "report.html").exists():
         raise InputError(f"artifacts/{source}/report.html does not exist: run make repro")
-    files = {f"/{name}": folder / name for name in _PAGES} | {"/": folder / "report.html"}
-    files |= {f"/runtime/{part}": runtime.resolve() / part for part in _PARTS}
-    return ThreadingHTTPServer(("127.0.0.1", port), type("Serving", (Handler,), {"files": files}))
+    files = {
+        question: folder / f"{name}{suffix}"
+        for question, name in _NETWORKS.items()
+        for suffix in (".pt", ".onnx")  # the last that exists
+        if (folder / f"{name}{suffix}").exists()
+    }
+    content = {"networks": files, "report": folder / "report.html"}
+    return ThreadingHTTPServer(("127.0.0.1", port), type("Serving", (Handler,), content))
 
 
 def main(source: str = "sample", port: int = 8000) -> None:
     """Serve until Ctrl-C."""
     try:
-        fetch_runtime(RUNTIME)
-    except InputError as problem:
-        print(f"report: without the demo: {problem}", file=sys.stderr)
-    try:
-        serving = server(source, port, RUNTIME)
+        serving = server(source, port)
     except (OSError, OverflowError) as problem:
         raise InputError(f"port {port}: {problem}: --port chooses another") from None
     address = f"http://127.0.0.1:{serving.server_port}/"
-    demo = f"the demo at {address}demo.html (Ctrl-C ends it)"
+    demo = f"the demo at {address}try (Ctrl-C ends it)"
     print(f"The report is at {address}, {demo}", flush=True)
     webbrowser.open(address)
     with suppress(KeyboardInterrupt), serving:

@@ -1,14 +1,17 @@
-"""The report's figures, in plotly's JSON: a trace names its colour, the page's theme resolves it.
+"""The report's figures that can be explored, as plotly's: a trace names its colour, the page's
+theme resolves it.
 
-The page draws them with plotly-cartesian.min.js, the published bundle of the flat charts. It starts
-in about a third of the time of the whole, which the package `plotly` brings. It is on npm only.
+The page draws them on request with plotly-cartesian.min.js, the published bundle of the flat
+charts. It starts in about a third of the time of the whole, which the package `plotly` brings. It
+is on npm only.
 """
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
+
+from handwriting.reporting import scales
 
 Names = Sequence[str]
 Titles = tuple[str, str]  # of the x axis and of the y axis
@@ -24,9 +27,8 @@ PALETTE = {
     "forward_correction": ("#0a7857", "#45d0a2"),
     "clean": ("#1c1917", "#f5f5f4"),
 }
-_SYMBOLS = {"random": "circle", "digits": "square", "characters": "triangle-up"}
+SYMBOLS = {"random": "circle", "digits": "square", "characters": "triangle-up"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_ERRORS = (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # in percent, as ticks
 
 
 def lines(
@@ -37,6 +39,7 @@ def lines(
     The first column of `by` gives the colour, the last one dashes and symbols. `titles` are of the
     axes. With `order`, x is one of these names.
     """
+    frame = frame.dropna(subset=[x, y])
     figure, last = _figure(titles), list(frame[by[-1]].unique())
     if order:
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(order))
@@ -47,60 +50,34 @@ def lines(
             edge = [*rows["high"], *rows["low"][::-1]]
             band = {"fill": "toself", "mode": "none", "hoverinfo": "skip", "showlegend": False}
             figure.add_scatter(x=where + where[::-1], y=edge, **band, **style)
-        dash = _DASHES[last.index(names[-1]) % len(_DASHES)]
+        plain = colour != "clean" and len(by) == 1
+        dash = _DASHES[0 if plain else last.index(names[-1]) % len(_DASHES)]
         style |= {"name": ", ".join(map(str, names)), "line": {"width": 2, "dash": dash}}
-        style |= {"marker": {"size": 7, "symbol": _SYMBOLS.get(colour, "diamond")}}
+        style |= {"marker": {"size": 7, "symbol": SYMBOLS.get(colour, "diamond")}}
         figure.add_scatter(x=where, y=rows[y].tolist(), mode="lines+markers", **style)
     return figure
 
 
-def error_lines(frame: pd.DataFrame, by: Names, order: Names) -> go.Figure:
-    """Return the accuracies mean, low and high by labels, on a logarithmic axis of the error."""
-    error = {name: (100 - 100 * frame[name]).clip(_ERRORS[-1]) for name in ("mean", "low", "high")}
-    titles = ("labels per class", "test accuracy, by the logarithm of the error")
-    figure = lines(frame.assign(**error), "labels", "mean", by, titles, order)
-    ticks = {"tickvals": _ERRORS, "ticktext": [f"{100 - error:g}%" for error in _ERRORS]}
+def accuracies(
+    frame: pd.DataFrame, x: str, y: str, by: Names, titles: Titles, order: Names = ()
+) -> go.Figure:
+    """Return lines of accuracies; where they are high, on a logarithmic axis of the error."""
+    if frame[y].max() <= scales.HIGH:
+        return lines(frame, x, y, by, titles, order).update_yaxes(tickformat=".0%")
+    columns = [name for name in (y, "low", "high") if name in frame]
+    error = (100 - 100 * frame[columns].astype(float)).clip(scales.ERRORS[-1], 100)
+    figure = lines(frame.assign(**error), x, y, by, titles, order)
+    texts = [f"{100 - each:g}%" for each in scales.ERRORS]
+    ticks = {"tickvals": scales.ERRORS, "ticktext": texts}
     return figure.update_yaxes(type="log", autorange="reversed", **ticks)
 
 
-def intervals(
-    frame: pd.DataFrame,
-    value: str,
-    title: str,
-    names: Names,
-    colours: Iterable[str] = (),
-    scale: float = 100,
-) -> go.Figure:
-    """Return a dot for each row, `scale` times a column, with its interval from low to high."""
-    figure = _figure((title, ""))
-    names = ["<br>".join(textwrap.wrap(name, 26)) for name in names]
-    points = scale * frame[[value, "low", "high"]].to_numpy(float)
-    rows = zip(names, points.tolist(), list(colours) or ["clean"] * len(names), strict=True)
-    for name, (middle, low, high), colour in rows:
-        bars = {"type": "data", "array": [high - middle], "arrayminus": [middle - low]}
-        marker = {"size": 10, "symbol": _SYMBOLS.get(colour, "diamond")}
-        style = {"mode": "markers", "meta": {"colour": colour}, "showlegend": False}
-        figure.add_scatter(x=[middle], y=[name], error_x=bars, marker=marker, name="", **style)
-    axis = {"type": "category", "autorange": "reversed", "automargin": True}
-    most = max((name.count("<br>") + 1 for name in names), default=1)
-    return figure.update_layout(yaxis=axis, height=130 + max(40, 17 * most) * len(names))
-
-
-def bars(frame: pd.DataFrame, x: str, y: str, by: str, titles: Titles) -> go.Figure:
-    """Return for each x a bar of each value of the column `by`, side by side, darkest first."""
-    figure, groups = _figure(titles), frame.groupby(by, sort=False)
-    for number, (name, rows) in enumerate(groups):
-        style = {"meta": {"colour": "clean"}, "marker": {"opacity": 1 - number / len(groups)}}
-        figure.add_bar(x=rows[x].tolist(), y=rows[y].tolist(), name=name, **style)
-    return figure.update_layout(xaxis={"type": "category"}, showlegend=len(groups) > 1)
-
-
 def heatmap(z: pd.DataFrame, titles: Titles, height: int = 460) -> go.Figure:
-    """Return a table as colours, square, rows from the top."""
+    """Return a table as shades, square, rows from the top."""
     figure = _figure(titles)
     hover = f"{titles[1]} %{{y}}, {titles[0]} %{{x}}: %{{z:.4~g}}<extra></extra>"
     content = {"x": list(map(str, z.columns)), "y": list(map(str, z.index)), "z": z.values.tolist()}
-    figure.add_heatmap(**content, colorbar={"thickness": 10}, hovertemplate=hover)
+    figure.add_heatmap(**content, showscale=False, hovertemplate=hover)
     axis = {"type": "category", "dtick": 1, "tickfont": {"size": 9 if len(z) > 20 else 13}}
     axis["constrain"] = "domain"
     square = {"autorange": "reversed", "scaleanchor": "x"}
@@ -110,7 +87,7 @@ def heatmap(z: pd.DataFrame, titles: Titles, height: int = 460) -> go.Figure:
 def reliability(rows: pd.DataFrame) -> go.Figure:
     """Return accuracy against confidence, with the line on which both are equal."""
     ends = pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0], "of": "calibrated"})
-    rows = pd.concat([rows.assign(of="the network"), ends])
+    rows = pd.concat([rows[["confidence", "accuracy"]].assign(of="the network"), ends])
     return lines(rows, "confidence", "accuracy", ["of"], ("confidence", "accuracy"))
 
 
@@ -130,6 +107,8 @@ def scatter(rows: pd.DataFrame) -> go.Figure:
 def _figure(titles: Titles) -> go.Figure:
     x, y = ({"title": {"text": each, "font": {"size": 13}}, "automargin": True} for each in titles)
     layout = {"template": "none", "xaxis": x, "yaxis": y, "height": 400, "hovermode": "closest"}
-    layout["margin"] = {"l": 50, "r": 12, "t": 36, "b": 48}
-    layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    layout |= {
+        "margin": {"l": 50, "r": 12, "t": 36, "b": 48},
+        "legend": {"orientation": "h", "y": -0.2},
+    }
     return go.Figure(layout=layout)

@@ -1,80 +1,97 @@
-// The demo: strokes on a canvas of trainPart1's size, classified by the network after each.
-const pad = document.getElementById("pad"), state = document.getElementById("state");
-const list = document.getElementById("predictions"), pen = pad.getContext("2d", { willReadFrequently: true });
-const WIDTH = 84;  // of trainPart1's pen
-const { size, inkSize, trained } = document.body.dataset;  // of the network's input, of the ink in it
-const [LEAST, MOST] = JSON.parse(trained);  // the range of trainPart1's geometry: unknown beyond
-const SIZE = Number(size), INK_SIZE = Number(inkSize), classes = JSON.parse(document.body.dataset.classes);
-let network = null, last = null;
+// The demo: a drawing or a picture goes to the server of the report, which answers as `predict`.
+const [pad, state, result, best, seen, network, file] =
+  ["pad", "state", "result", "best", "seen", "network", "file"].map((name) => document.getElementById(name));
+const pen = pad.getContext("2d"), WIDTH = 84;  // of trainPart1's pen
+let picture = null, last = null, asked = 0;
 
 function clear() {
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, pad.width, pad.height);
-  list.replaceChildren();
+  picture = null;
+  say("Draw, drop, paste or open a picture.");
 }
 
-function at(event) {
+function say(text) {
+  asked++;  // an answer that is on its way is out of date
+  state.textContent = text;
+  result.hidden = true;
+}
+
+function show({ problem, best: answers, confusable, seen: uri }) {
+  if (problem) return say(`No answer: ${problem}.`);
+  state.textContent = `It is most likely ${answers[0][0]}` + (confusable.length ? `, which is often confused with ${confusable.join(", ")}.` : ".");
+  seen.src = uri;
+  best.replaceChildren(...answers.map(([name, share]) => {
+    const [item, bar, number] = ["li", "i", "span"].map((kind) => document.createElement(kind));
+    number.textContent = `${(100 * share).toFixed(1)}%`;
+    bar.style.setProperty("--share", number.textContent);
+    item.append(name, bar, number);
+    return item;
+  }));
+  result.hidden = false;
+}
+
+async function predict() {
+  if (!picture) return;
+  if (picture.size > Number(document.body.dataset.most)) return say("No answer: the picture is too large.");
+  const number = ++asked;
+  try {
+    const response = await fetch(`/predict?network=${network.value}`, { method: "POST", body: picture });
+    if (!response.ok) throw new Error(response.statusText);
+    const found = await response.json();
+    if (number === asked) show(found);
+  } catch (error) {
+    if (number === asked) say(`No answer: ${error.message}. Is make report still running?`);
+  }
+}
+
+async function open(blob) {
+  if (!blob) return;
+  clear();
+  picture = blob;
+  predict();
+  const reader = new FileReader();  // shown on the canvas as far as the browser can read it
+  reader.onload = async () => {
+    const image = Object.assign(new Image(), { src: reader.result });
+    try { await image.decode(); } catch { return; }
+    const scale = Math.min(pad.width / image.width, pad.height / image.height);
+    const width = image.width * scale, height = image.height * scale;
+    pen.drawImage(image, (pad.width - width) / 2, (pad.height - height) / 2, width, height);
+  };
+  reader.readAsDataURL(blob);
+}
+
+function at({ clientX, clientY }) {
   const frame = pad.getBoundingClientRect();
-  return [(event.clientX - frame.left) * pad.width / frame.width, (event.clientY - frame.top) * pad.height / frame.height];
+  return [(clientX - frame.left) * pad.width / frame.width, (clientY - frame.top) * pad.height / frame.height];
 }
 
 function stroke(from, to) {
-  pen.lineWidth = WIDTH;
-  pen.lineCap = pen.lineJoin = "round";
-  pen.strokeStyle = "#000";
+  Object.assign(pen, { lineWidth: WIDTH, lineCap: "round", lineJoin: "round", strokeStyle: "#000" });
   pen.beginPath();
   pen.moveTo(...from);
   pen.lineTo(...to);
   pen.stroke();
 }
 
-// RGBA pixels -> {image, geometry, probabilities} as Python has them; null for a blank canvas.
-async function classify({ data, width, height }) {
-  const gray = new Uint8Array(width * height);
-  for (let i = 0; i < gray.length; i++) gray[i] = data[4 * i] < 128 ? 0 : 255;
-  const framed = prepare(gray, height, width, SIZE, INK_SIZE);
-  if (!framed) return null;
-  const image = new ort.Tensor("float32", Float32Array.from(framed.image), [1, 1, SIZE, SIZE]);
-  if (!framed.geometry.every((share, i) => LEAST[i] <= share && share <= MOST[i])) framed.geometry.fill(NaN);
-  const geometry = new ort.Tensor("float32", Float32Array.from(framed.geometry), [1, 4]);
-  const { probabilities } = await network.run({ image, geometry });
-  return { ...framed, probabilities: probabilities.data };
-}
-
-async function predict() {
-  if (!network) return;
-  const found = await classify(pen.getImageData(0, 0, pad.width, pad.height));
-  const best = found ? [...found.probabilities.keys()].sort((a, b) => found.probabilities[b] - found.probabilities[a]).slice(0, 5) : [];
-  list.replaceChildren(...best.map((index) => {
-    const item = document.createElement("li");
-    item.textContent = `${classes[index]}  ${(100 * found.probabilities[index]).toFixed(1)}%`;
-    return item;
-  }));
-}
-
 pad.addEventListener("pointerdown", (event) => {
+  if (picture && !picture.drawn) clear();
   pad.setPointerCapture(event.pointerId);
-  last = at(event);
-  stroke(last, last);
+  stroke(last = at(event), last);
 });
-pad.addEventListener("pointermove", (event) => {
-  if (!last) return;
-  const here = at(event);
-  stroke(last, here);
-  last = here;
+pad.addEventListener("pointermove", (event) => { if (last) stroke(last, last = at(event)); });
+for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => {
+  last = null;
+  pad.toBlob((blob) => { picture = Object.assign(blob, { drawn: true }); predict(); });
 });
-for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => { last = null; predict(); });
-document.getElementById("clear").addEventListener("click", clear);
-clear();
 
-(async () => {
-  try {
-    ort.env.wasm.wasmPaths = new URL("runtime/", location.href).href;
-    ort.env.wasm.numThreads = 1;
-    network = await ort.InferenceSession.create("characters.onnx");
-    state.textContent = "The network is ready.";
-    predict();
-  } catch (error) {
-    state.textContent = "The network could not be loaded: open this page with `make report`.";
-  }
-})();
+document.getElementById("clear").addEventListener("click", clear);
+file.addEventListener("change", () => { open(file.files[0]); file.value = ""; });
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => { event.preventDefault(); open(event.dataTransfer.files[0]); });
+addEventListener("paste", (event) => open([...event.clipboardData.files].find(({ type }) => type.startsWith("image/"))));
+network.addEventListener("change", () => {
+  for (const each of document.querySelectorAll("[data-network]")) each.hidden = each.dataset.network !== network.value;
+  predict();
+});
+clear();

@@ -4,27 +4,31 @@ from typing import Any
 
 import pandas as pd
 
-from handwriting.reporting import charts
-from handwriting.reporting.page import Section
-from handwriting.reporting.results import Results, accuracies, chart, mistakes
+from handwriting.reporting.matrix import matrix
+from handwriting.reporting.page import Chart, Part, Section
+from handwriting.reporting.results import Results, accuracy, mistakes
+
+_NETWORKS = {"naive": "doubtful-naive", "forward": "doubtful-corrected"}
 
 
 def section(results: Results) -> Section:
     """Return the section."""
     shown = numbers(results)
-    matrix = pd.DataFrame(shown["matrix"], shown["classes"], shown["classes"])
-    figure = charts.heatmap(matrix, ("given label", "true class"))
-    parts = [
-        accuracies(results, 4, **shown),
-        chart("label-noise-doubtful", figure, matrix.reset_index(names="true class"), **shown),
+    shares = pd.DataFrame(shown["matrix"], shown["classes"], shown["classes"]).T
+    titles, few = ("true class", "given label"), len(shares) <= 12
+    drawn = matrix(100 * shares, titles, "{:.0f}" if few else "")
+    parts: list[Part] = [
+        Chart("label-noise-doubtful", shown, drawn, shares.reset_index(names="given label")),
+        accuracy(results, 4, [*_NETWORKS.values()], **shown),
     ]
+    folded: list[Part] = []
     if shown["forward"]["accuracy"] < 1:
-        return Section("four", shown, [*parts, mistakes(results, "doubtful", "worst")])
-    return Section("four", shown, parts)
+        folded.append(mistakes(results, "doubtful", "worst"))
+    return Section("four", shown, matrix(shares, titles), parts, folded)
 
 
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
     found: dict[str, Any] = results.json("label_noise/doubtful", "artifacts")
-    names = {"naive": "doubtful-naive", "forward": "doubtful-corrected"}
-    return found | {name: results.json(network) for name, network in names.items()}
+    metrics = {name: results.json(network) for name, network in _NETWORKS.items()}
+    return found | metrics | {"finding": found["sentence"].rpartition(":")[0]}

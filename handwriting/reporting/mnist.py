@@ -5,12 +5,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from scipy import stats
 
 from handwriting.data.alphabet import DIGITS
-from handwriting.reporting import charts
-from handwriting.reporting.page import TEXTS, Chart, Section
-from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
+from handwriting.reporting import charts, still, verdicts
+from handwriting.reporting.dots import mini
+from handwriting.reporting.matrix import matrix
+from handwriting.reporting.page import Chart, Part, Section
+from handwriting.reporting.results import (
+    Results,
+    accuracy,
+    calibration,
+    curves,
+    explored,
+    mistakes,
+)
 
 INITS = ("random", "digits", "characters")
 
@@ -18,40 +28,56 @@ INITS = ("random", "digits", "characters")
 def section(results: Results) -> Section:
     """Return the section."""
     shown = numbers(results)
-    shares = [shown[init]["accuracy"] for init in INITS]
     measured = results.table("transfer/measures")
-    accuracy = measured[measured["measure"] == "accuracy"]
-    full = accuracy["method"] == "full"
+    accuracies = measured[measured["measure"] == "accuracy"]
+    full = accuracies["method"] == "full"
     parts = (
-        accuracies(results, 2, points=100 * (max(shares) - min(shares))),
+        by_labels("labels", accuracies[full], ["init"]),
+        verdicts.chart(results),
+        *speed(results.table("transfer/speed")),
+    )
+    names = [f"mnist-{init}" for init in INITS]
+    points = 100 * (max(shown["shares"]) - min(shown["shares"]))
+    folded = (
+        accuracy(results, 2, names, points=points),
+        comparisons(results),
+        by_labels("methods", accuracies[~full], ["init", "method"]),
         curves("mnist", results.table("mnist/curves"), "init"),
-        by_labels("labels", accuracy[full], ["init"]),
-        by_labels("methods", accuracy[~full], ["init", "method"]),
-        comparisons(results.table("transfer/comparisons")),
         few_labels(results.table("transfer/curves")),
-        speed(results.table("transfer/speed")),
         areas(measured),
         digits(results.table("transfer/digits")),
-        pairs(results, "cka", "cka", ["first", "second", "layer"]),
-        pairs(results, "agreement", "share", ["first", "second"]),
+        layers(results),
+        agreement(results),
         calibration(results, "mnist", shown["characters"]),
         mistakes(results, "mnist", "worst"),
     )
-    same = [str(TEXTS["two"]["same"])] if results.classes() == [*DIGITS] else []
-    return Section("two", shown, [*same, *parts])
+    return Section("two", shown, mini(*verdicts.rows(results)), parts, folded)
 
 
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
     metrics = {init: results.json(f"mnist-{init}") for init in INITS}
-    return metrics | {"answer": results.json("transfer/answer")["answer"]}
+    rows = verdicts.primary(results)
+    few, *_, whole = rows.values()
+    return metrics | {
+        "answer": results.json("transfer/answer")["answer"],
+        "verdict": verdicts.short({each["verdict"] for each in rows.values()}),
+        "headline": verdicts.headline({name: each["verdict"] for name, each in rows.items()}),
+        "shares": [metrics[init]["accuracy"] for init in INITS],
+        "fewest": next(iter(rows)),
+        "few_points": 100 * few["difference"],
+        "points": 100 * whole["difference"],
+        "pairs": " to ".join(map(str, sorted({each["seeds"] for each in rows.values()}))),
+        "variant": "same" if results.classes() == [*DIGITS] else "other",
+    }
 
 
 def by_labels(identity: str, rows: pd.DataFrame, by: list[str]) -> Chart:
     """Return the accuracy against the number of labels."""
-    figure = charts.error_lines(rows, by, order := ordered(rows))
+    titles = ("labels per class", "test accuracy")
+    figure = charts.accuracies(rows, "labels", "mean", by, titles, order := ordered(rows))
     few = rows[rows["labels"] == order[0]]
-    return chart(identity, figure, rows, few=order[0], best=few.nlargest(1, "mean").iloc[0])
+    return explored(identity, figure, rows, few=order[0], best=few.nlargest(1, "mean").iloc[0])
 
 
 def ordered(rows: pd.DataFrame) -> list[str]:
@@ -59,22 +85,14 @@ def ordered(rows: pd.DataFrame) -> list[str]:
     return sorted(rows["labels"].unique(), key=lambda each: float(each.replace("all", "inf")))
 
 
-def comparisons(rows: pd.DataFrame) -> Chart:
-    """Return the paired tests: differences with their intervals."""
-    shown = rows[rows["method"] != "linear_probe"]
-    columns = shown[["init", "method", "against", "against_method", "labels"]].values
-    names = [
-        f"{init} against {against}, {method}, {labels}"
-        if method == against_method
-        else f"{init}, {method}, against {against}, {against_method}, {labels}"
-        for init, method, against, against_method, labels in columns
-    ]
-    title = "difference in points"
-    figure = charts.intervals(shown, "difference", title, names, shown["init"])
+def comparisons(results: Results) -> Chart:
+    """Return all paired tests."""
+    rows = results.table("transfer/comparisons")
     counts = rows["verdict"].value_counts().items()
-    verdicts = ", ".join(f"{verdict} {count}" for verdict, count in counts)
-    numbers: dict[str, Any] = {"count": len(rows), "primary": rows["primary"].sum()}
-    return chart("comparisons", figure, rows, verdicts=verdicts, **numbers)
+    found: dict[str, Any] = {"count": len(rows), "primary": rows["primary"].sum()}
+    found["verdicts"] = ", ".join(f"{verdict} {count}" for verdict, count in counts)
+    found["answer"] = results.json("transfer/answer")["answer"]
+    return Chart("all-comparisons", found, Markup(), rows)
 
 
 def few_labels(rows: pd.DataFrame) -> Chart:
@@ -85,18 +103,21 @@ def few_labels(rows: pd.DataFrame) -> Chart:
     return curves("few", means.reset_index(), "init", few=few)
 
 
-def speed(rows: pd.DataFrame) -> Chart | str:
+def speed(rows: pd.DataFrame) -> list[Part]:
     """Return how many images it takes to reach each accuracy for good, with all labels."""
     whole = with_all_labels(rows)
     shown = whole.dropna(subset=["median_images_kept"])
     if shown.empty:
-        return str(TEXTS["speed"]["none"])
+        return [Part("speed", {"variant": "none"})]
+    order = [f"{100 * each:g}%" for each in sorted(shown["threshold"].unique())]
     titles = ("accuracy of validation images", "images seen until it is kept, median")
-    figure = charts.lines(shown, "threshold", "median_images_kept", ["init"], titles)
+    named = shown.assign(threshold=[f"{100 * each:g}%" for each in shown["threshold"]])
+    figure = charts.lines(named, "threshold", "median_images_kept", ["init"], titles, order)
+    figure.update_yaxes(type="log")
     goal = shown["threshold"].max()
     columns = shown.loc[shown["threshold"] == goal, ["median_images_kept", "init"]].values
     of_each = ", ".join(f"{images:,} (from {init})" for images, init in columns)
-    return chart("speed", figure, whole, goal=goal, of_each=of_each)
+    return [explored("speed", figure, whole, goal=goal, of_each=of_each)]
 
 
 def with_all_labels(rows: pd.DataFrame) -> pd.DataFrame:
@@ -112,26 +133,41 @@ def areas(rows: pd.DataFrame) -> Chart:
     figure = charts.lines(shown, "labels", "mean", ["init"], titles, order)
     few = shown.loc[shown["labels"] == order[0], ["init", "mean"]].values
     of_each = ", ".join(f"{init} {mean:.3f}" for init, mean in few)
-    return chart("measures", figure, rows, few=order[0], of_each=of_each)
+    return explored("measures", figure, rows, few=order[0], of_each=of_each)
 
 
 def digits(rows: pd.DataFrame) -> Chart:
     """Return the errors on each digit by init, means over the seeds."""
     means = spread(rows, ["init", "digit", "images"], "errors", ["seed"])
-    order, worst = sorted(means["digit"].unique()), means.nlargest(1, "mean").iloc[0]
-    figure = charts.lines(means, "digit", "mean", ["init"], ("digit", "errors"), order)
-    return chart("digits", figure, means, worst=worst)
+    means = means.sort_values("digit", kind="stable")
+    worst, order = means.nlargest(1, "mean").iloc[0], means["init"].map(INITS.index)
+    shown = means.assign(order=order).sort_values(["digit", "order"])
+    drawn = still.bars(shown, "digit", "mean", "init", ("digit", "errors"))
+    return Chart("digits", {"worst": worst}, drawn, means)
 
 
-def pairs(results: Results, identity: str, value: str, by: list[str]) -> Chart:
-    """Return how similar the networks of two inits are, means over pairs of seeds."""
-    rows = results.table(f"transfer/{identity}")
-    means = spread(rows, by, value, ["first_seed", "second_seed"], most=1)
-    names = [" / ".join(map(str, key)) for key in means[by].values]
-    title = f"{identity}, 1 at most; {' / '.join(by)}"
-    figure = charts.intervals(means, "mean", title, names, scale=1)
-    least = int(means["mean"].to_numpy().argmin())
-    return chart(identity, figure, means, least=names[least], value=means["mean"].iloc[least])
+def layers(results: Results) -> Chart:
+    """Return how similar the layers of networks of two inits are."""
+    by, seeds = ["first", "second", "layer"], ["first_seed", "second_seed"]
+    means = spread(results.table("transfer/cka"), by, "cka", seeds, most=1)
+    least = means.nsmallest(1, "mean").iloc[0]
+    names = [f"{first}, {second}" for first, second in means[["first", "second"]].values]
+    z = means.assign(pair=names).pivot(index="pair", columns="layer", values="mean")
+    z = z.loc[[*dict.fromkeys(names)], sorted(z.columns, key=int)]
+    drawn = matrix(z, ("layer", "inits"), "{:.2f}", least=z.min().min())
+    return Chart("cka", {"least": least}, drawn, means)
+
+
+def agreement(results: Results) -> Chart:
+    """Return on what share of test images networks of two inits agree."""
+    by, seeds = ["first", "second"], ["first_seed", "second_seed"]
+    means = spread(results.table("transfer/agreement"), by, "share", seeds, most=1)
+    least = means.nsmallest(1, "mean").iloc[0]
+    z = pd.DataFrame(math.nan, INITS, INITS)
+    for first, second, mean in means[["first", "second", "mean"]].values:
+        z.loc[first, second] = z.loc[second, first] = 100 * mean
+    drawn = matrix(z, ("init", "init"), "{:.1f}", least=z.min().min())
+    return Chart("agreement", {"least": least}, drawn, means)
 
 
 def spread(

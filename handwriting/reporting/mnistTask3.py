@@ -2,65 +2,134 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
+from handwriting.data import dataset
 from handwriting.data.alphabet import DIGITS
-from handwriting.reporting import charts
-from handwriting.reporting.page import Chart, Section, Sheet
-from handwriting.reporting.results import Results, accuracies, calibration, chart, curves, mistakes
+from handwriting.reporting import ink, scales
+from handwriting.reporting.dots import Row, dots
+from handwriting.reporting.matrix import matrix
+from handwriting.reporting.networks import TITLES
+from handwriting.reporting.page import Chart, Part, Section, Sheet
+from handwriting.reporting.results import (
+    Results,
+    about,
+    accuracies,
+    accuracy,
+    calibration,
+    curves,
+    mistakes,
+    row,
+)
+from handwriting.reporting.svg import html
 
-_LABELS = {"full": "clean labels", "forward_correction": "wrong labels, forward correction"}
+_METHODS = {  # of the figure, by what a network was trained on and how
+    "mnistTask3-naive": "naive",
+    "mnistTask3-naive-argmin": "argmin",
+    "mnistTask3-random": "forward_correction",
+    "mnist-random": "clean",
+}
+_AXES = ("true digit", "given label")  # of the matrices: columns, rows
+_NOISE = 34  # of 255, of JPEG's ground
+_ON_CARD = 3  # the folder that the card shows
 
 
 def section(results: Results) -> Section:
     """Return the section."""
     shown, oracle = numbers(results), results.json("oracle/summary")
-    counts = results.table("oracle/transitions").set_index("true_class")
-    folders = [f"folder {digit}" for digit in DIGITS]
+    images = one_of_each(results)
+    names = [f"mnistTask3-{init}" for init in ("random", "digits", "characters")]
     versions = ["MNIST", "mnistTask3", "difference x 4"]
-    parts = (
-        accuracies(results, 3, **shown),
-        Sheet("folders", {}, results.picture("figures/mnistTask3/folders"), 12, rows=folders),
+    picture = Sheet("jpeg", oracle, results.picture("figures/oracle/jpeg"), 10, rows=versions)
+    parts: tuple[Part, ...] = (
+        folders(results, images),
+        methods(results, **shown),
+    )
+    inits = results.table("mnistTask3/comparisons")
+    folded = (
+        accuracy(results, 3, names, sentences=" ".join(inits["sentence"])),
+        Chart("inits", {}, Markup(), inits),
         label_noise(results, "mnist"),
         label_noise(results, "mnistTask3"),
-        matrix("transitions", counts.div(counts.sum(axis=1), axis=0), **oracle),
         looked_up(oracle),
         pseudo_labels(results.table("oracle/pseudo_labels"), oracle),
-        Sheet("jpeg", oracle, results.picture("figures/oracle/jpeg"), 10, rows=versions),
         curves("mnistTask3", results.table("mnistTask3/curves_mean"), "init"),
         clean_labels(results),
-        inits(results.table("mnistTask3/comparisons")),
+        picture,
         calibration(results, "mnistTask3", shown["forward"]),
         worst(results),
     )
-    return Section("three", shown, parts)
+    digits = ["" if digit == _ON_CARD else str(digit) for digit in range(len(DIGITS))]
+    first = len(DIGITS) * _ON_CARD
+    card = ink.strip(images[first : first + len(DIGITS)], digits, 5, _NOISE)
+    return Section("three", shown, card, parts, folded)
 
 
 def numbers(results: Results) -> dict[str, Any]:
     """Return what the answer names."""
-    names = {"naive": "mnistTask3-naive", "forward": "mnistTask3-random"}
+    names = {"naive": "mnistTask3-naive", "forward": "mnistTask3-random", "clean": "mnist-random"}
     metrics = {name: results.json(network) for name, network in names.items()}
     noise = results.table("mnistTask3/label_noise").set_index("dataset").loc["mnistTask3"]
-    return metrics | {"noise": noise, "oracle": results.json("oracle/summary")}
+    helped = metrics["forward"]["low"] > metrics["naive"]["high"]
+    found = metrics | {"noise": noise, "oracle": results.json("oracle/summary")}
+    return found | {"variant": "learned" if helped else "not"}
+
+
+def one_of_each(results: Results) -> ink.Tiles:
+    """Return an image of each given label and true digit, uint8 [100, 28, 28]."""
+    [split] = dataset.load_splits(results.source, "mnistTask3", "train")
+    true = results.evaluated("oracle/labels")["label"].astype(int).to_numpy()
+    kinds = len(DIGITS) * split.labels + true[: len(split.labels)]
+    found, rows = np.unique(kinds, return_index=True)
+    images = np.zeros((len(DIGITS) ** 2, *split.images.shape[2:]), np.uint8)
+    images[found] = split.images[rows, 0]
+    return images
+
+
+def folders(results: Results, images: ink.Tiles) -> Chart:
+    """Return what is in the folders: an image of each kind, and how many there are."""
+    counts = results.table("oracle/transitions").set_index("true_class").T
+    counts.columns = counts.columns.astype(str)
+    images = images.copy()
+    images[:: len(DIGITS) + 1] = 0  # the few that are correct, in an otherwise empty diagonal
+    sheet = ink.data_uri(ink.joined(images, len(DIGITS)), _NOISE)
+    both = (
+        matrix(counts, _AXES, diagonal="naive", picture=sheet),
+        matrix(counts, _AXES, "{:,.0f}", diagonal="naive"),
+    )
+    form = '<div class="two"><div><h4>One image of each kind</h4>{}</div>'
+    form += "<div><h4>How many there are</h4>{}</div></div>"
+    found = results.json("oracle/summary")
+    table = counts.reset_index(names="given label")
+    return Chart("transitions", found, html(form, *both), table)
+
+
+def methods(results: Results, **found: Any) -> Chart:
+    """Return the accuracies that come out, by method."""
+    metrics = {name: results.json(name) for name in _METHODS}
+    titles = TITLES | {"clean": "Clean labels, for comparison"}
+    rows = [
+        row(each, titles[method], about(each), method, method == "clean")
+        for each, method in zip(metrics.values(), _METHODS.values(), strict=True)
+    ]
+    table = pd.DataFrame(metrics).T.reset_index(names="network")
+    return Chart("methods-mnistTask3", found, accuracies(rows), table)
 
 
 def label_noise(results: Results, data: str) -> Chart:
     """Return the transition matrix that the labels of a data set are diagnosed with."""
     found = results.json(f"label_noise/{data}", "artifacts")
-    estimated = pd.DataFrame(found["estimated"], DIGITS, DIGITS)
-    return matrix(f"label-noise-{data}", estimated, **found)
-
-
-def matrix(identity: str, shares: pd.DataFrame, **numbers: Any) -> Chart:
-    """Return a transition matrix, rows the true classes."""
-    figure = charts.heatmap(shares, ("given label", "true class"))
-    return chart(identity, figure, shares.reset_index(names="true class"), **numbers)
+    shares = pd.DataFrame(found["estimated"], DIGITS, DIGITS).T
+    drawn = matrix(100 * shares, _AXES, "{:.0f}", diagonal="naive")
+    return Chart(f"label-noise-{data}", found, drawn, shares.reset_index(names="given label"))
 
 
 def looked_up(oracle: dict[str, Any]) -> Chart:
-    """Return how correct the diagnosis and the network were about the training images."""
+    """Return what the diagnosis found, checked with the true labels."""
     shares = {
-        "images found in MNIST": ("matched", "images"),
+        "images with a match in MNIST": ("matched", "images"),
         "labels that are correct": ("labels_correct", "images"),
         "labels believed correct that are": ("believed_correct_and_are", "believed_correct"),
         "wrong labels with the right suggestion": ("suggestions_correct", "wrong_labels"),
@@ -68,44 +137,48 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
     }
     counts = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
     table = pd.DataFrame(counts, columns=["what", "count", "of"])
-    table["share"] = share = table["count"] / table["of"].clip(1)
-    rows = table.assign(low=share, high=share)
-    figure = charts.intervals(rows, "share", "share in %", list(shares))
-    return chart("oracle", figure, table, **oracle)
+    table["share"] = table["count"] / table["of"].clip(1)
+    rows = [
+        Row(name, f"of {whole:,}", share, share, share, f"{share:.2%}", f"{part:,}")
+        for name, part, whole, share in table.values.tolist()
+    ]
+    return Chart("oracle", oracle, dots(rows, scales.accuracy(table["share"])), table)
 
 
 def pseudo_labels(rows: pd.DataFrame, oracle: dict[str, Any]) -> Chart:
     """Return how correct the pseudo-labels of self-training were."""
     share = (rows["correct"] / rows["pseudo_labels"].clip(1)).groupby([rows["init"], rows["round"]])
-    shown = share.agg(mean="mean", low="min", high="max").reset_index()
-    names = [f"{init}, round {number}" for init, number in shown[["init", "round"]].values]
-    title = "correct pseudo-labels in %"
-    figure = charts.intervals(shown, "mean", title, names, shown["init"])
-    return chart("pseudo-labels", figure, rows, **oracle)
+    shown = share.agg(accuracy="mean", low="min", high="max").reset_index()
+    points = [
+        row(each, f"{TITLES[each['init']]}, round {each['round']}", "all seeds", each["init"])
+        for each in shown.to_dict("records")
+    ]
+    return Chart("pseudo-labels", oracle, accuracies(points), rows)
 
 
 def clean_labels(results: Results) -> Chart:
     """Return the networks of question two and three side by side: clean and wrong labels."""
     rows = pd.concat([results.table(f"{name}/measures") for name in ("transfer", "mnistTask3")])
-    rows = rows[(rows["labels"] == "all") & rows["method"].isin(_LABELS)]
-    shown = rows[rows["measure"] == "accuracy"]
-    names = [f"{_LABELS[method]}, from {init}" for method, init in shown[["method", "init"]].values]
-    colours = ["clean" if method == "full" else method for method in shown["method"]]
-    figure = charts.intervals(shown, "mean", "test accuracy in %", names, colours)
-    clean, wrong = (row for _, row in shown[shown["init"] == "random"].iterrows())
-    return chart("clean-labels", figure, rows, clean=clean, wrong=wrong)
-
-
-def inits(rows: pd.DataFrame) -> Chart:
-    """Return whether the init matters for forward correction: the paired tests."""
-    names = [f"{init} against {against}" for init, against in rows[["init", "against"]].values]
-    figure = charts.intervals(rows, "difference", "difference in points", names, rows["init"])
-    return chart("inits", figure, rows, sentences=" ".join(rows["sentence"]))
+    kinds = {"full": "clean labels", "forward_correction": "wrong labels"}
+    rows = rows[(rows["labels"] == "all") & rows["method"].isin(kinds)]
+    shown = rows[rows["measure"] == "accuracy"].rename(columns={"mean": "accuracy"})
+    points = [
+        row(
+            each,
+            TITLES[each["init"]],
+            f"{kinds[each['method']]}, {each['n']} runs",
+            each["init"],
+            each["method"] == "full",
+        )
+        for each in shown.to_dict("records")
+    ]
+    clean, wrong = shown[shown["init"] == "random"].to_dict("records")
+    return Chart("clean-labels", {"clean": clean, "wrong": wrong}, accuracies(points), rows)
 
 
 def worst(results: Results) -> Sheet:
     """Return the mistakes of a network that was trained on the wrong labels."""
     tables = {data: results.evaluated(f"{data}/predictions") for data in ("mnistTask3", "mnist")}
     wrong, clean = (set(t["row"][t[f"{data}-random"] != t["actual"]]) for data, t in tables.items())
-    numbers = {"wrong": len(wrong), "clean": len(clean), "both": len(wrong & clean)}
-    return mistakes(results, "mnistTask3", "worst", **numbers)
+    found = {"wrong": len(wrong), "clean": len(clean), "both": len(wrong & clean)}
+    return mistakes(results, "mnistTask3", "worst", **found)

@@ -31,6 +31,15 @@ _ABOUT = {
     "doubtful-naive": (4, "naive", "doubtful labels used as given"),
     "doubtful-corrected": (4, "forward_correction", "doubtful labels by forward correction"),
 }
+# Of the labels that are an init or a method.
+TITLES = {
+    "random": "Random weights",
+    "digits": "Digits checkpoint",
+    "characters": "Characters checkpoint",
+    "naive": "Labels used as given",
+    "argmin": "Same networks, least likely class",
+    "forward_correction": "Forward correction",
+}
 NETWORKS = {name: Network(*about) for name, about in _ABOUT.items()}
 
 

@@ -1,6 +1,5 @@
 """The report as HTML: charts, pictures and tables, every name escaped."""
 
-import base64
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,39 +17,45 @@ TEXTS = tomllib.loads((FOLDER / "texts.toml").read_text(encoding="utf-8"))
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the page; its title and text are those of its identity in texts.toml.
+    """A part of the page; its words are those of its identity in texts.toml.
 
-    `variant` among its numbers is the name of another text there.
+    `variant` among its numbers is the name of a table there whose words replace some of them.
     """
 
     identity: str  # of its HTML element
     numbers: dict[str, Any]  # that the text names
 
+    def say(self, name: str) -> str:
+        """Return some of its words, the numbers filled in."""
+        words = TEXTS[self.identity]
+        words = words | words.get(self.numbers.get("variant", ""), {})
+        return str(words.get(name, "")).format_map(self.numbers)
+
     @property
     def title(self) -> str:
-        return str(TEXTS[self.identity]["title"]).format_map(self.numbers)
+        return self.say("title")
 
     @property
     def text(self) -> str:
-        """Return the takeaway, its numbers filled in."""
-        variant = self.numbers.get("variant", "text")
-        return str(TEXTS[self.identity][variant]).format_map(self.numbers)
+        """Return the takeaway."""
+        return self.say("text")
 
 
 @dataclass(frozen=True, slots=True)
 class Chart(Part):
     """A figure and its numbers."""
 
-    figure: str  # plotly's JSON
+    still: Markup  # the figure, or nothing for numbers alone
     table: pd.DataFrame
-    sheet: bytes = b""  # PNG of the images that its points stand for, in their order, 24 a row
+    figure: str = ""  # plotly's JSON, where a figure gains by exploring it
+    sheet: str = ""  # the images that its points stand for, in their order, 24 a row
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet(Part):
     """A picture of many tiles with a caption each, or, for rows of tiles, a name for each row."""
 
-    png: bytes
+    picture: str  # a data: URI
     columns: int
     captions: Sequence[tuple[str, str]] = ()  # on the page, and for screen readers
     rows: Sequence[str] = ()
@@ -58,9 +63,11 @@ class Sheet(Part):
 
 @dataclass(frozen=True, slots=True)
 class Section(Part):
-    """A question: its answer first."""
+    """A question: its card, its answer, the figures that carry it, and all others."""
 
-    parts: Sequence[Part | str]
+    picture: Markup  # of the card
+    parts: Sequence[Part]
+    folded: Sequence[Part]
 
 
 def render(template: str, **content: Any) -> str:
@@ -75,7 +82,7 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=data_uri, markdown=markdown, script=script, cell=cell)
+    environment.filters.update(markdown=markdown, script=script, cell=cell)
     return environment.get_template(template).render(inline=inline, **content)
 
 
@@ -87,11 +94,6 @@ def inline(name: str) -> Markup:
 def script(text: str) -> Markup:
     """Return JSON for a script element: no `<` can end it early."""
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704
-
-
-def data_uri(png: bytes) -> str:
-    """Return a picture as a data: URI."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def markdown(text: str) -> Markup:

@@ -1,0 +1,85 @@
+"""The verdict on question two, in words and as a figure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from handwriting.reporting.dots import Row, dots, effects
+from handwriting.reporting.page import Chart
+from handwriting.reporting.results import Results
+from handwriting.reporting.scales import Scale
+
+_PHRASES = {
+    "helps": "pretraining helps",
+    "hurts": "pretraining hurts",
+    "equivalent": "no relevant gain",
+    "undecided": "inconclusive",
+}
+
+
+def primary(results: Results) -> dict[str, Any]:
+    """Return the comparison that the answer rests on, at each number of labels."""
+    found: dict[str, Any] = results.json("transfer/answer")
+    return {labels: each for labels, each in found.items() if labels != "answer"}
+
+
+def short(found: set[str]) -> str:
+    """Return a set of verdicts in a few words."""
+    if found == {"equivalent", "undecided"}:
+        return "No relevant gain"
+    if len(found) == 1:
+        return _PHRASES[next(iter(found))].capitalize()
+    if {"helps", "hurts"} <= found:
+        return "It depends on the labels"
+    return f"It {'helps' if 'helps' in found else 'hurts'} in part"
+
+
+def headline(found: Mapping[str, str]) -> str:
+    """Return the verdict at each number of labels as a heading."""
+    groups: dict[str, list[str]] = {}
+    for labels, verdict in found.items():
+        groups.setdefault(verdict, []).append(labels)
+    said = [f"{_PHRASES[each]} at {_spans(chosen, [*found])}" for each, chosen in groups.items()]
+    if len(said) == 1:
+        said = [f"{_PHRASES[next(iter(groups))]} at any number of labels"]
+    else:
+        said[0] += " labels per class"
+    return said[0][0].upper() + ", ".join(said)[1:]
+
+
+def _spans(chosen: Iterable[str], order: list[str]) -> str:
+    """Return numbers of labels, three and more that follow each other as "first to last"."""
+    runs: list[list[str]] = []
+    for name in chosen:
+        if runs and order.index(name) == order.index(runs[-1][-1]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    texts: list[str] = []
+    for run in runs:
+        names = [_written(name) for name in run]
+        texts += [f"{names[0]} to {names[-1]}"] if len(names) > 2 else names
+    return " and ".join([", ".join(texts[:-1]), texts[-1]][len(texts) < 2 :])
+
+
+def _written(labels: str) -> str:
+    return labels if labels == "all" else f"{int(labels):,}"
+
+
+def rows(results: Results) -> tuple[list[Row], Scale]:
+    """Return the differences, divided by their smallest effect of interest, and their scale."""
+    found = []
+    for labels, each in primary(results).items():
+        value, low, high = (each[key] / each["margin"] for key in ("difference", "low", "high"))
+        points, said = f"{100 * each['difference']:+.2f}", _PHRASES[each["verdict"]]
+        name, about = _written(labels), f"{each['seeds']} pairs of seeds"
+        hollow = each["verdict"] == "undecided"
+        found.append(Row(name, about, value, low, high, points, said, "characters", hollow))
+    return found, effects(found)
+
+
+def chart(results: Results) -> Chart:
+    """Return the comparison that the answer rests on."""
+    table = pd.DataFrame(primary(results)).T.reset_index(names="labels")
+    return Chart("comparisons", {}, dots(*rows(results), band=True), table)
