@@ -61,4 +61,4 @@ def test_a_missing_sheet_of_images_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"artifacts/real/figures/characters/worst\.png"):
-        figures.pixels(Results("real"), "figures/characters/worst")
+        figures.sheet_of(Results("real"), "figures/characters/worst")

@@ -46,7 +46,7 @@ def transfer(results: Results) -> Answer:
     del found["answer"]
     rows = pd.DataFrame(found).T.rename_axis("labels").reset_index()
     said = [
-        f"{_VERDICTS[verdict]} at {labelled(part['labels'])}"
+        f"{_VERDICTS[str(verdict)]} at {labelled(part['labels'])}"
         for verdict, part in rows.groupby("verdict", sort=False)
     ]
     points = ", ".join(f"{100 * each:+.2f}" for each in rows["difference"])
@@ -83,7 +83,7 @@ def wrong_labels(results: Results) -> Answer:
 
 def doubtful(results: Results) -> Answer:
     """Return the answer on doubtful labels of a source of one's own."""
-    naive, forward = (results.json(f"doubtful-{name}") for name in ("naive", "corrected"))
+    naive, forward = map(results.json, ("doubtful-naive", "doubtful-corrected"))
     return (
         f"{results.json('label_noise/doubtful', 'artifacts')['sentence']}.",
         f"Learned from as given: {naive['accuracy']:.1%} ({interval(naive)}) of the characters are"

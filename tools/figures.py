@@ -14,13 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 
 from handwriting.core.errors import InputError
-from handwriting.reporting import charts
+from handwriting.reporting import charts, ink
 from handwriting.reporting.mnist import INITS, ordered
 from handwriting.reporting.results import Results
 from tools import program
@@ -34,7 +32,7 @@ NEUTRAL = {  # of the page, as PALETTE is of inits and methods
     "soft": ("#f0eeeb", "#282524"),
 }
 _NOISE = 34  # of 255: what JPEG leaves around a digit
-_TILE, _DIGIT = 36, 28  # pixels of a side
+_COLUMNS = 12  # of a sheet of mistakes
 _MISTAKES = 9
 _TICKS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999)
 _MARKS = {
@@ -54,44 +52,44 @@ _BARS = {
 def mnist_task3(results: Results) -> dict[str, Any]:
     """Return what the folders of mnistTask3 hold, and the accuracies that come out of them."""
     oracle = results.json("oracle/summary")
-    sheet = pixels(results, "figures/mnistTask3/folders")
-    for digit in range(10):  # their places are left empty
-        sheet[digit * _DIGIT :, digit * _DIGIT :][:_DIGIT, :_DIGIT] = 0
-    sheet[sheet < _NOISE] = 0
+    images = ink.tiles(sheet_of(results, "figures/mnistTask3/folders"), 10).copy()
+    images[:: 10 + 1] = 0  # the diagonal is left empty
+    images[images < _NOISE] = 0
     bars = [
         {**results.json(name), "what": what, "colour": colour, "reference": colour == "clean"}
         for name, (what, colour) in _BARS.items()
     ]
-    diagonal = sorted({results.table("oracle/transitions").iat[i, i + 1] for i in range(10)})
+    right = results.table("oracle/transitions").set_index("true_class").to_numpy(int).diagonal()
     said = ", ".join(f"{each['what'].lower()} {each['accuracy']:.2%}" for each in bars)
     return {
         "title": "mnistTask3: what its folders hold, and the accuracy that comes out",
         "text": f"One image of each folder and true digit; no diagonal. Accuracy: {said}.",
         "images": oracle["images"],
-        "diagonal": " to ".join(map(str, sorted({diagonal[0], diagonal[-1]}))),
-        "sheet": data_uri(sheet),
+        "diagonal": " to ".join(map(str, sorted({right.min(), right.max()}))),
+        "sheet": data_uri(ink.joined(images, 10)),
         "bars": bars,
     }
 
 
 def mistakes(results: Results) -> dict[str, Any]:
     """Return the worst mistakes of question one, of every pair of classes one."""
-    sheet, found = pixels(results, "figures/characters/worst"), list[dict[str, Any]]()
-    shown = np.zeros((3 * _TILE, 3 * _TILE), np.uint8)
-    for index, row in enumerate(results.tiles("characters", "worst").to_dict("records")):
-        pairs = [{each["actual"].lower(), each["predicted"].lower()} for each in found]
-        if {row["actual"].lower(), row["predicted"].lower()} in pairs or len(found) == _MISTAKES:
-            continue
-        tile = tile_of(sheet, index, _TILE)
-        tile_of(shown, len(found), _TILE)[:] = tile
-        found.append({**row, "confidence": float(row["confidence"])})
+    images = ink.tiles(sheet_of(results, "figures/characters/worst"), _COLUMNS)
+    rows = results.tiles("characters", "worst")[["actual", "predicted", "confidence"]]
+    found, chosen, pairs = list[dict[str, Any]](), list[int](), list[set[str]]()
+    for index, (actual, predicted, confidence) in enumerate(rows.itertuples(index=False)):
+        pair = {actual.lower(), predicted.lower()}
+        if pair not in pairs and len(found) < _MISTAKES:
+            pairs.append(pair)
+            chosen.append(index)
+            shares = {"confidence": float(confidence)}
+            found.append({"actual": actual, "predicted": predicted, **shares})
     said = ", ".join(f"{each['actual']} as {each['predicted']}" for each in found)
     return {
         "title": "Nine characters that the network misreads",
         "text": f"Nine images with their label and the answer: {said}.",
         "places": [(i % 3, i // 3) for i in range(len(found))],
         "mistakes": found,
-        "sheet": data_uri(shown),
+        "sheet": data_uri(ink.joined(images[chosen], 3)),
     }
 
 
@@ -192,24 +190,16 @@ def digest(name: str, source: str) -> str:
     return found.hexdigest()[:16]
 
 
-def pixels(results: Results, path: str) -> NDArray[np.uint8]:
+def sheet_of(results: Results, path: str) -> ink.Tiles:
     """Return a sheet of images, uint8 [H, W]. Raises InputError if it is not there."""
     try:
-        return np.array(Image.open(io.BytesIO(results.picture(path))).convert("L"))
+        return results.pixels(path)
     except OSError as error:
         needed = f"run or pull the source {results.source} first"
-        raise InputError(
-            f"artifacts/{results.source}/{path}.png: {error.strerror}: {needed}"
-        ) from None
+        raise InputError(f"{error.filename}: {error.strerror}: {needed}") from None
 
 
-def tile_of(sheet: NDArray[np.uint8], index: int, side: int) -> NDArray[np.uint8]:
-    """Return a view of one image of a sheet."""
-    row, column = divmod(index, sheet.shape[1] // side)
-    return sheet[row * side :, column * side :][:side, :side]
-
-
-def data_uri(image: NDArray[np.uint8]) -> str:
+def data_uri(image: ink.Tiles) -> str:
     """Return a grey image, uint8 [H, W], as a data: URI."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", optimize=True)

@@ -65,8 +65,10 @@ def context(results: Results) -> str:
     """Return how many images are classified correctly, by the number of the writer's others."""
     frame = results.table("characters/context_size")
     counts = frame.pivot(index="network", columns="context", values="correct")
-    most = counts.columns.max()
-    columns = {f"{n if n < most else 'all'}": cells("{:,}", counts[n]) for n in counts}
+    *some, most = counts.columns
+    columns = {str(n): cells("{:,}", counts[n]) for n in some} | {
+        "all": cells("{:,}", counts[most])
+    }
     return table({"network": [f"`{name}`" for name in counts.index], **columns})
 
 

@@ -120,9 +120,17 @@ def _batches(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (step, rows) of the steps that are left, with a progress bar."""
     batches = batch_indices(count, steps, plan)
-    left, line = islice(batches, done, None), workers.NUMBER.get() or None
-    look = {"unit": "step", "position": line, "leave": False, "disable": None}
-    yield from enumerate(tqdm(left, title, steps, initial=done, **look), done + 1)
+    bar = tqdm(
+        islice(batches, done, None),
+        title,
+        steps,
+        leave=False,
+        disable=None,
+        unit="step",
+        initial=done,
+        position=workers.NUMBER.get() or None,  # a line for each worker
+    )
+    yield from enumerate(bar, done + 1)
 
 
 def _step(
