@@ -138,7 +138,9 @@ def expected_script(script: str) -> Callable[[Chrome], bool]:
 
 def test_the_served_report_leads_to_the_demo(chromium: Chrome, url: str) -> None:
     chromium.get(url)
-    chromium.find_element(By.CSS_SELECTOR, "#try .button").click()
+    link = chromium.find_element(By.CSS_SELECTOR, "#try .button")
+    assert link.is_displayed()
+    chromium.execute_script("arguments[0].click()", link)
     assert chromium.current_url == f"{url}/try"
     assert chromium.find_element(By.ID, "pad").is_displayed()
 
