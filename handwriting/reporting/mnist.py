@@ -61,8 +61,10 @@ def numbers(results: Results) -> dict[str, Any]:
     few, *_, whole = rows.values()
     return metrics | {
         "answer": results.json("transfer/answer")["answer"],
-        "verdict": verdicts.short({each["verdict"] for each in rows.values()}),
-        "headline": verdicts.headline({name: each["verdict"] for name, each in rows.items()}),
+        "verdict": verdicts.short({verdicts.relevant(each) for each in rows.values()}),
+        "headline": verdicts.headline(
+            {name: verdicts.relevant(each) for name, each in rows.items()}
+        ),
         "shares": [metrics[init]["accuracy"] for init in INITS],
         "fewest": next(iter(rows)),
         "few_points": 100 * few["difference"],

@@ -24,6 +24,11 @@ def primary(results: Results) -> dict[str, Any]:
     return {labels: each for labels, each in found.items() if labels != "answer"}
 
 
+def relevant(comparison: Mapping[str, Any]) -> str:
+    """Return its verdict; what is within the smallest effect of interest is no relevant gain."""
+    return "equivalent" if comparison["within_margin"] else str(comparison["verdict"])
+
+
 def short(found: set[str]) -> str:
     """Return a set of verdicts in a few words."""
     if found == {"equivalent", "undecided"}:
@@ -72,9 +77,9 @@ def rows(results: Results) -> tuple[list[Row], Scale]:
     found = []
     for labels, each in primary(results).items():
         value, low, high = (each[key] / each["margin"] for key in ("difference", "low", "high"))
-        points, said = f"{100 * each['difference']:+.2f}", _PHRASES[each["verdict"]]
+        points, said = f"{100 * each['difference']:+.2f}", _PHRASES[relevant(each)]
         name, about = _written(labels), f"{each['seeds']} pairs of seeds"
-        hollow = each["verdict"] == "undecided"
+        hollow = relevant(each) == "undecided"
         found.append(Row(name, about, value, low, high, points, said, "characters", hollow))
     return found, effects(found)
 

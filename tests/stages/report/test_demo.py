@@ -136,6 +136,15 @@ def expected_script(script: str) -> Callable[[Chrome], bool]:
     return lambda page: bool(page.execute_script(script))
 
 
+def test_the_served_report_leads_to_the_demo(chromium: Chrome, url: str) -> None:
+    chromium.get(url)
+    link = chromium.find_element(By.CSS_SELECTOR, "#try .button")
+    assert link.is_displayed()
+    chromium.execute_script("arguments[0].click()", link)
+    assert chromium.current_url == f"{url}/try"
+    assert chromium.find_element(By.ID, "pad").is_displayed()
+
+
 def test_the_server_gives_the_report_and_no_file(url: str) -> None:
     with pytest.raises(InputError, match=r"artifacts/real/report\.html"):
         tool.server("real", 0)

@@ -61,3 +61,8 @@ def test_the_headline_says_every_verdict(verdicts_of: str, short: str, headline:
     labels = ["10", "100", "300", "1000", "all"][: len(found)]
     assert verdicts.short(set(found)) == short
     assert verdicts.headline(dict(zip(labels, found, strict=True))) == headline
+
+
+def test_a_clear_difference_that_is_too_small_to_matter_is_no_relevant_gain() -> None:
+    assert verdicts.relevant({"verdict": "helps", "within_margin": 1}) == "equivalent"
+    assert verdicts.relevant({"verdict": "helps", "within_margin": 0}) == "helps"
