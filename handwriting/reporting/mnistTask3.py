@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from handwriting.data import dataset
 from handwriting.data.alphabet import DIGITS
 from handwriting.reporting import ink, scales
 from handwriting.reporting.dots import Row, dots
@@ -39,7 +37,7 @@ _ON_CARD = 3  # the folder that the card shows
 def section(results: Results) -> Section:
     """Return the section."""
     shown, oracle = numbers(results), results.json("oracle/summary")
-    images = one_of_each(results)
+    images = ink.tiles(results.pixels("figures/mnistTask3/folders"), len(DIGITS))
     names = [f"mnistTask3-{init}" for init in ("random", "digits", "characters")]
     versions = ["MNIST", "mnistTask3", "difference x 4"]
     picture = Sheet("jpeg", oracle, results.picture("figures/oracle/jpeg"), 10, rows=versions)
@@ -75,17 +73,6 @@ def numbers(results: Results) -> dict[str, Any]:
     helped = metrics["forward"]["low"] > metrics["naive"]["high"]
     found = metrics | {"noise": noise, "oracle": results.json("oracle/summary")}
     return found | {"variant": "learned" if helped else "not"}
-
-
-def one_of_each(results: Results) -> ink.Tiles:
-    """Return an image of each given label and true digit, uint8 [100, 28, 28]."""
-    [split] = dataset.load_splits(results.source, "mnistTask3", "train")
-    true = results.evaluated("oracle/labels")["label"].astype(int).to_numpy()
-    kinds = len(DIGITS) * split.labels + true[: len(split.labels)]
-    found, rows = np.unique(kinds, return_index=True)
-    images = np.zeros((len(DIGITS) ** 2, *split.images.shape[2:]), np.uint8)
-    images[found] = split.images[rows, 0]
-    return images
 
 
 def folders(results: Results, images: ink.Tiles) -> Chart:

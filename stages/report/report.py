@@ -1,7 +1,6 @@
 """Show everything measured on one self-contained page.
 
 reads   metrics/<source>/, artifacts/<source>/{evaluation,label_noise}/, model-card.md,
-        data/tensors/<source>/mnistTask3/train.safetensors (of which it shows images),
         data/<source>/README.md, requirements.txt
 writes  artifacts/<source>/report.html
 """
