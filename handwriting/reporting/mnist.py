@@ -61,7 +61,7 @@ def numbers(results: Results) -> dict[str, Any]:
     few, *_, whole = rows.values()
     return metrics | {
         "answer": results.json("transfer/answer")["answer"],
-        "verdict": verdicts.short({verdicts.relevant(each) for each in rows.values()}),
+        "verdict": verdicts.short([verdicts.relevant(each) for each in rows.values()]),
         "headline": verdicts.headline(
             {name: verdicts.relevant(each) for name, each in rows.items()}
         ),

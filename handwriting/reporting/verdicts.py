@@ -1,6 +1,6 @@
 """The verdict on question two, in words and as a figure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,12 +29,14 @@ def relevant(comparison: Mapping[str, Any]) -> str:
     return "equivalent" if comparison["within_margin"] else str(comparison["verdict"])
 
 
-def short(found: set[str]) -> str:
-    """Return a set of verdicts in a few words."""
-    if found == {"equivalent", "undecided"}:
-        return "No relevant gain"
+def short(verdicts: Sequence[str]) -> str:
+    """Return verdicts in a few words."""
+    found = {*verdicts}
     if len(found) == 1:
-        return _PHRASES[next(iter(found))].capitalize()
+        return _PHRASES[verdicts[0]].capitalize()
+    if found == {"equivalent", "undecided"}:
+        open_ = 2 * verdicts.count("undecided") > len(verdicts)
+        return "Mostly inconclusive" if open_ else "No relevant gain"
     if {"helps", "hurts"} <= found:
         return "It depends on the labels"
     return f"It {'helps' if 'helps' in found else 'hurts'} in part"

@@ -44,6 +44,11 @@ def test_ordinal_axes_are_sorted_with_all_last() -> None:
             "No relevant gain at 10 to 300 labels per class, inconclusive at 1,000 and all",
         ),
         (
+            "undecided undecided equivalent",
+            "Mostly inconclusive",
+            "Inconclusive at 10 and 100 labels per class, no relevant gain at 300",
+        ),
+        (
             "helps equivalent hurts",
             "It depends on the labels",
             "Pretraining helps at 10 labels per class, no relevant gain at 100,"
@@ -59,7 +64,7 @@ def test_ordinal_axes_are_sorted_with_all_last() -> None:
 def test_the_headline_says_every_verdict(verdicts_of: str, short: str, headline: str) -> None:
     found = verdicts_of.split()
     labels = ["10", "100", "300", "1000", "all"][: len(found)]
-    assert verdicts.short(set(found)) == short
+    assert verdicts.short(found) == short
     assert verdicts.headline(dict(zip(labels, found, strict=True))) == headline
 
 
