@@ -42,7 +42,7 @@ def train(address: str, count: int) -> dict[str, float]:
     joblib.cpu_count = lambda: _CORES
     shape, plan = setup("small")
     data = Data(dataset.load(Path("data/tensors/sample/mnist/train.safetensors")))
-    plan = replace(plan, epochs=5)
+    plan = replace(plan, epochs=10)
     jobs = [
         Job(Run(data="mnist", seed=i), model.fresh(shape, "bench", i), replace(plan, seed=i))
         for i in range(count)

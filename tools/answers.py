@@ -17,8 +17,8 @@ SAMPLE = "The sample is drawn by a script: its accuracies say nothing about hand
 _VERDICTS = {
     "helps": "raises the accuracy",
     "hurts": "lowers the accuracy",
-    "equivalent": "makes no relevant difference",
-    "undecided": "has no certain effect",
+    "equivalent": "makes no difference of interest",
+    "undecided": "is undecided",
 }
 _COMPLEMENTARY = "complementary: folder k holds digits that are not k"
 Answer = tuple[str, str]  # in one sentence; its interval, count and what to compare it with
@@ -35,8 +35,9 @@ def characters(results: Results) -> Answer:
     unseen, adapted = (results.json(f"characters-{n}") for n in ("unseen-writers", "adapted"))
     return bold, (
         f"95% interval {interval(single)}, n = {images} by {single['writers']} writers, {folds}."
-        f" Unseen writers: {unseen['accuracy']:.1%} ({interval(unseen)})."
-        f" Adapted to the writer: {adapted['accuracy']:.1%} ({interval(adapted)})."
+        f" Of writers who are not in the training set: {unseen['accuracy']:.1%}"
+        f" ({interval(unseen)}). With the writer's other images, unlabelled:"
+        f" {adapted['accuracy']:.1%} ({interval(adapted)})."
     )
 
 
@@ -49,12 +50,16 @@ def transfer(results: Results) -> Answer:
         f"{_VERDICTS[str(verdict)]} at {labelled(part['labels'])}"
         for verdict, part in rows.groupby("verdict", sort=False)
     ]
-    points = ", ".join(f"{100 * each:+.2f}" for each in rows["difference"])
+    columns = rows[["labels", "difference", "low", "high", "margin"]].values
+    points = ". ".join(
+        f"{labels}: {100 * value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}, {100 * margin:g})"
+        for labels, value, low, high, margin in columns
+    )
     seeds = " to ".join(map(str, sorted({rows["seeds"].min(), rows["seeds"].max()})))
     return (
         f"On MNIST, pretraining on these characters {', and '.join(said)}.",
-        f"Points of full fine-tuning over random weights, with {labelled(rows['labels'])}:"
-        f" {points}. n = {seeds} seed pairs.",
+        "Points gained over random weights by labels per class, with 95% interval and smallest"
+        f" effect of interest. {points}. Full fine-tuning, n = {seeds} seed pairs.",
     )
 
 

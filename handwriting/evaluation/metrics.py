@@ -82,8 +82,8 @@ def measure(
 def write(source: str, network: str, metrics: Mapping[str, float], scratch: Path) -> None:
     """Write metrics/<source>/<network>.json, and say the accuracy."""
     files.write_json(Path(f"metrics/{source}/{network}.json"), dict(metrics), scratch)
-    interval = f"95% interval {metrics['low']:.2%} to {metrics['high']:.2%}"
-    say(f"{network}: {metrics['accuracy']:.2%} of {metrics['images']:,} images ({interval})")
+    interval = f"interval {100 * metrics['low']:.2f} to {100 * metrics['high']:.2f}"
+    say(f"{network}: {metrics['accuracy']:.2%} of {metrics['images']:,} images, {interval}")
 
 
 def share(values: Tensor) -> float:

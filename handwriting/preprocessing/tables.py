@@ -136,6 +136,6 @@ def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
 def sentence(summary: Mapping[str, Any]) -> str:
     """Return the summary in words: images of each split, and near-duplicates of training images."""
     like = summary["near_duplicates"]["like_one_of_train"]
-    near = (f"{count:,} of {name}" for name, count in like.items() if count)
+    near = (f"{count:,} in {name}" for name, count in like.items() if count)
     images = ", ".join(f"{count:,} {name}" for name, count in summary["images"].items())
-    return f"{images} images; nearly equal to another of train: {', '.join(near) or 'none'}"
+    return f"{images} images; near-duplicates of train: {', '.join(near) or 'none'}"

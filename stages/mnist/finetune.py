@@ -30,7 +30,7 @@ from handwriting.training.pretrained import Digits, FullData, Labels
 from handwriting.training.runs import Data, Job
 
 STREAM = "mnist"
-ALL = "all"
+FULL, ALL = "full", "all"
 # Runs that differ in their seed alone: method, labels of each class, pretrained networks, what
 # has their model size and augmentation, epochs, changes of the training section.
 Condition = tuple[str, str, list[Network], Digits, float, dict[str, float]]
@@ -72,11 +72,11 @@ def main(scratch: Path, source: str, init: str) -> None:
     if init == "random":
         del decays["layerwise_decay"]
     changes = {"muon_lr": full_data.muon_lr, "curve_points": full_data.curve_points}
-    conditions: list[Condition] = [("full", ALL, full, full_data, full_data.epochs, changes)]
+    conditions: list[Condition] = [(FULL, ALL, full, full_data, full_data.epochs, changes)]
     for labels, epochs in ({ALL: methods.epochs} | epochs_of).items():
         count = seeds_of.get(labels, full_seeds)
         if labels != ALL:
-            conditions.append(("full", labels, others[:count], digits, epochs, {}))
+            conditions.append((FULL, labels, others[:count], digits, epochs, {}))
         if labels in methods.labels:
             networks = others[: min(count, most)]
             conditions += [
@@ -92,7 +92,10 @@ def main(scratch: Path, source: str, init: str) -> None:
     trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
-    say(runs.counted(trained))
+    identities = [(each.saved.run.method, each.saved.run.labels) for each in trained]
+    whole = [each for each, of in zip(trained, identities, strict=True) if of == (FULL, ALL)]
+    say(runs.counted(whole, "validation images, with all labels and all weights trained"))
+    say(f"{len(trained) - len(whole)} networks with fewer labels, or by other methods")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main(scratch: Path, source: str) -> None:
     artifacts, tensors = Path(f"artifacts/{source}"), Path(f"data/tensors/{source}")
     test = dataset.load(tensors / "mnist/test.safetensors")
     train = dataset.load(tensors / "mnistTask3/train.safetensors")
-    labels = pd.read_csv(artifacts / "evaluation/oracle/labels.csv")["label"].to_numpy()
+    labels = pd.read_csv(artifacts / "evaluation/oracle/labels.csv")["label"].to_numpy(copy=True)
     truth = labels[: len(train.labels)]
     true = replace(train, labels=truth)
     jobs = [*study.jobs(artifacts, "mnistTask3")]
