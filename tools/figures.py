@@ -34,6 +34,7 @@ NEUTRAL = {  # of the page, as PALETTE is of inits and methods
 _NOISE = 34  # of 255: what JPEG leaves around a digit
 _COLUMNS = 12  # of a sheet of mistakes
 _MISTAKES = 9
+_LEAST = 1e-4  # of an error, on its logarithmic axis
 _TICKS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.997, 0.998, 0.999)
 _MARKS = {
     "random": "M5 0A5 5 0 1 1 -5 0A5 5 0 1 1 5 0Z",
@@ -97,12 +98,12 @@ def labels_per_class(results: Results) -> dict[str, Any]:
     """Return MNIST's accuracy by labels per class, on a logarithmic axis of the error."""
     rows = results.table("transfer/measures").query("method == 'full' and measure == 'accuracy'")
     order = ordered(rows)
-    least, most = 1 - rows["low"].min(), 1 - rows["high"].max()  # as errors
+    least, most = (max(1 - each, _LEAST) for each in (rows["low"].min(), rows["high"].max()))
     span = math.log(least / most)
     places = {each: round(95 + 262 * i / (len(order) - 1)) for i, each in enumerate(order)}
 
     def height(accuracy: float) -> float:
-        return round(322 - 230 * math.log(least / (1 - accuracy)) / span, 1)
+        return round(322 - 230 * math.log(least / max(1 - accuracy, _LEAST)) / span, 1)
 
     curves = {
         init: [

@@ -97,7 +97,7 @@ def _declared() -> tuple[str, list[Path]]:
     for stage in params.parse(pipeline.read_text(encoding="utf-8"))["stages"].values():
         program, *names = stage["cmd"].split()[2:]
         if program == module:
-            texts = [stage["desc"], *stage["deps"]]
+            texts = [stage.get("desc", ""), *stage["deps"]]
             for name, value in zip(names, values, strict=False):
                 texts = [each.replace(name, value) for each in texts]
             title, found = texts[0], [*found, *map(Path, texts[1:])]

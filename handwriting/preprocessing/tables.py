@@ -135,7 +135,8 @@ def near_duplicates(table: Table, splits: Splits) -> dict[str, Any]:
 
 def sentence(summary: Mapping[str, Any]) -> str:
     """Return the summary in words: images of each split, and near-duplicates of training images."""
-    like = summary["near_duplicates"]["like_one_of_train"]
-    near = (f"{count:,} in {name}" for name, count in like.items() if count)
+    found = summary["near_duplicates"]
+    near = (f"{count:,} in {name}" for name, count in found["like_one_of_train"].items() if count)
     images = ", ".join(f"{count:,} {name}" for name, count in summary["images"].items())
-    return f"{images} images; near-duplicates of train: {', '.join(near) or 'none'}"
+    among = f", looked for among {found['examined']:,}" if "examined" in found else ""
+    return f"{images} images; near-duplicates of train: {', '.join(near) or 'none'}{among}"

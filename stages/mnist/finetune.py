@@ -94,7 +94,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     runs.store(trained, folder / f"runs/mnist/{init}", folder / f"mnist-{init}.pt", scratch)
     identities = [(each.saved.run.method, each.saved.run.labels) for each in trained]
     whole = [each for each, of in zip(trained, identities, strict=True) if of == (FULL, ALL)]
-    say(runs.counted(whole, "validation images, with all labels and all weights trained"))
+    say(runs.counted(whole, "validation images with all labels, all weights trained"))
     say(f"{len(trained) - len(whole)} networks with fewer labels, or by other methods")
 
 
