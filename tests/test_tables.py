@@ -23,7 +23,14 @@ def _root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_pages_are_in_step_with_the_metrics(page: str) -> None:
     text = Path(page).read_text()
     filled = tables.filled(text, tables.PAGES[page], Results(tables.SOURCE))
-    assert filled == text, "python -m tools.tables"
+    assert numberless(filled) == numberless(text), "python -m tools.tables"
+
+
+def numberless(text: str) -> str:
+    """A page whose output of the sample, which a CPU of another kind changes, has no numbers."""
+    before, mark, rest = text.partition("<!-- expected -->")
+    inside, end, after = rest.partition("<!-- end -->")
+    return f"{before}{mark}{re.sub(r'[0-9]', '0', inside)}{end}{after}"
 
 
 def test_a_page_without_its_block_is_an_error() -> None:

@@ -4,22 +4,14 @@ README has the same sentences (tools/tables.py).
 """
 
 import textwrap
-from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
-
 from handwriting.core.errors import InputError
+from handwriting.reporting import verdicts
 from handwriting.reporting.results import Results
 from tools import program
 
 SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting."
-_VERDICTS = {
-    "helps": "raises the accuracy",
-    "hurts": "lowers the accuracy",
-    "equivalent": "makes no difference of interest",
-    "undecided": "is undecided",
-}
 _COMPLEMENTARY = "complementary: folder k holds digits that are not k"
 Answer = tuple[str, str]  # in one sentence; its interval, count and what to compare it with
 
@@ -43,31 +35,20 @@ def characters(results: Results) -> Answer:
 
 def transfer(results: Results) -> Answer:
     """Return the answer to question two."""
-    found = results.json("transfer/answer")
-    del found["answer"]
-    rows = pd.DataFrame(found).T.rename_axis("labels").reset_index()
-    said = [
-        f"{_VERDICTS[str(verdict)]} at {labelled(part['labels'])}"
-        for verdict, part in rows.groupby("verdict", sort=False)
-    ]
-    columns = rows[["labels", "difference", "low", "high", "margin"]].values
+    found = verdicts.primary(results)
     points = ". ".join(
-        f"{labels}: {100 * value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}, {100 * margin:g})"
-        for labels, value, low, high, margin in columns
+        f"{labels}: {100 * each['difference']:+.2f} ({100 * each['low']:+.2f} to"
+        f" {100 * each['high']:+.2f}, {100 * each['margin']:g})"
+        for labels, each in found.items()
     )
-    seeds = " to ".join(map(str, sorted({rows["seeds"].min(), rows["seeds"].max()})))
+    pairs = {each["seeds"] for each in found.values()}
+    seeds = " to ".join(map(str, sorted({min(pairs), max(pairs)})))
+    said = verdicts.headline({labels: verdicts.relevant(each) for labels, each in found.items()})
     return (
-        f"On MNIST, pretraining on these characters {', and '.join(said)}.",
+        f"Pretraining on these characters, on MNIST: {said[0].lower()}{said[1:]}.",
         "Points gained over random weights by labels per class, with 95% interval and smallest"
         f" effect of interest. {points}. Full fine-tuning, n = {seeds} seed pairs.",
     )
-
-
-def labelled(labels: Iterable[str]) -> str:
-    """Return numbers of labels in words."""
-    *others, last = ["all" if each == "all" else f"{int(each):,}" for each in labels]
-    words = f"{', '.join(others)} and {last}" if others else last
-    return f"{words} labels" if last == "all" else f"{words} labels per class"
 
 
 def wrong_labels(results: Results) -> Answer:
@@ -91,8 +72,9 @@ def doubtful(results: Results) -> Answer:
     naive, forward = map(results.json, ("doubtful-naive", "doubtful-corrected"))
     return (
         f"{results.json('label_noise/doubtful', 'artifacts')['sentence']}.",
-        f"Learned from as given: {naive['accuracy']:.1%} ({interval(naive)}) of the characters are"
-        f" correct. By forward correction: {forward['accuracy']:.1%} ({interval(forward)}).",
+        f"A network trained on them as given classifies {naive['accuracy']:.1%}"
+        f" ({interval(naive)}) of the characters correctly. By forward correction it is"
+        f" {forward['accuracy']:.1%} ({interval(forward)}).",
     )
 
 
@@ -111,6 +93,8 @@ def interval(metrics: dict[str, Any], digits: int = 1) -> str:
 
 def main(source: list[str]) -> None:
     """Print the answers, 80 columns wide."""
+    if len(source) != 1:
+        raise InputError("name one source: python -m tools.answers sample")
     [name] = source
     results = Results(name)
     found = [answer(results) for network, answer in ANSWERS.items() if results.has(network)]
@@ -122,8 +106,9 @@ def main(source: list[str]) -> None:
         print(textwrap.indent(textwrap.fill(rest, 77), "   "))
     print(f"\n{SAMPLE}" if name == "sample" else "")
     print(f"Report: artifacts/{name}/report.html")
-    print("Next: make report, dvc metrics show", end="")
-    print(", make repro SOURCE=real" if name == "sample" else "")
+    of_source = "" if name == "sample" else f" SOURCE={name}"
+    print(f"Next: make report{of_source}. Or . .venv/bin/activate, then dvc metrics show", end="")
+    print(" or dvc repro real/dvc.yaml" if name == "sample" else "")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from handwriting.core.errors import InputError
-from handwriting.reporting import charts, ink
+from handwriting.reporting import charts, ink, verdicts
 from handwriting.reporting.mnist import INITS, ordered
 from handwriting.reporting.results import Results
 from tools import program
@@ -41,7 +41,7 @@ _MARKS = {
     "digits": "M-4.5 -4.5H4.5V4.5H-4.5Z",
     "characters": "M0 -6L5.5 4.5H-5.5Z",
 }
-_LEGEND = {"equivalent": "filled too small to matter", "undecided": "hollow inconclusive"}
+_LEGEND = {"equivalent": "filled no relevant difference", "undecided": "hollow inconclusive"}
 _BARS = {
     "mnistTask3-naive": ("Labels used as given", "naive"),
     "mnistTask3-naive-argmin": ("The same, least likely class", "argmin"),
@@ -60,13 +60,13 @@ def mnist_task3(results: Results) -> dict[str, Any]:
         {**results.json(name), "what": what, "colour": colour, "reference": colour == "clean"}
         for name, (what, colour) in _BARS.items()
     ]
-    right = results.table("oracle/transitions").set_index("true_class").to_numpy(int).diagonal()
+    counts = results.table("oracle/transitions").set_index("true_class").to_numpy(int).diagonal()
     said = ", ".join(f"{each['what'].lower()} {each['accuracy']:.2%}" for each in bars)
     return {
         "title": "mnistTask3: what its folders hold, and the accuracy that comes out",
         "text": f"One image of each folder and true digit; no diagonal. Accuracy: {said}.",
         "images": oracle["images"],
-        "diagonal": " to ".join(map(str, sorted({right.min(), right.max()}))),
+        "diagonal": " to ".join(map(str, sorted({counts.min(), counts.max()}))),
         "sheet": data_uri(ink.joined(images, 10)),
         "bars": bars,
     }
@@ -88,7 +88,7 @@ def mistakes(results: Results) -> dict[str, Any]:
     return {
         "title": "Nine characters that the network misreads",
         "text": f"Nine images with their label and the answer: {said}.",
-        "places": [(i % 3, i // 3) for i in range(len(found))],
+        "cells": [(i % 3, i // 3) for i in range(len(found))],
         "mistakes": found,
         "sheet": data_uri(ink.joined(images[chosen], 3)),
     }
@@ -100,7 +100,7 @@ def labels_per_class(results: Results) -> dict[str, Any]:
     order = ordered(rows)
     least, most = (max(1 - each, _LEAST) for each in (rows["low"].min(), rows["high"].max()))
     span = math.log(least / most)
-    places = {each: round(95 + 262 * i / (len(order) - 1)) for i, each in enumerate(order)}
+    across = {each: round(95 + 262 * i / (len(order) - 1)) for i, each in enumerate(order)}
 
     def height(accuracy: float) -> float:
         return round(322 - 230 * math.log(least / max(1 - accuracy, _LEAST)) / span, 1)
@@ -108,28 +108,26 @@ def labels_per_class(results: Results) -> dict[str, Any]:
     curves = {
         init: [
             (
-                places[row["labels"]] + 8 * (i - 1),
+                across[row["labels"]] + 8 * (i - 1),
                 *(height(row[n]) for n in ("mean", "low", "high")),
             )
             for row in sorted(part.to_dict("records"), key=lambda row: order.index(row["labels"]))
         ]
         for i, (init, part) in enumerate(rows.groupby("init", sort=False))
     }
-    answer = results.json("transfer/answer")
-    verdicts = [answer[each]["verdict"] for each in order]
-    pairs = list(zip(order, verdicts, strict=True))
-    legend = [text for verdict, text in _LEGEND.items() if verdict in verdicts]
-    legend += [f"better at {each}" for each, verdict in pairs if verdict == "helps"]
-    legend += [f"worse at {each}" for each, verdict in pairs if verdict == "hurts"]
+    comparisons = verdicts.primary(results)
+    found = [verdicts.relevant(comparisons[each]) for each in order]
+    legend = [text for verdict, text in _LEGEND.items() if verdict in found]
+    legend += [f"{v} at {each}" for each, v in zip(order, found, strict=True) if v not in _LEGEND]
     return {
         "title": "MNIST accuracy by labels per class, from three inits",
-        "text": f"Curves of three inits. Characters against random: {', '.join(verdicts)}.",
+        "text": f"Curves of three inits. Characters against random: {', '.join(found)}.",
         "names": dict(zip(INITS, ("random", "digits", "characters"), strict=True)),
         "marks": _MARKS,
         "ticks": [(height(t), f"{100 * t:g}%") for t in _TICKS if most <= 1 - t <= least],
-        "columns": [(x, each if each == "all" else f"{int(each):,}") for each, x in places.items()],
+        "columns": [(x, each if each == "all" else f"{int(each):,}") for each, x in across.items()],
         "curves": curves,
-        "verdicts": verdicts,
+        "verdicts": found,
         "legend": ", ".join(legend),
     }
 
@@ -169,7 +167,7 @@ def draw(name: str, results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text: str = environment.get_template(f"{name.removesuffix('-narrow')}.svg.j2").render(
+    text: str = environment.get_template(template(name).name).render(
         width=width,
         height=height,
         narrow=name.endswith("-narrow"),
@@ -181,9 +179,14 @@ def draw(name: str, results: Results) -> str:
     return text
 
 
+def template(name: str) -> Path:
+    """Return the template of a figure."""
+    return TEMPLATES / f"{name.removesuffix('-narrow')}.svg.j2"
+
+
 def digest(name: str, source: str) -> str:
-    """Return the digest of the metrics that a figure is drawn from."""
-    found = sha256()
+    """Return the digest of what a figure is drawn by and from: templates and metrics."""
+    found = sha256((TEMPLATES / "base.svg.j2").read_bytes() + template(name).read_bytes())
     for each in FIGURES[name][2]:
         path = Path("metrics", source, each)
         path = next(p for p in (path.with_suffix(".json"), path.with_suffix(".csv")) if p.exists())

@@ -86,6 +86,38 @@ def classes(results: Results) -> str:
     return table({"class": list(rows["class"]), "images": cells("{}", rows["images"]), **shares})
 
 
+def character_types(results: Results) -> str:
+    """Return how many digits, upper- and lower-case letters are correct."""
+    rows = results.table("characters/character_types")
+    counts = ("images", "single", "adapted", "adapted_same_type")
+    columns = {
+        name.replace("_", ", ", 1).replace("_", " "): cells("{:,}", rows[name]) for name in counts
+    }
+    return table(
+        {"network": [f"`{n}`" for n in rows["network"]], "type": [*rows["type"]], **columns}
+    )
+
+
+def similarity(results: Results) -> str:
+    """Return how alike the networks of two inits are, means over pairs of seeds."""
+    by = ["method", "first", "second"]
+    share = results.table("transfer/agreement").groupby(by, sort=False)["share"].mean()
+    cka = results.table("transfer/cka").pivot_table("cka", by, "layer", sort=False)
+    cka = cka.reindex(share.index)
+    columns = {"inits": [f"{first}, {second}" for _, first, second in share.index]}
+    columns["same answer %"] = cells("{:.2f}", 100 * share)
+    layers = {f"CKA, layer {layer}": cells("{:.3f}", cka[layer]) for layer in cka}
+    return table(columns | layers)
+
+
+def digit_errors(results: Results) -> str:
+    """Return the errors on each digit by init, means over the seeds."""
+    rows = results.table("transfer/digits").query("method == 'full'")
+    means = rows.pivot_table("errors", "digit", "init", sort=False)[[*mnist.INITS]]
+    columns = {"digit": [str(digit) for digit in means.index]}
+    return table(columns | {str(name): cells("{:.1f}", means[name]) for name in means})
+
+
 def labels(results: Results) -> str:
     """Return the primary comparison of question two, at each number of labels."""
     answer = results.json("transfer/answer")
@@ -135,9 +167,9 @@ def diagnosed(results: Results) -> str:
         "data set": list(rows["dataset"]),
         "labels are": list(rows["kind"]),
         "images": cells("{:,}", rows["images"]),
-        "right labels %": cells("{:.2f}", 100 * rows["clean_fraction"]),
+        "clean fraction %": cells("{:.2f}", 100 * rows["clean_fraction"]),
         "95% interval": interval(rows, "{:.2f} to {:.2f}"),
-        "believed right": cells("{:,}", rows["believed_correct"]),
+        "believed correct": cells("{:,}", rows["believed_correct"]),
     }
     return table(columns)
 
@@ -150,7 +182,7 @@ def oracle(results: Results) -> str:
 
 
 def pseudo_labels(results: Results) -> str:
-    """Return how many pseudo-labels there were in each round, and how many were right."""
+    """Return how many pseudo-labels there were in each round, and how many were correct."""
     rows = results.table("oracle/pseudo_labels")
     counts = rows.groupby(["init", "round"], sort=False)[
         ["images", "pseudo_labels", "correct"]
@@ -161,7 +193,7 @@ def pseudo_labels(results: Results) -> str:
         "round": [str(number) for _, number in counts.index],
         "images, all seeds": cells("{:,}", counts["images"]),
         "pseudo-labels": cells("{:,}", counts["pseudo_labels"]),
-        "right %": cells("{:.2f}", shares),
+        "correct %": cells("{:.2f}", shares),
     }
     return table(columns)
 
@@ -169,11 +201,14 @@ def pseudo_labels(results: Results) -> str:
 RESULTS = {
     "networks": networks,
     "context-size": context,
+    "character-types": character_types,
     "confused": confused,
     "weakest": classes,
     "labels": labels,
     "speed": speed,
     "comparisons": lambda results: comparisons(results, "transfer"),
+    "similarity": similarity,
+    "digit-errors": digit_errors,
     "diagnosed": diagnosed,
     "oracle": oracle,
     "pseudo-labels": pseudo_labels,

@@ -193,6 +193,6 @@ def store(trained: Sequence[Trained], folder: Path, shipped: Path, scratch: Path
 
 
 def counted(trained: Sequence[Trained], what: str) -> str:
-    """Return how many networks there are, and their mean accuracy on `what` in words."""
+    """Return how many networks there are, and their mean accuracy on `what`, in words."""
     share = fmean(each.curve[-1].accuracy for each in trained)
-    return f"{len(trained)} networks, {share:.1%} of {what}"
+    return f"{len(trained)} networks, {share:.1%} correct on {what}"

@@ -74,7 +74,7 @@ def main(scratch: Path, source: str, init: str) -> None:
     runs_of = folder / f"runs/mnistTask3/{init}"
     runs.store(trained, runs_of, folder / f"mnistTask3-{init}.pt", scratch)
     self_training.store(np.stack(rounds), runs_of / "pseudo_labels.npy", scratch)
-    say(runs.counted(trained, "validation images, estimated from the wrong labels"))
+    say(runs.counted(trained, "validation images, by an estimate"))
 
 
 def objective_of(found: dict[str, Any]) -> ForwardCorrected:

@@ -45,7 +45,7 @@ def main(scratch: Path, source: str) -> None:
     trained = runs.train(jobs, data, compute, scratch)
     folder = Path(f"artifacts/{source}")
     runs.store(trained, folder / "runs/mnistTask3/naive", folder / "mnistTask3-naive.pt", scratch)
-    say(runs.counted(trained, "validation images by their given labels"))
+    say(runs.counted(trained, "validation images, by their given labels"))
     say("Expected: about 1 in 9, as the labels are wrong.")
 
 

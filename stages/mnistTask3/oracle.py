@@ -69,7 +69,7 @@ def main(scratch: Path, source: str) -> None:
     tiles = oracle.jpeg_rows(given.images[shown], original.images[matches[shown]])
     gallery.write(artifacts / "figures/oracle/jpeg.png", tiles, len(shown), scratch)
     error = f"the diagnosed matrix is off by {summary['matrix_error']:.4f} at most"
-    say(f"{summary['labels_correct']:,} of {summary['images']:,} labels are right; {error}")
+    say(f"{summary['labels_correct']:,} of {summary['images']:,} labels are correct; {error}")
 
 
 if __name__ == "__main__":
