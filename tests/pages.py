@@ -8,7 +8,9 @@ DOCS = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 PAGES = ["README.md", "CONTRIBUTING.md", *DOCS]
 COMMENT = re.compile(r"(?:^| {2,})#.*$")
 BLOCK = re.compile(r"(?ms)^```.*?^```$")
-COMMAND = re.compile(r"`((?:dvc|git|gto|make|pip|python|torchrun)\s[^`]+)`")  # in a sentence
+COMMAND = re.compile(
+    r"`((?:conda|dvc|git|gto|make|pip|python|torchrun|uv)\s[^`]+)`"
+)  # in a sentence
 
 
 def sections(page: str) -> dict[str, list[str]]:

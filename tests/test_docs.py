@@ -96,6 +96,14 @@ WITHIN = {
     "pip install .": test_install,
     "pip install '.[train]'": test_install,
     "pip install -r requirements.txt && dvc repro": "dvc repro",
+    # No registry that a test can reach has conda.
+    (
+        "conda create -n handwriting python=3.12 && conda activate handwriting"
+        " && pip install -r requirements.txt && dvc repro"
+    ): "dvc repro",
+    "uv venv && uv pip install -r requirements.txt && . .venv/bin/activate && dvc repro": (
+        "uv venv ../uv && . ../uv/bin/activate && uv pip install --dry-run -r requirements.txt"
+    ),
     "pip install -r requirements.txt": "pip install --dry-run -r requirements.txt",
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,
