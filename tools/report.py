@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif path != "/predict" or number not in map(str, range(len(self.networks))):
             self.send_error(HTTPStatus.NOT_FOUND)
-        elif not size.isdecimal() or int(size) > MOST:
+        elif not size.isdecimal() or len(size) > len(str(MOST)) or int(size) > MOST:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             network = [*self.networks.values()][int(number)]
@@ -72,13 +72,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.headers["Host"] in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def _send(self, kind: str, content: bytes) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # the browser has gone on to another page
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:
         """Print nothing for a request."""

@@ -35,6 +35,7 @@ async function predict() {
   if (!picture) return;
   if (picture.size > Number(document.body.dataset.most)) return say("No answer: the picture is too large.");
   const number = ++asked;
+  state.textContent = "Working…";
   try {
     const response = await fetch(`/predict?network=${network.value}`, { method: "POST", body: picture });
     if (!response.ok) throw new Error(response.statusText);
@@ -75,14 +76,22 @@ function stroke(from, to) {
 }
 
 pad.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
   if (picture && !picture.drawn) clear();
+  asked++;  // an answer to what was there before is out of date
   pad.setPointerCapture(event.pointerId);
   stroke(last = at(event), last);
 });
 pad.addEventListener("pointermove", (event) => { if (last) stroke(last, last = at(event)); });
 for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => {
+  if (!last) return;
   last = null;
-  pad.toBlob((blob) => { picture = Object.assign(blob, { drawn: true }); predict(); });
+  const number = asked;
+  pad.toBlob((blob) => {
+    if (number !== asked) return;  // cleared, or another picture, meanwhile
+    picture = Object.assign(blob, { drawn: true });
+    predict();
+  });
 });
 
 document.getElementById("clear").addEventListener("click", clear);

@@ -12,6 +12,7 @@ from handwriting.data.alphabet import DIGITS
 from handwriting.reporting import charts, still, verdicts
 from handwriting.reporting.dots import mini
 from handwriting.reporting.matrix import matrix
+from handwriting.reporting.networks import METHODS
 from handwriting.reporting.page import Chart, Part, Section
 from handwriting.reporting.results import (
     Results,
@@ -41,7 +42,7 @@ def section(results: Results) -> Section:
     folded = (
         accuracy(results, 2, names, points=points),
         comparisons(results),
-        by_labels("methods", accuracies[~full], ["init", "method"]),
+        by_labels("methods", accuracies[~full].replace({"method": METHODS}), ["init", "method"]),
         curves("mnist", results.table("mnist/curves"), "init"),
         few_labels(results.table("transfer/curves")),
         areas(measured),

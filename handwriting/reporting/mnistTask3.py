@@ -109,7 +109,8 @@ def label_noise(results: Results, data: str) -> Chart:
     """Return the transition matrix that the labels of a data set are diagnosed with."""
     found = results.json(f"label_noise/{data}", "artifacts")
     shares = pd.DataFrame(found["estimated"], DIGITS, DIGITS).T
-    drawn = matrix(100 * shares, _AXES, "{:.0f}", diagonal="naive")
+    outline = "" if data == "mnist" else "naive"  # of what is excluded
+    drawn = matrix(100 * shares, _AXES, "{:.0f}", diagonal=outline)
     return Chart(f"label-noise-{data}", found, drawn, shares.reset_index(names="given label"))
 
 
@@ -123,18 +124,21 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
         "predictions that are correct": ("train_predictions_correct", "train_images"),
     }
     counts = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
-    table = pd.DataFrame(counts, columns=["what", "count", "of"])
-    table["share"] = table["count"] / table["of"].clip(1)
+    table = pd.DataFrame(counts, columns=["what", "count", "of"]).query("of > 0")
+    table["share"] = table["count"] / table["of"]
     rows = [
         Row(name, f"of {whole:,}", share, share, share, f"{share:.2%}", f"{part:,}")
         for name, part, whole, share in table.values.tolist()
     ]
-    return Chart("oracle", oracle, dots(rows, scales.accuracy(table["share"])), table)
+    found = oracle | {"variant": "some" if oracle["believed_correct"] else "none"}
+    return Chart("oracle", found, dots(rows, scales.accuracy(table["share"])), table)
 
 
 def pseudo_labels(rows: pd.DataFrame, oracle: dict[str, Any]) -> Chart:
     """Return how correct the pseudo-labels of self-training were."""
-    share = (rows["correct"] / rows["pseudo_labels"].clip(1)).groupby([rows["init"], rows["round"]])
+    share = (rows["correct"] / rows["pseudo_labels"].clip(1)).groupby(
+        [rows["init"], rows["round"]], sort=False
+    )
     shown = share.agg(accuracy="mean", low="min", high="max").reset_index()
     points = [
         row(each, f"{TITLES[each['init']]}, round {each['round']}", "all seeds", each["init"])

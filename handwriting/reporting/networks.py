@@ -40,6 +40,7 @@ TITLES = {
     "argmin": "Same networks, least likely class",
     "forward_correction": "Forward correction",
 }
+METHODS = {"linear_probe": "linear probing", "layerwise_decay": "layer-wise decay"}
 NETWORKS = {name: Network(*about) for name, about in _ABOUT.items()}
 
 

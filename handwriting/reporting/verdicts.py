@@ -13,7 +13,7 @@ from handwriting.reporting.scales import Scale
 _PHRASES = {
     "helps": "pretraining helps",
     "hurts": "pretraining hurts",
-    "equivalent": "no relevant gain",
+    "equivalent": "no relevant difference",
     "undecided": "inconclusive",
 }
 
@@ -25,7 +25,7 @@ def primary(results: Results) -> dict[str, Any]:
 
 
 def relevant(comparison: Mapping[str, Any]) -> str:
-    """Return its verdict; what is within the smallest effect of interest is no relevant gain."""
+    """Return its verdict; what is within the smallest effect of interest is not relevant."""
     return "equivalent" if comparison["within_margin"] else str(comparison["verdict"])
 
 
@@ -36,7 +36,7 @@ def short(verdicts: Sequence[str]) -> str:
         return _PHRASES[verdicts[0]].capitalize()
     if found == {"equivalent", "undecided"}:
         open_ = 2 * verdicts.count("undecided") > len(verdicts)
-        return "Mostly inconclusive" if open_ else "No relevant gain"
+        return "Mostly inconclusive" if open_ else "No relevant difference"
     if {"helps", "hurts"} <= found:
         return "It depends on the labels"
     return f"It {'helps' if 'helps' in found else 'hurts'} in part"

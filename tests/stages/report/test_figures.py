@@ -40,18 +40,18 @@ def test_ordinal_axes_are_sorted_with_all_last() -> None:
         ("helps helps helps", "Pretraining helps", "Pretraining helps at any number of labels"),
         (
             "equivalent equivalent equivalent undecided undecided",
-            "No relevant gain",
-            "No relevant gain at 10 to 300 labels per class, inconclusive at 1,000 and all",
+            "No relevant difference",
+            "No relevant difference at 10 to 300 labels per class, inconclusive at 1,000 and all",
         ),
         (
             "undecided undecided equivalent",
             "Mostly inconclusive",
-            "Inconclusive at 10 and 100 labels per class, no relevant gain at 300",
+            "Inconclusive at 10 and 100 labels per class, no relevant difference at 300",
         ),
         (
             "helps equivalent hurts",
             "It depends on the labels",
-            "Pretraining helps at 10 labels per class, no relevant gain at 100,"
+            "Pretraining helps at 10 labels per class, no relevant difference at 100,"
             " pretraining hurts at 300",
         ),
         (

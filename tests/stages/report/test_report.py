@@ -244,3 +244,19 @@ def test_a_printed_page_has_its_folds_open_and_no_controls(
     assert ink == "rgb(28, 25, 23)"
     assert chromium.find_element(By.ID, "confusion").rect["height"] > 500
     assert not chromium.find_element(By.CLASS_NAME, "explore").is_displayed()
+    cut = "e => e.scrollHeight > e.clientHeight + 1 && e.clientHeight"
+    assert (
+        chromium.execute_script(f"return [...document.querySelectorAll('.scroll')].some({cut})")
+        is False
+    )
+    bottom = "getBoundingClientRect().bottom"
+    ends = f"e => e.{bottom} - e.closest('details').{bottom}"
+    inside = f"return [...document.querySelectorAll('#data .scroll > *')].map({ends})"
+    assert max(chromium.execute_script(inside)) < 0
+
+
+def test_cards_of_data_and_network_scroll_with_the_page(chromium: Chrome, reproduced: Path) -> None:
+    opened(chromium, reproduced, folds=True)
+    heights = "e => getComputedStyle(e).maxHeight"
+    cards = f"return [...document.querySelectorAll('.prose.scroll')].map({heights})"
+    assert chromium.execute_script(cards) == ["none", "none"]
