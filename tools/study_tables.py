@@ -86,6 +86,20 @@ def exponents(_: Results) -> str:
     return table(columns)
 
 
+def on_ray(_: Results) -> str:
+    """Return what a Ray cluster of two nodes costs beside the processes of one machine."""
+    found = files.read_json(BENCH / "cluster.json")
+    trainings, slots = f"{found['trainings']} trainings", found["slots"]
+    rows = [
+        (f"{trainings}, processes of one machine", "CPU seconds", found["pool"]["cpu_seconds"]),
+        (f"{trainings}, Ray on the same two cores", "CPU seconds", found["ray"]["cpu_seconds"]),
+        ("the second over the first", "ratio", found["cpu_against_pool"]),
+        (f"{slots['slots']} slots that work", "share", slots["busy"]["with_workers"]),
+    ]
+    what, unit, value = map(list, zip(*rows, strict=True))
+    return table({"what": what, "unit": unit, "value": cells("{:,.4g}", value)})
+
+
 def trained() -> dict[str, dict[str, Any]]:
     """Return what trainings cost by model size, and PyTorch's example."""
     summaries = [files.read_json(BENCH / f"training{each}.json") for each in ("", "-large")]
@@ -139,6 +153,6 @@ METHOD = {
     **studies("split_seeds", "transfer_runs"),
 }
 SCALE = {
-    **{"bench": bench, "scale": scale, "exponents": exponents, "passes": passes},
+    **{"bench": bench, "scale": scale, "exponents": exponents, "passes": passes, "on-ray": on_ray},
     **studies("processors", "gpu"),
 }
