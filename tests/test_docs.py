@@ -107,6 +107,7 @@ WITHIN = {
     "pip install -r requirements.txt": "pip install --dry-run -r requirements.txt",
     "pip install dvc-gs": "pip install --dry-run dvc-gs",
     "python -m handwriting source add NAME --characters ARCHIVE": test_own_data,
+    "python -m bench.cluster": "python -m bench.cluster --trainings 2 --sleepers 16",
     "python -m bench.scale": "python -m bench.scale --images 600",
 }
 
