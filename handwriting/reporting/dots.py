@@ -40,7 +40,8 @@ def dots(rows: Sequence[Row], scale: Scale, band: bool = False) -> Markup:
     )
     tick = Markup('<text x="{:.4g}%" y="12" class="{} m">{}</text>')
     ticks = Markup().join(
-        tick.format(at, "e" if at > LAST else "c", text) for at, text in scale.ticks
+        tick.format(at, "e" if at > LAST else "" if at < 100 - LAST else "c", text)
+        for at, text in scale.ticks
     )
     whole = (
         '<div class="dots{}"><div role="list">{}</div><div class="row ticks" aria-hidden="true">'
