@@ -107,8 +107,8 @@ def main(source: list[str]) -> None:
     print(f"\n{SAMPLE}" if name == "sample" else "")
     print(f"Report: artifacts/{name}/report.html")
     of_source = "" if name == "sample" else f" SOURCE={name}"
-    print(f"Next: make report{of_source}. Or . .venv/bin/activate, then dvc metrics show", end="")
-    print(" or dvc repro real/dvc.yaml" if name == "sample" else "")
+    print(f"Next: make report{of_source}" + ", make repro SOURCE=real" * (name == "sample"))
+    print("DVC: . .venv/bin/activate, then dvc metrics show, dvc plots show, dvc repro")
 
 
 if __name__ == "__main__":

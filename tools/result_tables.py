@@ -31,7 +31,7 @@ def expected(_: Results) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as output:
         printed.main(["sample"])
     lines = output.getvalue().strip().splitlines()
-    return "\n".join(["```", *lines[:6], "...", *lines[-3:], "```", ""])
+    return "\n".join(["```", *lines[:5], "...", *lines[-4:], "```", ""])
 
 
 def metrics(results: Results) -> str:
