@@ -24,6 +24,9 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What stages print passes through `quietly` line by line.
 export PYTHONUNBUFFERED := 1
+# pip's own output, without what it says of an index that has not every package.
+install = $(VENV)/bin/python -m pip install $(PIP_ARGS) $(1) \
+	2> >(grep --line-buffered -v 'WARNING: Location .* is ignored' >&2)
 # A command of DVC's without the lines that tell nothing to who wants the result.
 quietly = echo '$(1)'; $(1) | grep --line-buffered -vEf tools/dvc_lines.txt; exit $${PIPESTATUS[0]}
 
@@ -36,13 +39,14 @@ setup: $(VENV)/installed ## make the environment: pinned packages in .venv
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements.txt
+	$(call install,--quiet --upgrade 'pip>=25.1') # whose bar covers the installation too
+	$(call install,-r requirements.txt)
 	touch $@
 
 cluster: $(VENV)/cluster ## Ray too, for trainings on many machines: docs/scale.md
 
 $(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
-	$(VENV)/bin/python -m pip install $(PIP_ARGS) -r requirements-cluster.txt
+	$(call install,-r requirements-cluster.txt)
 	touch $@
 
 repro: setup ## run the pipeline (SOURCE=real: the real archives) and print the three answers

@@ -43,7 +43,7 @@ def transfer(results: Results) -> Answer:
     )
     pairs = {each["seeds"] for each in found.values()}
     seeds = " to ".join(map(str, sorted({min(pairs), max(pairs)})))
-    said = verdicts.headline({labels: verdicts.relevant(each) for labels, each in found.items()})
+    said = verdicts.headline(found)
     return (
         f"Pretraining on these characters, on MNIST: {said[0].lower()}{said[1:]}.",
         "Points gained over random weights by labels per class, with 95% interval and smallest"

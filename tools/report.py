@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from handwriting.classifier import Classifier
-from handwriting.core.errors import InputError
+from handwriting.core.errors import InputError, one_line
 from handwriting.reporting import page
 from tools import program
 
@@ -38,6 +38,11 @@ class Handler(BaseHTTPRequestHandler):
     networks: ClassVar[dict[str, Path]]  # by the question that they answer
     report: ClassVar[Path]
     timeout = 60
+
+    def handle(self) -> None:
+        """Answer; a browser that no longer waits for it is no problem."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         """Send the report or the demo."""
@@ -72,14 +77,13 @@ class Handler(BaseHTTPRequestHandler):
         return self.headers["Host"] in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def _send(self, kind: str, content: bytes) -> None:
-        with suppress(ConnectionError):  # the browser has gone on to another page
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(content)
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:
         """Print nothing for a request."""
@@ -101,9 +105,11 @@ def answer(network: Path, picture: bytes) -> dict[str, Any]:
     """Return the best answers for a picture and what the network saw of it, or the problem."""
     try:
         framed = classifier(network).prepare(picture, "picture")
+        [found] = classifier(network).predictions([framed])
     except InputError as problem:
         return {"problem": str(problem).removeprefix("picture: ")}
-    [found] = classifier(network).predictions([framed])
+    except Exception as problem:  # a defect, or a lack of memory: the page says it
+        return {"problem": f"{type(problem).__name__}: {one_line(problem)}"}
     Image.fromarray(framed.image).save(seen := io.BytesIO(), "PNG")
     uri = f"data:image/png;base64,{b64encode(seen.getvalue()).decode()}"
     return {"best": found.top(_BEST), "confusable": found.confusable, "seen": uri}

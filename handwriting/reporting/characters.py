@@ -34,9 +34,7 @@ def section(results: Results) -> Section:
     folded: list[Part] = [confusable(pairs)] if len(pairs) else []
     folded += [confusion(results), classes(results.table("characters/classes"))]
     folded += [context_size(results)] if known else []
-    means = results.table("characters/curves")
-    means["protocol"] = means["protocol"].str.replace("-", " ")
-    folded.append(curves("characters", means, "protocol"))
+    folded.append(curves("characters", results.table("characters/curves"), "protocol"))
     folded.append(calibration(results, "characters", shown["single"]))
     folded += [mistakes(results, "characters", "confident")] if wrong else []
     folded += [feature_map(results), magnitudes(results)]

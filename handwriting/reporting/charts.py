@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from handwriting.reporting import scales
+from handwriting.reporting.networks import words
 
 Names = Sequence[str]
 Titles = tuple[str, str]  # of the x axis and of the y axis
@@ -52,7 +53,10 @@ def lines(
             figure.add_scatter(x=where + where[::-1], y=edge, **band, **style)
         plain = colour != "clean" and len(by) == 1
         dash = _DASHES[0 if plain else last.index(names[-1]) % len(_DASHES)]
-        style |= {"name": ", ".join(map(str, names)), "line": {"width": 2, "dash": dash}}
+        style |= {
+            "name": ", ".join(words(str(name)) for name in names),
+            "line": {"width": 2, "dash": dash},
+        }
         style |= {"marker": {"size": 7, "symbol": SYMBOLS.get(colour, "diamond")}}
         figure.add_scatter(x=where, y=rows[y].tolist(), mode="lines+markers", **style)
     return figure

@@ -17,8 +17,13 @@ function say(text) {
   result.hidden = true;
 }
 
+function work() {
+  state.textContent = "Working…";
+  return ++asked;
+}
+
 function show({ problem, best: answers, confusable, seen: uri }) {
-  if (problem) return say(`No answer: ${problem}.`);
+  if (problem) return say(`No answer: ${problem.replace(/[.?]?$/, (end) => end || ".")}`);
   state.textContent = `It is most likely ${answers[0][0]}` + (confusable.length ? `, which is often confused with ${confusable.join(", ")}.` : ".");
   seen.src = uri;
   best.replaceChildren(...answers.map(([name, share]) => {
@@ -34,16 +39,15 @@ function show({ problem, best: answers, confusable, seen: uri }) {
 async function predict() {
   if (!picture) return;
   if (picture.size > Number(document.body.dataset.most)) return say("No answer: the picture is too large.");
-  const number = ++asked;
-  state.textContent = "Working…";
+  const number = work();
+  let found;
   try {
     const response = await fetch(`/predict?network=${network.value}`, { method: "POST", body: picture });
-    if (!response.ok) throw new Error(response.statusText);
-    const found = await response.json();
-    if (number === asked) show(found);
+    found = response.ok ? await response.json() : { problem: response.statusText };
   } catch (error) {
-    if (number === asked) say(`No answer: ${error.message}. Is make report still running?`);
+    found = { problem: `${error.message}. Is make report still running?` };
   }
+  if (number === asked) show(found);
 }
 
 async function open(blob) {
@@ -55,6 +59,7 @@ async function open(blob) {
   reader.onload = async () => {
     const image = Object.assign(new Image(), { src: reader.result });
     try { await image.decode(); } catch { return; }
+    if (picture !== blob) return;
     const scale = Math.min(pad.width / image.width, pad.height / image.height);
     const width = image.width * scale, height = image.height * scale;
     pen.drawImage(image, (pad.width - width) / 2, (pad.height - height) / 2, width, height);
@@ -78,7 +83,6 @@ function stroke(from, to) {
 pad.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   if (picture && !picture.drawn) clear();
-  asked++;  // an answer to what was there before is out of date
   pad.setPointerCapture(event.pointerId);
   stroke(last = at(event), last);
 });
@@ -86,9 +90,9 @@ pad.addEventListener("pointermove", (event) => { if (last) stroke(last, last = a
 for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => {
   if (!last) return;
   last = null;
-  const number = asked;
+  const number = work();
   pad.toBlob((blob) => {
-    if (number !== asked) return;  // cleared, or another picture, meanwhile
+    if (number !== asked) return;
     picture = Object.assign(blob, { drawn: true });
     predict();
   });

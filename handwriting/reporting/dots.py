@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from handwriting.reporting.scales import LAST, Scale
+from handwriting.reporting.scales import Scale
 from handwriting.reporting.svg import html, line, marker
 
 _LIMIT = 5.0  # smallest effects of interest, beyond which an interval is cut off
@@ -38,11 +38,8 @@ def dots(rows: Sequence[Row], scale: Scale, band: bool = False) -> Markup:
         form.format(each.name, each.about, ground + _dot(each, scale), each.text, each.interval)
         for each in rows
     )
-    tick = Markup('<text x="{:.4g}%" y="12" class="{} m">{}</text>')
-    ticks = Markup().join(
-        tick.format(at, "e" if at > LAST else "" if at < 100 - LAST else "c", text)
-        for at, text in scale.ticks
-    )
+    tick = Markup('<text x="{:.4g}%" y="12" class="c m">{}</text>')
+    ticks = Markup().join(tick.format(at, text) for at, text in scale.ticks)
     whole = (
         '<div class="dots{}"><div role="list">{}</div><div class="row ticks" aria-hidden="true">'
         '<span></span><svg class="axis">{}</svg></div></div>'

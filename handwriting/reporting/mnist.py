@@ -12,7 +12,7 @@ from handwriting.data.alphabet import DIGITS
 from handwriting.reporting import charts, still, verdicts
 from handwriting.reporting.dots import mini
 from handwriting.reporting.matrix import matrix
-from handwriting.reporting.networks import METHODS
+from handwriting.reporting.networks import words
 from handwriting.reporting.page import Chart, Part, Section
 from handwriting.reporting.results import (
     Results,
@@ -42,7 +42,7 @@ def section(results: Results) -> Section:
     folded = (
         accuracy(results, 2, names, points=points),
         comparisons(results),
-        by_labels("methods", accuracies[~full].replace({"method": METHODS}), ["init", "method"]),
+        by_labels("methods", accuracies[~full], ["init", "method"]),
         curves("mnist", results.table("mnist/curves"), "init"),
         few_labels(results.table("transfer/curves")),
         areas(measured),
@@ -61,11 +61,8 @@ def numbers(results: Results) -> dict[str, Any]:
     rows = verdicts.primary(results)
     few, *_, whole = rows.values()
     return metrics | {
-        "answer": results.json("transfer/answer")["answer"],
-        "verdict": verdicts.short([verdicts.relevant(each) for each in rows.values()]),
-        "headline": verdicts.headline(
-            {name: verdicts.relevant(each) for name, each in rows.items()}
-        ),
+        "verdict": verdicts.short(rows),
+        "headline": verdicts.headline(rows),
         "shares": [metrics[init]["accuracy"] for init in INITS],
         "fewest": next(iter(rows)),
         "few_points": 100 * few["difference"],
@@ -80,7 +77,9 @@ def by_labels(identity: str, rows: pd.DataFrame, by: list[str]) -> Chart:
     titles = ("labels per class", "test accuracy")
     figure = charts.accuracies(rows, "labels", "mean", by, titles, order := ordered(rows))
     few = rows[rows["labels"] == order[0]]
-    return explored(identity, figure, rows, few=order[0], best=few.nlargest(1, "mean").iloc[0])
+    best = few.nlargest(1, "mean").iloc[0].to_dict()
+    best |= {name: words(best[name]) for name in ("init", "method")}
+    return explored(identity, figure, rows, few=order[0], best=best)
 
 
 def ordered(rows: pd.DataFrame) -> list[str]:
@@ -90,11 +89,10 @@ def ordered(rows: pd.DataFrame) -> list[str]:
 
 def comparisons(results: Results) -> Chart:
     """Return all paired tests."""
-    rows = results.table("transfer/comparisons")
+    rows = verdicts.tabled(results.table("transfer/comparisons"))
     counts = rows["verdict"].value_counts().items()
     found: dict[str, Any] = {"count": len(rows), "primary": rows["primary"].sum()}
     found["verdicts"] = ", ".join(f"{verdict} {count}" for verdict, count in counts)
-    found["answer"] = results.json("transfer/answer")["answer"]
     return Chart("all-comparisons", found, Markup(), rows)
 
 
@@ -142,10 +140,10 @@ def areas(rows: pd.DataFrame) -> Chart:
 def digits(rows: pd.DataFrame) -> Chart:
     """Return the errors on each digit by init, means over the seeds."""
     means = spread(rows, ["init", "digit", "images"], "errors", ["seed"])
+    means = means.sort_values("init", key=lambda names: names.map(INITS.index), kind="stable")
     means = means.sort_values("digit", kind="stable")
-    worst, order = means.nlargest(1, "mean").iloc[0], means["init"].map(INITS.index)
-    shown = means.assign(order=order).sort_values(["digit", "order"])
-    drawn = still.bars(shown, "digit", "mean", "init", ("digit", "errors"))
+    worst = means.nlargest(1, "mean").iloc[0]
+    drawn = still.bars(means, "digit", "mean", "init", ("digit", "errors"))
     return Chart("digits", {"worst": worst}, drawn, means)
 
 

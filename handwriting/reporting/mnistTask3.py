@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from handwriting.data.alphabet import DIGITS
-from handwriting.reporting import ink, scales
+from handwriting.reporting import ink, scales, verdicts
 from handwriting.reporting.dots import Row, dots
 from handwriting.reporting.matrix import matrix
 from handwriting.reporting.networks import TITLES
@@ -47,8 +47,8 @@ def section(results: Results) -> Section:
     )
     inits = results.table("mnistTask3/comparisons")
     folded = (
-        accuracy(results, 3, names, sentences=" ".join(inits["sentence"])),
-        Chart("inits", {}, Markup(), inits),
+        accuracy(results, 3, names, sentences=verdicts.sentences(inits)),
+        Chart("inits", {}, Markup(), verdicts.tabled(inits)),
         label_noise(results, "mnist"),
         label_noise(results, "mnistTask3"),
         looked_up(oracle),
@@ -109,7 +109,7 @@ def label_noise(results: Results, data: str) -> Chart:
     """Return the transition matrix that the labels of a data set are diagnosed with."""
     found = results.json(f"label_noise/{data}", "artifacts")
     shares = pd.DataFrame(found["estimated"], DIGITS, DIGITS).T
-    outline = "" if data == "mnist" else "naive"  # of what is excluded
+    outline = "" if data == "mnist" else "naive"  # the diagonal that mnistTask3 leaves out
     drawn = matrix(100 * shares, _AXES, "{:.0f}", diagonal=outline)
     return Chart(f"label-noise-{data}", found, drawn, shares.reset_index(names="given label"))
 
@@ -123,28 +123,36 @@ def looked_up(oracle: dict[str, Any]) -> Chart:
         "wrong labels with the right suggestion": ("suggestions_correct", "wrong_labels"),
         "predictions that are correct": ("train_predictions_correct", "train_images"),
     }
-    counts = [(name, oracle[part], oracle[whole]) for name, (part, whole) in shares.items()]
-    table = pd.DataFrame(counts, columns=["what", "count", "of"]).query("of > 0")
+    counts = [
+        (name, oracle[part], oracle[whole])
+        for name, (part, whole) in shares.items()
+        if oracle[whole]
+    ]
+    table = pd.DataFrame(counts, columns=["what", "count", "of"])
     table["share"] = table["count"] / table["of"]
     rows = [
         Row(name, f"of {whole:,}", share, share, share, f"{share:.2%}", f"{part:,}")
         for name, part, whole, share in table.values.tolist()
     ]
-    found = oracle | {"variant": "some" if oracle["believed_correct"] else "none"}
-    return Chart("oracle", found, dots(rows, scales.accuracy(table["share"])), table)
+    variant = "some" if oracle["believed_correct"] else "none"
+    return Chart(
+        "oracle", oracle | {"variant": variant}, dots(rows, scales.accuracy(table["share"])), table
+    )
 
 
 def pseudo_labels(rows: pd.DataFrame, oracle: dict[str, Any]) -> Chart:
     """Return how correct the pseudo-labels of self-training were."""
-    share = (rows["correct"] / rows["pseudo_labels"].clip(1)).groupby(
-        [rows["init"], rows["round"]], sort=False
+    some = rows[rows["pseudo_labels"] > 0]
+    share = (some["correct"] / some["pseudo_labels"]).groupby(
+        [some["init"], some["round"]], sort=False
     )
     shown = share.agg(accuracy="mean", low="min", high="max").reset_index()
     points = [
         row(each, f"{TITLES[each['init']]}, round {each['round']}", "all seeds", each["init"])
         for each in shown.to_dict("records")
     ]
-    return Chart("pseudo-labels", oracle, accuracies(points), rows)
+    variant = "some" if oracle["pseudo_labels"] else "none"
+    return Chart("pseudo-labels", oracle | {"variant": variant}, accuracies(points), rows)
 
 
 def clean_labels(results: Results) -> Chart:

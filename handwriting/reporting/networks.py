@@ -40,8 +40,22 @@ TITLES = {
     "argmin": "Same networks, least likely class",
     "forward_correction": "Forward correction",
 }
-METHODS = {"linear_probe": "linear probing", "layerwise_decay": "layer-wise decay"}
+# Of other names in metrics, within a sentence.
+_WORDS = {
+    "full": "full fine-tuning",
+    "linear_probe": "linear probing",
+    "layerwise_decay": "layer-wise decay",
+    "forward_correction": "forward correction",
+    "naive": "labels used as given",
+    "seen-writers": "seen writers",
+    "unseen-writers": "unseen writers",
+}
 NETWORKS = {name: Network(*about) for name, about in _ABOUT.items()}
+
+
+def words(name: str) -> str:
+    """Return a name in metrics as the words that a sentence or a legend has for it."""
+    return _WORDS.get(name, name)
 
 
 def named(name: str) -> Network:

@@ -10,7 +10,6 @@ ERRORS = (100, 50, 30, 20, 10, 5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02,
 _FINE = [mantissa * 10.0**power for power in (1, 0, -1) for mantissa in range(9, 0, -1)]
 _LEAST = 1e-4  # error that a logarithmic axis can show
 HIGH = 0.85  # accuracy from which on the axis is logarithmic in the error
-LAST = 97  # percent of an axis, beyond which the text of a tick ends there
 _APART = 16  # percent of the axis, at least, from tick to tick
 
 

@@ -13,7 +13,8 @@ from handwriting.reporting.scales import Scale
 from handwriting.reporting.svg import html, line, marker, wide
 
 _DASHES = {"solid": "none", "dash": "7 4", "dot": "2 4", "dashdot": "8 3 2 3"}
-_ROOM = 300  # pixels that bars have on a phone
+_NARROW = 260  # pixels of an axis on a phone
+_LETTER, _BESIDE = 7, 72  # pixels of a letter, and beside the axis
 
 
 def plot(figure: Figure) -> Markup:
@@ -64,14 +65,12 @@ def _key(name: str, colour: str, dash: str, hollow: bool) -> Markup:
 def _axes(x: Scale, y: Scale, content: Markup, titles: Sequence[str], legend: Markup) -> Markup:
     """Return content, whose positions are percentages, within axes."""
     label = Markup('<text x="-8" y="{:.4g}%" dy=".35em" class="e m">{}</text>')
-    below = Markup('<text x="{:.4g}%" y="100%" dy="1.6em" class="{} m">{}</text>')
+    below = Markup('<text x="{:.4g}%" y="100%" dy="1.6em" class="c m">{}</text>')
     grid = Markup().join(
         line(0, 100 - at, 100, 100 - at, "grid") + label.format(100 - at, text)
         for at, text in y.ticks
     )
-    grid += Markup().join(
-        below.format(at, "e" if at > scales.LAST else "c", text) for at, text in x.ticks
-    )
+    grid += Markup().join(below.format(at, text) for at, text in x.ticks)
     form = (
         '{}<p class="axis-title">{}</p><svg class="area" aria-hidden="true">{}</svg>'
         '<p class="axis-title c">{}</p>'
@@ -104,8 +103,8 @@ def bars(rows: pd.DataFrame, x: str, y: str, by: str, titles: Sequence[str]) -> 
     key = Markup('<li><i style="background:var(--{});opacity:{:.2g}"></i>{}</li>')
     legend = Markup().join(key.format(*look, name) for name, look in looks.items())
     axes = _axes(place, tall, drawn, titles, legend if len(groups) > 1 else Markup())
-    needed = len(names) * max(14, 6 + 9 * max(map(len, map(str, names))))
-    return wide(axes, needed) if needed > _ROOM else axes
+    room = len(names) * (_LETTER * max(len(str(name)) for name in names) + _LETTER)
+    return wide(axes, room + _BESIDE) if room > _NARROW else axes
 
 
 def cloud(rows: pd.DataFrame) -> Markup:

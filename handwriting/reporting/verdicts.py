@@ -1,21 +1,24 @@
 """The verdict on question two, in words and as a figure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from handwriting.reporting.dots import Row, dots, effects
+from handwriting.reporting.networks import TITLES
 from handwriting.reporting.page import Chart
 from handwriting.reporting.results import Results
 from handwriting.reporting.scales import Scale
 
-_PHRASES = {
-    "helps": "pretraining helps",
-    "hurts": "pretraining hurts",
+# What a person reads for each verdict: the only table of these words.
+PHRASES = {
+    "helps": "better",
+    "hurts": "worse",
     "equivalent": "no relevant difference",
     "undecided": "inconclusive",
 }
+Comparison = Mapping[Any, Any]  # with its verdict, and whether it is within the margin
 
 
 def primary(results: Results) -> dict[str, Any]:
@@ -24,35 +27,69 @@ def primary(results: Results) -> dict[str, Any]:
     return {labels: each for labels, each in found.items() if labels != "answer"}
 
 
-def relevant(comparison: Mapping[str, Any]) -> str:
-    """Return its verdict; what is within the smallest effect of interest is not relevant."""
+def relevant(comparison: Comparison) -> str:
+    """Return its verdict; what is within the smallest effect of interest is "equivalent"."""
     return "equivalent" if comparison["within_margin"] else str(comparison["verdict"])
 
 
-def short(verdicts: Sequence[str]) -> str:
-    """Return verdicts in a few words."""
+def phrase(comparison: Comparison) -> str:
+    """Return its verdict in words."""
+    return PHRASES[relevant(comparison)]
+
+
+def spoken(rows: Mapping[str, Comparison]) -> list[tuple[str, str]]:
+    """Return each verdict in words and the numbers of labels that it is of, in words.
+
+    The rows are by number of labels, as primary() returns them.
+    """
+    groups: dict[str, list[str]] = {}
+    for labels, each in rows.items():
+        groups.setdefault(phrase(each), []).append(labels)
+    if len(groups) == 1:
+        return [(next(iter(groups)), "any number of labels")]
+    return [(verdict, _spans(chosen, [*rows])) for verdict, chosen in groups.items()]
+
+
+def short(rows: Mapping[str, Comparison]) -> str:
+    """Return the verdicts in a few words."""
+    verdicts = [relevant(each) for each in rows.values()]
     found = {*verdicts}
     if len(found) == 1:
-        return _PHRASES[verdicts[0]].capitalize()
+        return _subject(PHRASES[verdicts[0]])
     if found == {"equivalent", "undecided"}:
         open_ = 2 * verdicts.count("undecided") > len(verdicts)
-        return "Mostly inconclusive" if open_ else "No relevant difference"
+        return _subject(
+            ("mostly " if open_ else "") + PHRASES["undecided" if open_ else "equivalent"]
+        )
     if {"helps", "hurts"} <= found:
         return "It depends on the labels"
-    return f"It {'helps' if 'helps' in found else 'hurts'} in part"
+    return f"{PHRASES['helps' if 'helps' in found else 'hurts'].capitalize()} in part"
 
 
-def headline(found: Mapping[str, str]) -> str:
+def headline(rows: Mapping[str, Comparison]) -> str:
     """Return the verdict at each number of labels as a heading."""
-    groups: dict[str, list[str]] = {}
-    for labels, verdict in found.items():
-        groups.setdefault(verdict, []).append(labels)
-    said = [f"{_PHRASES[each]} at {_spans(chosen, [*found])}" for each, chosen in groups.items()]
-    if len(said) == 1:
-        said = [f"{_PHRASES[next(iter(groups))]} at any number of labels"]
-    else:
-        said[0] += " labels per class"
-    return said[0][0].upper() + ", ".join(said)[1:]
+    return _subject(", ".join(f"{verdict} at {labels}" for verdict, labels in spoken(rows)))
+
+
+def _subject(said: str) -> str:
+    """Return what is said of pretraining as a sentence."""
+    said = f"Pretraining is {said}" if said.startswith(("better", "worse")) else said
+    return said[0].upper() + said[1:]
+
+
+def sentences(rows: pd.DataFrame) -> str:
+    """Return what each paired test of the inits of one method found."""
+    return " ".join(
+        f"{TITLES[each['init']]} against {TITLES[each['against']].lower()}: {phrase(each)}"
+        f" ({100 * each['difference']:+.2f} points)."
+        for each in rows.to_dict("records")
+    )
+
+
+def tabled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of comparisons with its verdicts in words, without their sentences."""
+    said = [phrase(each) for each in rows.to_dict("records")]
+    return rows.assign(verdict=said).drop(columns="sentence", errors="ignore")
 
 
 def _spans(chosen: Iterable[str], order: list[str]) -> str:
@@ -67,7 +104,8 @@ def _spans(chosen: Iterable[str], order: list[str]) -> str:
     for run in runs:
         names = [_written(name) for name in run]
         texts += [f"{names[0]} to {names[-1]}"] if len(names) > 2 else names
-    return " and ".join([", ".join(texts[:-1]), texts[-1]][len(texts) < 2 :])
+    joined = " and ".join([", ".join(texts[:-1]), texts[-1]][len(texts) < 2 :])
+    return f"{joined} labels" if joined.endswith("all") else f"{joined} labels per class"
 
 
 def _written(labels: str) -> str:
@@ -79,7 +117,7 @@ def rows(results: Results) -> tuple[list[Row], Scale]:
     found = []
     for labels, each in primary(results).items():
         value, low, high = (each[key] / each["margin"] for key in ("difference", "low", "high"))
-        points, said = f"{100 * each['difference']:+.2f}", _PHRASES[relevant(each)]
+        points, said = f"{100 * each['difference']:+.2f}", phrase(each)
         name, about = _written(labels), f"{each['seeds']} pairs of seeds"
         hollow = relevant(each) == "undecided"
         found.append(Row(name, about, value, low, high, points, said, "characters", hollow))
@@ -88,5 +126,5 @@ def rows(results: Results) -> tuple[list[Row], Scale]:
 
 def chart(results: Results) -> Chart:
     """Return the comparison that the answer rests on."""
-    table = pd.DataFrame(primary(results)).T.reset_index(names="labels")
+    table = tabled(pd.DataFrame(primary(results)).T.reset_index(names="labels"))
     return Chart("comparisons", {}, dots(*rows(results), band=True), table)

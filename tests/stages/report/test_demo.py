@@ -3,7 +3,10 @@
 import base64
 import http.client
 import io
+import socket
+import struct
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,6 +134,45 @@ def test_what_is_no_picture_or_blank_gets_one_line(demo: Chrome, tmp_path: Path)
         assert not demo.find_element(By.ID, "best").is_displayed()
 
 
+DRAW = """
+const pad = document.getElementById("pad"), { toBlob } = pad, wanted = [], done = arguments[0];
+const said = () => document.getElementById("state").textContent;
+const send = (kind, button) =>
+  pad.dispatchEvent(new PointerEvent(kind, { button, pointerId: 1, clientX: 99, clientY: 250 }));
+const draw = (button) => { send("pointerdown", button); send("pointerup", button); };
+pad.setPointerCapture = () => {};
+pad.toBlob = (then) => wanted.push(then);
+send("pointerup", 0);
+draw(2);
+const before = wanted.length;
+draw(0);
+const during = said();
+document.getElementById("clear").click();
+toBlob.call(pad, (blob) => {
+  wanted.forEach((then) => then(blob));
+  done([before, wanted.length, during, said()]);
+});
+"""
+
+
+def test_only_a_stroke_is_classified_and_clear_ends_the_wait(demo: Chrome) -> None:
+    before, after, during, said = demo.execute_async_script(DRAW)
+    assert (before, after) == (0, 1)
+    assert during == "Working…"
+    assert said == "Draw, drop, paste or open a picture."
+
+
+def test_a_defect_is_said_in_one_line(demo: Chrome, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(Classifier, "predictions", fails)
+    ActionChains(demo, duration=20).click(demo.find_element(By.ID, "pad")).perform()
+    said = "return document.getElementById('state').textContent"
+    wanted = "No answer: RuntimeError: out of memory."
+    WebDriverWait(demo, 20).until(lambda page: page.execute_script(said) == wanted)
+
+
 def expected_script(script: str) -> Callable[[Chrome], bool]:
     """A condition that a script is true."""
     return lambda page: bool(page.execute_script(script))
@@ -166,6 +208,30 @@ def test_the_server_refuses_other_sites_and_large_bodies(url: str, pictures: lis
     assert requests.get(url, headers={"Host": "example.org"}, timeout=10).status_code == 403
     assert post({"Origin": url}, "?network=9") == 404
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
-    headers = {"Origin": url, "Content-Length": str(tool.MOST + 1)}
-    connection.request("POST", "/predict?network=0", headers=headers)
-    assert connection.getresponse().status == 413
+    for size in (str(tool.MOST + 1), "9" * 5000):
+        headers = {"Origin": url, "Content-Length": size}
+        connection.request("POST", "/predict?network=0", headers=headers)
+        assert connection.getresponse().status == 413
+        connection.close()
+
+
+def test_a_browser_that_goes_away_leaves_no_traceback(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def waits(*_: object) -> str:
+        asked.set()
+        return "x" * 10_000_000 if gone.wait(20) else ""
+
+    monkeypatch.setattr(tool, "demo", waits)
+    host, port = url.removeprefix("http://").split(":")
+    before = threading.active_count()
+    with socket.create_connection((host, int(port)), 20) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset
+        client.sendall(f"GET /try HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        assert asked.wait(20)
+    gone.set()
+    while threading.active_count() > before:
+        time.sleep(0.01)
+    assert capsys.readouterr().err == ""
