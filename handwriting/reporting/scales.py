@@ -10,7 +10,7 @@ ERRORS = (100, 50, 30, 20, 10, 5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02,
 _FINE = [mantissa * 10.0**power for power in (1, 0, -1) for mantissa in range(9, 0, -1)]
 _LEAST = 1e-4  # error that a logarithmic axis can show
 HIGH = 0.85  # accuracy from which on the axis is logarithmic in the error
-_APART = 16  # percent of the axis, at least, from tick to tick
+_APART = 16  # percent of the axis, at least, from tick to tick, of four characters
 
 
 class Scale(NamedTuple):
@@ -99,6 +99,7 @@ def _thinned(ticks: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
     """Return the ticks on the axis that are far enough from the one before."""
     kept: list[tuple[float, str]] = []
     for at, text in ticks:
-        if 0 <= at <= 100 and (not kept or at - kept[-1][0] >= _APART):
+        apart = _APART + 2 * max(0, len(text) - 4)
+        if 0 <= at <= 100 and (not kept or at - kept[-1][0] >= apart):
             kept.append((at, text))
     return kept
