@@ -8,6 +8,7 @@ writes  artifacts/<source>/doubtful-{naive,corrected}.pt, a network for each see
 from pathlib import Path
 
 from handwriting.core import cli, files
+from handwriting.core.errors import say
 from handwriting.data import dataset
 from handwriting.noise.forward_correction import ForwardCorrected
 from handwriting.training import checkpoint, runs
@@ -38,6 +39,7 @@ def main(scratch: Path, source: str) -> None:
     for method, name in names:
         networks = [each.saved for each in trained if each.saved.run.method == method]
         checkpoint.save(networks, artifacts / f"{name}.pt", scratch)
+        say(f"{name}: {len(networks)} networks, {given.doubtful.epochs:g} epochs")
 
 
 if __name__ == "__main__":
