@@ -181,8 +181,9 @@ def _examine(
             columns = [classifier.classes.index(each) for each in split.classes]
             shares = known[:, columns] + 1e-9
             prior = shares.astype(np.float64) / shares.sum(1, keepdims=True)
-            if classifier.classes == split.classes:
-                networks = [each.network for each in classifier.saved]
+            if classifier.classes == split.classes:  # what follows sees the pixels alone
+                saved = [each.network for each in classifier.saved]
+                networks = [each for each in saved if not each.shape.geometry_channels]
         starts = networks or [examination.fresh_network(split)]
         return examination.examine(split, starts, prior, effort)
 

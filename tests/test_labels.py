@@ -387,6 +387,17 @@ def test_a_model_of_more_classes_than_there_are_is_of_use(digits_model: Path) ->
     assert len(found.rows) == len(kept)
 
 
+def test_a_model_that_takes_geometry_is_of_use_for_its_own_classes(tmp_path: Path) -> None:
+    shape_of = replace(networks.SHAPE, widths=(8, 8, 8), geometry_channels=4)
+    network = model.fresh(shape_of, "a test", 0).eval()
+    path = tmp_path / "characters.pt"
+    checkpoint.save([Saved(network, Run(data="test"), {})], path, tmp_path)
+    split = digits.split(200)
+    found = handwriting.diagnose([*split.images[:, 0]], split.labels.tolist(), path)
+    assert found.classes == shape_of.classes
+    assert len(found.rows) == 200
+
+
 def test_arrays_and_labels_of_any_type_are_diagnosed_from_python() -> None:
     rng = np.random.default_rng(0)
     given = [np.asarray(shape(name, rng)) for _ in range(100) for name in ("cross", "ö ü")]
