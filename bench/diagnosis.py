@@ -195,7 +195,8 @@ def main(
     characters = dataset.load(folder / "characters28/train.safetensors")
     unlike = np.isin(characters.labels, [CHARACTERS.index(each) for each in _UNLIKE_DIGITS])
     size = params.load(f"{source}.digits.model_size", str)
-    networks = pretrained.load(pretrained.path(source, "digits"), size, 3)
+    count = params.load(f"{source}.seeds.diagnosis", int)
+    networks = pretrained.load(pretrained.path(source, "digits"), size, count)
     order = np.random.default_rng(0).permutation(len(mnist.labels))
     cases = [(n, s, name) for s in range(seeds) for n in images for name in _CASES]
     for count, seed, name in tqdm(cases, disable=None):
