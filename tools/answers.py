@@ -12,7 +12,8 @@ from handwriting.reporting.results import Results
 from tools import program
 
 SAMPLE = "The sample is drawn by a script: its accuracies say nothing about handwriting."
-_COMPLEMENTARY = "complementary: folder k holds digits that are not k"
+_COMPLEMENTARY = "complementary: nearly every image in folder k is not a k"
+_LEARNED = "A network that reads each label as “not k” (forward correction)"
 Answer = tuple[str, str]  # in one sentence; its interval, count and what to compare it with
 
 
@@ -38,7 +39,7 @@ def transfer(results: Results) -> Answer:
     found = verdicts.primary(results)
     points = ". ".join(
         f"{labels}: {100 * each['difference']:+.2f} ({100 * each['low']:+.2f} to"
-        f" {100 * each['high']:+.2f}, {100 * each['margin']:g})"
+        f" {100 * each['high']:+.2f}), ±{100 * each['margin']:g}"
         for labels, each in found.items()
     )
     pairs = {each["seeds"] for each in found.values()}
@@ -46,8 +47,9 @@ def transfer(results: Results) -> Answer:
     said = verdicts.headline(found)
     return (
         f"Pretraining on these characters, on MNIST: {said[0].lower()}{said[1:]}.",
-        "Points gained over random weights by labels per class, with 95% interval and smallest"
-        f" effect of interest. {points}. Full fine-tuning, n = {seeds} seed pairs.",
+        "Points gained over random weights by labels per class, with 95% interval, and the"
+        " smallest effect of interest (±). No relevant difference: within it."
+        f" {points}. Full fine-tuning, n = {seeds} seed pairs.",
     )
 
 
@@ -57,9 +59,11 @@ def wrong_labels(results: Results) -> Answer:
         results.json(name) for name in ("mnistTask3-naive", "mnistTask3-random", "mnist-random")
     )
     kind = results.table("mnistTask3/label_noise").set_index("dataset")["kind"]["mnistTask3"]
-    what = _COMPLEMENTARY if "complementary" in kind else kind
+    what, how = kind, "Forward correction with the diagnosed matrix"
+    if "complementary" in kind:
+        what, how = _COMPLEMENTARY, _LEARNED
     return (
-        f"The labels of mnistTask3 are {what}. A network trained on them as such classifies"
+        f"The labels of mnistTask3 are {what}. {how} classifies"
         f" {forward['accuracy']:.2%} of MNIST's test images correctly.",
         f"95% interval {interval(forward, 2)}, n = {forward['images']:,} test images,"
         f" {forward['runs']} seeds. Labels used as given: {naive['accuracy']:.2%} (expected: they"
