@@ -78,7 +78,8 @@ def scale(_: Results) -> str:
 
 def exponents(_: Results) -> str:
     """Return how the wall seconds of the stages grow: images to this power."""
-    frame = pd.DataFrame(files.read_json(BENCH / "scale.json")["exponents"])
+    names = ["kind", "images", "unzip", "preprocess", "finetune", "diagnose-labels"]
+    frame = pd.DataFrame(files.read_json(BENCH / "scale.json")["exponents"], columns=names)
     rows = zip(frame["images"], frame["kind"], strict=True)
     columns = {"up to images": [f"{images:,} {kind}" for images, kind in rows]}
     for name in frame.columns.drop(["images", "kind"]):
@@ -123,7 +124,7 @@ def bench(_: Results) -> str:
     form = "MNIST, {}: {accuracy:.2%}, {seeds} seeds".format
     rows: list[tuple[str, str, float, float | None]] = []
     for size in SIZES:
-        copied = measured["example"]["cpu_seconds_to_0.99"] if size == "small" else None
+        copied = measured["example"].get("cpu_seconds_to_0.99") if size == "small" else None
         about = form(f"`{size}`", **measured[size])
         rows.append((about, "CPU seconds", measured[size]["cpu_seconds"], copied))
     on_gpu = form("`small` on an NVIDIA H200", **gpu)
