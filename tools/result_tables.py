@@ -80,8 +80,8 @@ def confused(results: Results) -> str:
 
 
 def classes(results: Results) -> str:
-    """Return the classes with the lowest F1."""
-    rows = results.table("characters/classes").sort_values(["f1", "class"]).head(10)
+    """Return precision, recall and F1 of every class, the lowest F1 first."""
+    rows = results.table("characters/classes").sort_values(["f1", "class"])
     shares = {name: cells("{:.2f}", rows[name]) for name in ("precision", "recall", "f1")}
     return table({"class": list(rows["class"]), "images": cells("{}", rows["images"]), **shares})
 
@@ -116,6 +116,24 @@ def digit_errors(results: Results) -> str:
     means = rows.pivot_table("errors", "digit", "init", sort=False)[[*mnist.INITS]]
     columns = {"digit": [str(digit) for digit in means.index]}
     return table(columns | {str(name): cells("{:.1f}", means[name]) for name in means})
+
+
+def confusable(results: Results) -> str:
+    """Return how often confusable classes are taken for each other."""
+    rows = results.table("characters/confusable")
+    columns = {"network": [f"`{name}`" for name in rows["network"]], "classes": [*rows["classes"]]}
+    counts = {name: cells("{:,}", rows[name]) for name in ("images", "correct", "confused")}
+    return table(columns | counts)
+
+
+def details(results: Results) -> str:
+    """Return further measures of question one."""
+    rows = results.table("characters/details")
+    shares = ("case_insensitive", "top3", "digits_accuracy", "macro_f1")
+    columns = {"network": [f"`{name}`" for name in rows["network"]]}
+    return table(
+        columns | {f"{n.replace('_', ' ')} %": cells("{:.2f}", 100 * rows[n]) for n in shares}
+    )
 
 
 def labels(results: Results) -> str:
@@ -203,7 +221,9 @@ RESULTS = {
     "context-size": context,
     "character-types": character_types,
     "confused": confused,
-    "weakest": classes,
+    "classes": classes,
+    "confusable": confusable,
+    "details": details,
     "labels": labels,
     "speed": speed,
     "comparisons": lambda results: comparisons(results, "transfer"),
