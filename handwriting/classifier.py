@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from handwriting.torch_networks import TorchNetworks
     from handwriting.training.checkpoint import Saved
 
-# The networks inside the package, and the files that the pipeline makes of their kind.
-NAMES = {"characters": "characters.onnx", "digits": "mnist-characters.onnx"}
-_WEIGHTS = Path(__file__).with_name("weights")
+NAMES = ("characters", "digits")  # the networks in this package
+WEIGHTS = Path(__file__).with_name("weights")
 _METADATA = "handwriting"  # the property of an ONNX file that says, in JSON, what its network is
 _BATCH = 1000  # images that a network is given at a time
 NO_WRITERS = "an ONNX network does not adapt to writers, a .pt does"
@@ -205,17 +204,14 @@ def _opened(network: Path | str | Sequence["Saved"], threads: int) -> "OnnxNetwo
         raise InputError(f"a network is a name, a path or what a checkpoint holds, not {network!r}")
     if not str(network):
         raise InputError("the network is an empty path")
-    path = _WEIGHTS / f"{network}.onnx" if str(network) in NAMES else Path(network)
+    path = WEIGHTS / f"{network}.onnx" if str(network) in NAMES else Path(network)
     try:
         with path.open("rb") as file:
             return _torch(path) if file.read(2) == b"PK" else OnnxNetwork(path, threads)
     except OSError as error:
-        if str(network) not in NAMES:
-            raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # of a NUL
         raise InputError(f"{path}: {one_line(error)}") from None
-    problem = f"no network {str(network)!r} comes with this version: run the pipeline and give a"
-    raise InputError(f"{problem} path, such as --model artifacts/sample/{NAMES[str(network)]}")
 
 
 def _torch(networks: Path | Sequence["Saved"]) -> "TorchNetworks":

@@ -382,8 +382,6 @@ def test_a_network_that_cannot_be_used_is_one_line(model_file: Path) -> None:
     Path("text.onnx").write_bytes(TEXT)
     Path("torch.pt").write_bytes(zipped({"a": b"b"}))
     for name, problem in {
-        "characters": "no network 'characters' comes with this version: run the pipeline",
-        "digits": "such as --model artifacts/sample/mnist-characters.onnx",
         "absent.onnx": "absent.onnx: No such file or directory",
         ".": ".: Is a directory",
         "foreign.onnx": "foreign.onnx: an ONNX network, but none that this project made",
