@@ -18,8 +18,10 @@ NO_PROSE = re.compile(r"(?ms)^```.*?^```$|`[^`]*`|\]\([^)]*\)|<[^>]*>")
 CITED = re.compile(r"arXiv [\d.]+|\b(?:19|20)\d\d(?:-\d\d)*\b")
 NUMBER = re.compile(r"(?<![\w.,/-])\d[\d,_]*(?:\.\d+)*%?(?![\w/-])")
 # Settings and code, beside what was measured.
-STATED = ("params.yaml", "pyproject.toml", ".github/workflows/*.yml", "data/*/README.md")
-STATED += ("handwriting/**/*.py", "metrics/real/**/*.*", "bench/results/**/*.*")
+STATED = [
+    *("params.yaml", "pyproject.toml", ".github/workflows/*.yml", "data/*/README.md"),
+    *("handwriting/**/*.py", "metrics/real/**/*.*", "bench/results/**/*.*"),
+]
 FACTS = {
     "1.5.1": "of KubeRay",
     "2.9": "of cleanlab",

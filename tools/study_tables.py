@@ -149,7 +149,7 @@ QUICKSTART = studies("costs")
 METHOD = {
     "summary": summary,
     **studies("own_pictures", "smoothing", "temperature", "learning_rates", "writer_model"),
-    **studies("writer_scale", "crops", "crop_groups", "mistakes", "self_training"),
+    **studies("writer_types", "writer_scale", "crops", "crop_groups", "mistakes", "self_training"),
     **studies("pseudo_labels", "mnistTask3_runs", "not_worth_it"),
     **studies("split_seeds", "transfer_runs"),
 }

@@ -10,6 +10,7 @@ writer (Lange, Little and Taylor 1989, JASA 84).
 """
 
 import copy
+import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,8 +21,15 @@ from torch import Tensor, nn
 from handwriting.data import alphabet
 from handwriting.data.geometry import DEVIATION, NUMBERS, standardised
 
-# A writer has an effect on all classes, and one on each type; what has no case counts as lower.
-_TYPES = ("digit", "upper", "lower")
+# A writer has an effect on all classes, and one on each type: letters of one height that stand or
+# hang alike. What is of no other type counts as a letter of x-height.
+_TYPES = {
+    "digit": frozenset(alphabet.DIGITS),
+    "upper": frozenset(string.ascii_uppercase),
+    "x-height": frozenset("acemnorsuvwxz"),
+    "ascender": frozenset("bdfhijklt"),
+    "descender": frozenset("gpqy"),
+}
 _EFFECTS = (1 + len(_TYPES)) * NUMBERS
 _LEAST = 1e-4  # smallest variance
 _PRIOR = 100.0  # images that the common spread of all classes counts as, beside a class's own 40
@@ -31,6 +39,12 @@ _OTHERS = 100  # images that tell of a writer, at most
 # Of sizes in a unit unknown, in logs: the deviation of the unit; of each image's own scale, which
 # counts as so many images; the least of the longer sides. Images of less were scaled to one size.
 _UNIT, _OWN, _OWN_IMAGES, _SPREAD = 2.0, 0.2, 3, 0.05
+
+
+def type_of(name: str) -> int:
+    """Return the place of a class in _TYPES."""
+    found = (i for i, names in enumerate(_TYPES.values()) if name in names)
+    return next(found, list(_TYPES).index("x-height"))
 
 
 def numbered(writers: Sequence[str | None]) -> Tensor:
@@ -80,8 +94,7 @@ class WriterModel(nn.Module):
         self.register_buffer("within", one.repeat(len(classes), 1, 1))
         self.register_buffer("shared", _LEAST * one)
         self.register_buffer("by_type", _LEAST * one)
-        types = {each: i for i, each in enumerate(_TYPES)}
-        self.types = [types.get(alphabet.character_type(each), 2) for each in classes]
+        self.types = [type_of(each) for each in classes]
 
     def fit(self, geometry: Tensor, labels: Tensor, writers: Tensor) -> None:
         """Fit by moments to features [N, 4], labels and writers, int64 [N]; writers < 0 are unknown
@@ -112,7 +125,7 @@ class WriterModel(nn.Module):
         self.within.copy_(common * scale[:, :, None] * scale[:, None, :])
 
     def evidence(self, logits: Tensor, geometry: Tensor) -> Tensor:
-        """Return each image's evidence of its writer's effects, float64 [N, 16, 17], which adds up
+        """Return each image's evidence of its writer's effects, float64 [N, 24, 25], which adds up
         over images: their precision, and in the last column that times their mean.
 
         The class is unknown: moments over all classes, weighted by the logits [N, classes]. The
@@ -132,7 +145,7 @@ class WriterModel(nn.Module):
 
     def adapted(self, logits: Tensor, geometry: Tensor, evidence: Tensor) -> Tensor:
         """Return logits, float32 [N, classes], adapted to writers of whom the sum of other images'
-        evidence is [N, 16, 17]; unchanged where that is zero, or the geometry unknown."""
+        evidence is [N, 24, 25]; unchanged where that is zero, or the geometry unknown."""
         parts = (torch.split(each, _BATCH) for each in (logits, geometry, evidence))
         return torch.cat([self._adapted(*batch) for batch in zip(*parts, strict=True)])
 
@@ -157,7 +170,7 @@ class WriterModel(nn.Module):
             total.index_add_(0, group[rows], self.evidence(logits[rows], geometry[rows]))
         alone = ((torch.bincount(group)[group] == 1) | (writers < 0))[:, None, None]
         found = []
-        for rows in batches:  # computed again, as it takes 2 kB an image
+        for rows in batches:  # computed again, as it takes 5 kB an image
             context = total[group[rows]] - self.evidence(logits[rows], geometry[rows])
             context = torch.where(alone[rows], 0.0, context)
             found.append(self._adapted(logits[rows], geometry[rows], context))
@@ -209,13 +222,13 @@ class WriterModel(nn.Module):
         return mean, variance - torch.einsum("ni,nj->nij", mean, mean)
 
     def _prior(self) -> Tensor:
-        """Return the covariance of an unknown writer's effects, float64 [16, 16]."""
+        """Return the covariance of an unknown writer's effects, float64 [24, 24]."""
         blocks = [self.shared, *[self.by_type] * len(_TYPES)]
         prior: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
         return prior
 
     def _design(self) -> Tensor:
-        """Return which effects shift the features of a type's classes, float64 [3, 4, 16]."""
+        """Return which effects shift the features of a type's classes, float64 [5, 4, 24]."""
         own = torch.eye(len(_TYPES), dtype=torch.float64)
         which = torch.cat([torch.ones_like(own[:, :1]), own], 1)
         one = torch.eye(NUMBERS, dtype=torch.float64)
@@ -223,7 +236,7 @@ class WriterModel(nn.Module):
 
     def _spread(self, design: Tensor, effects: Tensor) -> Tensor:
         """Return the covariance of each class's features, [N, classes, 4, 4], where that of the
-        effects is [N, 16, 16]."""
+        effects is [N, 24, 24]."""
         of_types = design @ effects[:, None] @ design.mT
         return of_types[:, self.types] + self.within
 
