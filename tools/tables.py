@@ -5,6 +5,7 @@ or bench/results/.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -83,18 +84,30 @@ def diagnosis(results: Results) -> str:
 
 
 Block = Callable[[Results], str]
+
+
+def sourced(blocks: dict[str, Block]) -> dict[str, Block]:
+    """Return blocks whose tables say below what source they are of."""
+
+    def with_source(block: Block, results: Results) -> str:
+        return f"{block(results)}\nSource: `{results.source}`.\n"
+
+    return {name: partial(with_source, block) for name, block in blocks.items()}
+
+
+METHOD: dict[str, Block] = {
+    "choices": choices,
+    "learning-rate": learning_rate,
+    "tta": tta,
+    "diagnosis": diagnosis,
+    **study_tables.METHOD,
+}
 PAGES: dict[str, dict[str, Block]] = {
     "README.md": result_tables.README,
-    "docs/results.md": result_tables.RESULTS,
+    "docs/results.md": sourced(result_tables.RESULTS),
     "docs/quickstart.md": study_tables.QUICKSTART,
-    "docs/method.md": {
-        "choices": choices,
-        "learning-rate": learning_rate,
-        "tta": tta,
-        "diagnosis": diagnosis,
-        **study_tables.METHOD,
-    },
-    "docs/scale.md": study_tables.SCALE,
+    "docs/method.md": sourced(METHOD),
+    "docs/scale.md": sourced(study_tables.SCALE),
 }
 
 
