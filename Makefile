@@ -11,8 +11,8 @@ PORT ?=
 # The pipeline of a source: the root dvc.yaml is the sample's, real/dvc.yaml the real archives'.
 PIPELINE = $(if $(filter-out sample,$(SOURCE)),$(SOURCE)/)dvc.yaml
 BENCHED = $(if $(DATA_MIRROR),real,$(SOURCE))
-.PHONY: help setup cluster repro repro-pull ablation push verify report figures test test-all \
-	lint format lock bench bench-quick clean
+.PHONY: help setup cluster repro repro-pull ablation push verify report figures weights test \
+	test-all lint format lock bench bench-quick clean
 SHELL := bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # DVC writes new entries of a lock file in an order that depends on it.
@@ -73,6 +73,9 @@ report: setup ## the report in the browser, with a box to draw in (SOURCE, PORT)
 figures: setup ## draw the pictures of README and docs (SOURCE=real), and fill their tables
 	python -m tools.figures --source $(SOURCE)
 	python -m tools.tables
+
+weights: setup ## put a source's networks into the package (SOURCE=real), with their model cards
+	python -m tools.weights --source $(SOURCE)
 
 test: lint ## lint, types and the tests of a few minutes
 	python -m pytest -n auto --dist worksteal

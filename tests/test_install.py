@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from handwriting import Classifier
+from handwriting.classifier import NAMES
 from tests import pictures, workspace
 
 LETTERS = [(48, 36), (96, 72), (300, 220), (1200, 900)]  # width, height
@@ -48,6 +49,7 @@ def test_the_wheel_holds_the_library_and_names_what_it_needs(wheel: Path) -> Non
     }
     assert {name for name in names - info if name.endswith(".py")} == library
     assert all(name.startswith("handwriting/") for name in names - info)
+    assert {f"handwriting/weights/{name}.onnx" for name in NAMES} <= names
     assert about.splitlines()[1] == "Name: handwriting"
     needed = re.findall(r"(?m)^Requires-Dist: ([\w.-]+)(?:\[.*\])?( ?; extra == '\w+')?$", about)
     light = {name for name, extra in needed if not extra}
@@ -86,11 +88,16 @@ def test_an_installation_is_light_and_answers_as_torch_does_here(
         assert found == pytest.approx(wanted.tolist(), abs=1e-5)
 
     program = str(tmp_path / "venv/bin/handwriting")
-    table = workspace.run(tmp_path, program, "predict", "--model", onnx, *names).stdout
-    labels = [classifier.predict(tmp_path / name).label for name in names]
-    assert [line.split(",")[:2] for line in table.splitlines()[1:]] == [
-        [name, label] for name, label in zip(names, labels, strict=True)
-    ]
+    for name in NAMES:
+        table = workspace.run(tmp_path, program, "predict", "--model", name, *names).stdout
+        labels = [Classifier(name).predict(tmp_path / each).label for each in names]
+        assert [line.split(",")[:2] for line in table.splitlines()[1:]] == [
+            [*each] for each in zip(names, labels, strict=True)
+        ]
+    default = workspace.run(tmp_path, program, "predict", *names).stdout
+    assert (
+        default == workspace.run(tmp_path, program, "predict", "--model=characters", *names).stdout
+    )
     command = [program, "predict", "--model", pt, *names]
     failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert failed.returncode == 1

@@ -15,6 +15,12 @@ from tools.markdown import accuracy, cells, interval, points, table
 
 _SHOWN = ("characters", "mnist-random", "mnistTask3-naive", "mnistTask3-random")
 
+_CALIBRATED = {  # the network of each table
+    "characters": "characters",
+    "mnist": "mnist-characters",
+    "mnistTask3": "mnistTask3-random",
+}
+
 
 def answers(results: Results) -> str:
     """Return the answers, each in a bold line with its interval and count in small."""
@@ -84,6 +90,24 @@ def classes(results: Results) -> str:
     rows = results.table("characters/classes").sort_values(["f1", "class"])
     shares = {name: cells("{:.2f}", rows[name]) for name in ("precision", "recall", "f1")}
     return table({"class": list(rows["class"]), "images": cells("{}", rows["images"]), **shares})
+
+
+def calibration(results: Results) -> str:
+    """Return how often networks are correct, by how sure they are."""
+    columns: dict[str, list[str]] = {}
+    for data, network in _CALIBRATED.items():
+        rows = results.table(f"{data}/calibration")
+        sure = [f"{low:.0%} to {high:.0%}" for low, high in rows[["low", "high"]].values]
+        shares = {name: cells("{:.2f}", 100 * rows[name]) for name in ("confidence", "accuracy")}
+        part = {
+            "network": [f"`{network}`"] * len(rows),
+            "sure to": sure,
+            "images": cells("{:,}", rows["images"]),
+            "mean confidence %": shares["confidence"],
+            "accuracy %": shares["accuracy"],
+        }
+        columns = {name: columns.get(name, []) + each for name, each in part.items()}
+    return table(columns)
 
 
 def character_types(results: Results) -> str:
@@ -224,6 +248,7 @@ RESULTS = {
     "classes": classes,
     "confusable": confusable,
     "details": details,
+    "calibration": calibration,
     "labels": labels,
     "speed": speed,
     "comparisons": lambda results: comparisons(results, "transfer"),

@@ -45,6 +45,35 @@ def summary(results: Results) -> str:
     return table({"question": questions, "choice": choices, "points": cells("{:+.2f}", worth)})
 
 
+def mistakes(results: Results) -> str:
+    """Return how many images are misclassified, by what they are taken for."""
+    rows = results.table("characters/confusion").query("actual != predicted")
+    kinds = [mistake(one, other) for one, other in rows[["actual", "predicted"]].values]
+    counts = rows["images"].groupby(kinds).sum()
+    adapted, both = (results.json(f"characters{n}-adapted") for n in ("", "-ensemble"))
+    wrong = {
+        f"misclassified, of {adapted['images']:,}": counts.sum(),
+        "between the cases of one letter": counts["case"],
+        "among 0, O and o, or among 1, I and l": counts["shape"],
+        "all others": counts["others"],
+        "misclassified with the writer's other images": missed(adapted),
+        "misclassified so by two networks": missed(both),
+    }
+    return table({"images": list(wrong), "count": cells("{:,}", wrong.values())})
+
+
+def mistake(one: str, other: str) -> str:
+    """Return what kind of a pair two classes are."""
+    if one.lower() == other.lower():
+        return "case"
+    return "shape" if {one, other} <= {*"0Oo"} or {one, other} <= {*"1Il"} else "others"
+
+
+def missed(measured: dict[str, Any]) -> int:
+    """Return the number of images that a network misclassifies."""
+    return round((1 - measured["accuracy"]) * measured["images"])
+
+
 def study(name: str, _: Results) -> str:
     """Return a study that no stage makes: its file as it is."""
     frame = pd.read_csv(BENCH / f"studies/{name}.csv", dtype=str, keep_default_na=False)
@@ -149,7 +178,8 @@ QUICKSTART = studies("costs")
 METHOD = {
     "summary": summary,
     **studies("own_pictures", "smoothing", "temperature", "learning_rates", "writer_model"),
-    **studies("writer_types", "writer_scale", "crops", "crop_groups", "mistakes", "self_training"),
+    "mistakes": mistakes,
+    **studies("writer_types", "writer_scale", "crops", "crop_groups", "self_training"),
     **studies("pseudo_labels", "mnistTask3_runs", "not_worth_it"),
     **studies("split_seeds", "transfer_runs"),
 }

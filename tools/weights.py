@@ -22,6 +22,7 @@ MADE = {"characters": "characters.onnx", "digits": "mnist-characters.onnx"}  # b
 
 
 def main(source: str = "real") -> None:
+    WEIGHTS.mkdir(exist_ok=True)
     for name, made in MADE.items():
         path = Path(f"artifacts/{source}/{made}")
         if not path.exists():
