@@ -71,7 +71,8 @@ def mistake(one: str, other: str) -> str:
 
 def missed(measured: dict[str, Any]) -> int:
     """Return the number of images that a network misclassifies."""
-    return round((1 - measured["accuracy"]) * measured["images"])
+    count: int = round((1 - measured["accuracy"]) * measured["images"])
+    return count
 
 
 def study(name: str, _: Results) -> str:
