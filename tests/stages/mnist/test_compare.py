@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -100,7 +101,9 @@ def test_corrected_p_and_verdicts_follow_from_the_p(folder: Path) -> None:
         if row["p_corrected"] < 0.05:
             verdict = "helps" if row["difference"] > 0 else "hurts"
         assert (row["verdict"], row["within_margin"]) == (verdict, within)
-        assert f"({100 * row['difference']:+.2f} points)" in row["sentence"]
+        [points] = re.findall(r"\(([+-]\d+\.\d\d) points\)", row["sentence"])
+        rounded = 0.005 + 0.0005  # the sentence once, to two digits; the table to five of a share
+        assert float(points) == pytest.approx(100 * row["difference"], abs=rounded)
 
 
 def step_up(p: list[float]) -> list[float]:
