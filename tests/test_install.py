@@ -84,8 +84,8 @@ def test_an_installation_is_light_and_answers_as_torch_does_here(
     assert done["seconds"] < 0.3
     classifier = Classifier(pt)
     for name, found in zip(names, done["found"], strict=True):
-        wanted = classifier.predict(tmp_path / name).probabilities
-        assert found == pytest.approx(wanted.tolist(), abs=1e-5)
+        probabilities = classifier.predict(tmp_path / name).probabilities
+        assert found == pytest.approx(probabilities.tolist(), abs=1e-5)
 
     program = str(tmp_path / "venv/bin/handwriting")
     for given, wanted in {**dict(zip(NAMES, NAMES, strict=True)), onnx: pt}.items():
