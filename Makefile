@@ -103,7 +103,7 @@ lock: setup ## choose new versions: pyproject.toml -> requirements.txt, for all 
 		| grep -vxFf requirements.txt | grep -v '^colorama' > requirements-cluster.txt
 
 bench: cluster bench-quick ## all of it: every fault of labels, 100 times the digits, Ray: hours
-	python -m bench.training --seeds 5 --model-sizes small medium large --full
+	python -m bench.training --seeds 5 --model-sizes large --alone --name training-large
 	python -m bench.diagnosis --source $(BENCHED)
 	python -m bench.scale
 	python -m bench.cluster
@@ -112,7 +112,7 @@ bench-quick: setup ## what it costs, against what people copy (DATA_MIRROR: on t
 	python -m bench.preprocess
 	python -m bench.framing
 	python -m bench.predict --source $(BENCHED)
-	python -m bench.training
+	python -m bench.training --seeds 5
 	python -m bench.transfer --source $(BENCHED)
 
 clean: ## remove what can be made again, except DVC's cache (`dvc gc -w` for that)

@@ -76,7 +76,7 @@ WITHIN = {
     "dvc remote modify --local storage ask_password true": "dvc remote modify --help",
     "dvc remote modify --local storage keyfile ~/.ssh/id_ed25519": "dvc remote modify --help",
     "make bench": (  # whose seeds take an hour; 300 images are too few to name every fault
-        "python -m bench.training --model-sizes small medium large --full;"
+        "python -m bench.training --seeds 1 --model-sizes large --alone --name training-large;"
         " rm -f bench/results/diagnosis-sample.json;"
         " python -m bench.diagnosis --images 250 --seeds 1 --trained 0"
         " || test -s bench/results/diagnosis-sample.json;"
