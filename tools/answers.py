@@ -38,18 +38,17 @@ def transfer(results: Results) -> Answer:
     """Return the answer to question two."""
     found = verdicts.primary(results)
     points = ". ".join(
-        f"{labels}: {100 * each['difference']:+.2f} ({100 * each['low']:+.2f} to"
-        f" {100 * each['high']:+.2f}), ±{100 * each['margin']:g}"
+        f"{labels}: {100 * each['difference']:+z.2f} ({100 * each['low']:+z.2f} to"
+        f" {100 * each['high']:+z.2f}), ±{100 * each['margin']:g}"
         for labels, each in found.items()
     )
     pairs = {each["seeds"] for each in found.values()}
     seeds = " to ".join(map(str, sorted({min(pairs), max(pairs)})))
-    said = verdicts.headline(found)
     return (
-        f"Pretraining on these characters, on MNIST: {said[0].lower()}{said[1:]}.",
-        "Points gained over random weights by labels per class, with 95% interval, and the"
-        " smallest effect of interest (±). No relevant difference: within it."
-        f" {points}. Full fine-tuning, n = {seeds} seed pairs.",
+        f"Does pretraining on these characters help on MNIST? {verdicts.headline(found)}.",
+        "Points gained over random weights by labels per class, with 95% interval. Within the"
+        " margin (±), which was fixed beforehand, a gain is not relevant."
+        f" {points}. All weights trained, n = {seeds} pairs of runs.",
     )
 
 

@@ -44,7 +44,7 @@ _MARKS = {
 _LEGEND = {"equivalent": "filled no relevant difference", "undecided": "hollow inconclusive"}
 _BARS = {
     "mnistTask3-naive": ("Labels used as given", "naive"),
-    "mnistTask3-naive-argmin": ("The same, least likely class", "argmin"),
+    "mnistTask3-naive-argmin": ("As given, least likely class", "argmin"),
     "mnistTask3-random": ("Forward correction", "forward_correction"),
     "mnist-random": ("Clean labels, for comparison", "clean"),
 }

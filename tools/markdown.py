@@ -31,6 +31,6 @@ def interval(frame: pd.DataFrame, form: str) -> list[str]:
 
 def points(frame: pd.DataFrame) -> list[str]:
     """Return differences with their intervals, in percentage points."""
-    bounds = interval(frame, "({:+.2f} to {:+.2f})")
+    bounds = interval(frame, "({:+z.2f} to {:+z.2f})")
     both = zip(100 * frame["difference"], bounds, strict=True)
-    return [f"{difference:+.2f} {bound}" if bound else "" for difference, bound in both]
+    return [f"{difference:+z.2f} {bound}" if bound else "" for difference, bound in both]

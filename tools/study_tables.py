@@ -42,7 +42,7 @@ def summary(results: Results) -> str:
         one, other = (results.json(name)["accuracy"] for name in names)
         rows.append((question, what, 100 * (one - other)))
     questions, choices, worth = map(list, zip(*rows, strict=True))
-    return table({"question": questions, "choice": choices, "points": cells("{:+.2f}", worth)})
+    return table({"question": questions, "choice": choices, "points": cells("{:+z.2f}", worth)})
 
 
 def mistakes(results: Results) -> str:

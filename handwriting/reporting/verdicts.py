@@ -81,7 +81,7 @@ def sentences(rows: pd.DataFrame) -> str:
     """Return what each paired test of the inits of one method found."""
     return " ".join(
         f"{TITLES[each['init']]} against {TITLES[each['against']].lower()}: {phrase(each)}"
-        f" ({100 * each['difference']:+.2f} points)."
+        f" ({100 * each['difference']:+z.2f} points)."
         for each in rows.to_dict("records")
     )
 
@@ -117,7 +117,7 @@ def rows(results: Results) -> tuple[list[Row], Scale]:
     found = []
     for labels, each in primary(results).items():
         value, low, high = (each[key] / each["margin"] for key in ("difference", "low", "high"))
-        points, said = f"{100 * each['difference']:+.2f}", phrase(each)
+        points, said = f"{100 * each['difference']:+z.2f}", phrase(each)
         name, about = _written(labels), f"{each['seeds']} pairs of seeds"
         hollow = relevant(each) == "undecided"
         found.append(Row(name, about, value, low, high, points, said, "characters", hollow))
