@@ -50,7 +50,7 @@ if __name__ == "__main__":
     print("digests", *(dataset.digest(*(each.numpy() for each in state)) for state in states))
 """
 FAILING = """
-import sys, time
+import signal, sys, time
 from handwriting.core.errors import InputError
 from handwriting.training import engine
 from handwriting.training.engine import Cluster
@@ -63,6 +63,7 @@ def work(job, base):
     return job + base
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not so in the background
     engine.cluster = lambda: Cluster(address=sys.argv[1])
     try:
         print(engine.map(work, list(map(int, sys.argv[3].split())), COMPUTE, int(sys.argv[2])))
