@@ -182,7 +182,7 @@ METHOD = {
     "mistakes": mistakes,
     **studies("writer_types", "writer_scale", "crops", "crop_groups", "self_training"),
     **studies("pseudo_labels", "mnistTask3_runs", "not_worth_it"),
-    **studies("split_seeds", "transfer_runs"),
+    **studies("split_seeds", "transfer_runs", "mnist_seeds"),
 }
 SCALE = {
     **{"bench": bench, "scale": scale, "exponents": exponents, "passes": passes, "on-ray": on_ray},
