@@ -46,8 +46,8 @@ def transfer(results: Results) -> Answer:
     seeds = " to ".join(map(str, sorted({min(pairs), max(pairs)})))
     return (
         f"Does pretraining on these characters help on MNIST? {verdicts.headline(found)}.",
-        "Points gained over random weights by labels per class, with 95% interval. Within the"
-        " margin (±), which was fixed beforehand, a gain is not relevant."
+        "Points gained over random weights by labels per class, with 95% interval. No relevant"
+        " difference: it is clearly within the margin (±), which was fixed beforehand."
         f" {points}. All weights trained, n = {seeds} pairs of runs.",
     )
 
