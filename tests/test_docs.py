@@ -84,6 +84,7 @@ WITHIN = {
         " python -m bench.cluster --trainings 2 --sleepers 16"
     ),
     "make figures SOURCE=real": "make --dry-run figures SOURCE=real",
+    "make weights SOURCE=real": "make --dry-run weights SOURCE=real",
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
     "make repro SOURCE=shapes": "make repro SOURCE=sample",

@@ -267,7 +267,7 @@ def test_the_page_on_own_data_says_what_happens(committed: Path, tmp_path: Path)
     accuracy = {name: each["accuracy"] for name, each in scores(folder, "shapes").items()}
     assert len(accuracy) == 8
     assert accuracy["characters"] > 0.9
-    assert "doubtful labels" in run(folder, "sh", "-c", page["Run it"][1]).stdout
+    assert "A network trained on them as given" in run(folder, "sh", "-c", page["Run it"][1]).stdout
     report = (folder / "artifacts/shapes/report.html").read_text()
     for identity in ("confusion", "classes", "accuracy-doubtful", "label-noise-doubtful"):
         assert f'<figure id="{identity}"' in report, identity
