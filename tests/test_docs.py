@@ -52,6 +52,7 @@ INSTEAD = {
         f"{OWN_LABELS} --model artifacts/shapes/characters.pt --output examined || test $? = 3"
     ),
     "dvc exp run -S compute.device=cuda": "dvc exp run -S compute.device=cpu",
+    "make weights SOURCE=real": "make --dry-run weights SOURCE=real",
     "make ablation SOURCE=real": "dvc stage list stages/ablation/dvc.yaml",  # see test_ablation
     "dvc remote add --default storage /mnt/shared/three-questions": (
         "dvc remote add --default storage ../store && mkdir ../store"
@@ -84,7 +85,6 @@ WITHIN = {
         " python -m bench.cluster --trainings 2 --sleepers 16"
     ),
     "make figures SOURCE=real": "make --dry-run figures SOURCE=real",
-    "make weights SOURCE=real": "make --dry-run weights SOURCE=real",
     "make clean": "make clean && dvc checkout -d dvc.yaml",
     "make lock": "make --dry-run lock",  # it would choose new versions
     "make repro SOURCE=shapes": "make repro SOURCE=sample",
